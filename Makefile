@@ -1,0 +1,57 @@
+# The verbs people look for. Everything goes through the lock file into .venv; only Python 3.11+ is needed.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+UV := $(VENV)/bin/uv
+
+.PHONY: help setup demo serve test lint format types contracts wheel bench lock clean
+
+help:  ## Say what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(VENV)/.ready: pyproject.toml uv.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Pressroom needs Python 3.11 or newer; name one with make PYTHON=...")'
+	@test -x $(UV) || { $(PYTHON) -m venv $(VENV) && $(VENV)/bin/pip install --quiet --disable-pip-version-check uv; }
+	@$(UV) sync --quiet --frozen --all-extras --inexact
+	@$(VENV)/bin/python -m bash_kernel.install --sys-prefix >/dev/null 2>&1 || $(VENV)/bin/python -m bash_kernel.install --prefix $(VENV)
+	@touch $@
+
+setup: $(VENV)/.ready  ## Make .venv with everything in it
+
+demo: setup  ## Execute an example with parameters, show its history, and leave the service running
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" bash examples/demo.sh
+
+serve: setup  ## Run the service
+	$(VENV)/bin/pressroom serve
+
+test: setup  ## Run all the tests
+	$(VENV)/bin/pytest -n 2 --dist worksteal
+
+lint: setup  ## Check style
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+format: setup  ## Mend style
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+types: setup  ## Check types
+	$(VENV)/bin/pyright
+
+contracts: setup  ## Check that imports point one way
+	$(VENV)/bin/lint-imports
+
+wheel: setup  ## Build the wheel, install it into an empty environment, and start it there
+	rm -rf dist && $(UV) build --quiet --wheel
+	rm -rf dist/venv && $(PYTHON) -m venv dist/venv
+	$(UV) pip install --quiet --python dist/venv/bin/python dist/*.whl
+	dist/venv/bin/pressroom --version
+
+bench: setup  ## Measure against peers
+	$(VENV)/bin/python bench/api.py
+
+lock:  ## Choose the newest dependencies
+	$(UV) lock --upgrade
+
+clean:  ## Remove what was built
+	rm -rf $(VENV) dist .demo
