@@ -1,0 +1,97 @@
+"""Every setting, typed, from the environment.
+
+A setting ``name`` is the variable ``PRESSROOM_NAME`` and the flag ``--name`` of ``pressroom serve``; the database is
+``DATABASE_URL``. Settings are read once, at the edge, and passed in.
+"""
+
+import getpass
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from platformdirs import user_data_path
+from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+LOOPBACK_NAMES = ("127.0.0.1", "::1", "localhost")
+MEBIBYTE = 2**20
+
+
+class Settings(BaseSettings):
+    """The settings of a service or a command."""
+
+    model_config = SettingsConfigDict(env_prefix="PRESSROOM_", extra="ignore", populate_by_name=True)
+
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(default=8002, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    auth: Literal["local"] = Field(
+        default="local",
+        description="How callers are known. local: one user with every right, on a loopback address only.",
+    )
+    local_user: str = Field(
+        default_factory=getpass.getuser,
+        description="The name of the one user of auth=local; if left out, the account that the service runs as.",
+    )
+    database_url: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("database_url", "DATABASE_URL", "PRESSROOM_DATABASE_URL"),
+        description="PostgreSQL to use, in SQLAlchemy's or libpq's spelling; if left out, an embedded server.",
+    )
+    database_pool_size: int = Field(default=10, ge=1, le=1000, description="Database connections held at most.")
+    data_dir: Path = Field(
+        default_factory=lambda: user_data_path("pressroom", appauthor=False),
+        description="Where the embedded database lives.",
+    )
+    users_root: Path = Field(default=Path("/home"), description="The folder that holds each user's directory.")
+    shared_roots: Annotated[list[Path], NoDecode] = Field(
+        default_factory=list[Path],
+        description="Folders that every user may read notebooks from and write them to, separated by ':'.",
+    )
+    kernel_environment: Annotated[list[str], NoDecode] = Field(
+        default_factory=list[str],
+        description="Variables of the service's environment that kernels may see besides the usual ones (PATH, HOME, "
+        "LANG, ...), separated by ','; a name may end in '*'.",
+    )
+    concurrency: int = Field(
+        default_factory=lambda: os.cpu_count() or 1,
+        ge=1,
+        le=1000,
+        description="Executions that run at once; if left out, the number of processors.",
+    )
+    timeout_seconds: float | None = Field(
+        default=None, gt=0, description="Time limit of an execution that names none, in seconds; if left out, none."
+    )
+    grace_seconds: float = Field(
+        default=5.0, ge=0, description="Seconds between the interrupt and the end of a kernel that is stopped."
+    )
+    max_body_mb: float = Field(default=8.0, gt=0, description="Largest request body, in MiB, uploads aside.")
+    max_notebook_mb: float = Field(default=32.0, gt=0, description="Largest notebook read or uploaded, in MiB.")
+    max_output_mb: float = Field(
+        default=100.0, gt=0, description="Largest sum of the outputs of one execution, in MiB."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="How much is logged.")
+
+    @field_validator("shared_roots", mode="before")
+    @classmethod
+    def _split_paths(cls, value: object) -> object:
+        return [part for part in value.split(os.pathsep) if part] if isinstance(value, str) else value
+
+    @field_validator("kernel_environment", mode="before")
+    @classmethod
+    def _split_names(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("users_root", "data_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @field_validator("shared_roots")
+    @classmethod
+    def _all_absolute(cls, value: list[Path]) -> list[Path]:
+        return [path.expanduser().absolute() for path in value]
+
+    @property
+    def listens_on_loopback(self) -> bool:
+        """Whether only programs on this machine can connect."""
+        return self.host in LOOPBACK_NAMES or self.host.startswith("127.")
