@@ -1,0 +1,1 @@
+"""PostgreSQL: the tables, the sessions, the embedded server, the migrations."""

@@ -1,0 +1,138 @@
+"""Transactions on the database, whichever it is."""
+
+import asyncio
+import select
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+from sqlalchemy import URL, event, text
+from sqlalchemy.exc import DBAPIError, IntegrityError, InvalidatePoolError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+
+from pressroom.database import migrate
+from pressroom.database.embedded import EmbeddedServer
+from pressroom.database.outage import unavailable
+from pressroom.database.url import normalise
+from pressroom.errors import Unavailable
+from pressroom.settings import Settings
+
+CONNECT_SECONDS = 10
+"""How long a connection may take to be made, where the URL does not say."""
+POOL_SECONDS = 30.0
+"""How long a transaction may wait for a connection, all of them being busy."""
+
+
+class Database:
+    """A pool of connections to one database.
+
+    A connection that PostgreSQL has closed while it was idle, as it does when it restarts, is seen when it is taken
+    from the pool, without asking the server, and replaced with all the others. So a restart is felt only by
+    transactions that are under way, and by whoever begins one while the server is down; and a server that vanishes
+    without a word (a cut network) by one transaction on each connection in use at that time.
+    """
+
+    def __init__(self, url: URL, pool_size: int = 10) -> None:
+        """``pool_size`` is the number of connections at most; they are made when they are needed."""
+        self.url = url
+        timeout = {} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_SECONDS}
+        self.engine = create_async_engine(
+            url,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=POOL_SECONDS,
+            connect_args=timeout,
+            hide_parameters=True,  # parameters of notebooks may be secret, and errors are logged
+        )
+        event.listen(self.engine.sync_engine, "checkout", _refuse_if_closed)
+        self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[AsyncSession]:
+        """A session in one transaction: committed at the end, rolled back on any error or cancellation.
+
+        Objects stay readable after the commit. Raises ``Unavailable`` where the database cannot be reached; errors
+        of statements are SQLAlchemy's (see :func:`violated`).
+        """
+        try:
+            async with self._sessions.begin() as session:
+                yield session
+        except (DBAPIError, PoolTimeoutError) as error:
+            if (outage := unavailable(error, self.url)) is not None:
+                raise outage from error
+            raise
+
+    async def ping(self, seconds: float = 1.0) -> None:
+        """Ask the database for an answer. Raises ``Unavailable`` where none comes within ``seconds``."""
+        try:
+            async with asyncio.timeout(seconds), self.transaction() as session:
+                await session.execute(text("SELECT 1"))
+        except TimeoutError as error:
+            raise Unavailable("database", f"it did not answer within {seconds:g} seconds") from error
+
+    async def dispose(self) -> None:
+        """Close the connections."""
+        await self.engine.dispose()
+
+
+@asynccontextmanager
+async def open_database(settings: Settings) -> AsyncGenerator[Database]:
+    """The database that ``settings`` name, ready to be used; else the embedded one, which is migrated if need be.
+
+    Raises ``Invalid`` where the URL is wrong, and ``Unavailable`` where the database cannot be reached or has another
+    schema than this version needs.
+    """
+    if settings.database_url is None:
+        server = EmbeddedServer(settings.data_dir)
+        try:
+            url = await asyncio.to_thread(server.start)
+            await asyncio.to_thread(migrate.upgrade, url)
+            async with _opened(url, settings) as database:
+                yield database
+        finally:
+            # Also after a cancellation: it waits for a start that is still going on in its thread, and undoes it.
+            await asyncio.shield(asyncio.to_thread(server.stop))
+        return
+    async with _opened(normalise(settings.database_url.get_secret_value()), settings) as database:
+        await _require_head(database)
+        yield database
+
+
+def violated(error: IntegrityError) -> str | None:
+    """The name of the constraint or unique index that a statement broke; ``None`` where the driver does not say."""
+    return error.orig.diag.constraint_name if isinstance(error.orig, psycopg.Error) else None
+
+
+@asynccontextmanager
+async def _opened(url: URL, settings: Settings) -> AsyncGenerator[Database]:
+    database = Database(url, pool_size=settings.database_pool_size)
+    try:
+        yield database
+    finally:
+        await database.dispose()
+
+
+async def _require_head(database: Database) -> None:
+    async with database.transaction() as session:
+        connection = await session.connection()
+        found = await connection.run_sync(migrate.current)
+    needed = migrate.head()
+    if found == needed:
+        return
+    if found is not None and found not in migrate.known():
+        raise Unavailable("database", migrate.unknown_revision(found))
+    raise Unavailable(
+        "database",
+        f"its schema is at {f'revision {found}' if found else 'no revision'} and this version needs {needed}; "
+        "run `pressroom db upgrade`",
+    )
+
+
+def _refuse_if_closed(dbapi_connection: Any, _record: object, _proxy: object) -> None:
+    # An idle connection has nothing to say but that it is being closed.
+    poll = select.poll()
+    poll.register(dbapi_connection.driver_connection.pgconn.socket, select.POLLIN)
+    if poll.poll(0):
+        raise InvalidatePoolError("the server has closed this connection")
