@@ -1,0 +1,110 @@
+"""Definitions of parameters over HTTP."""
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Request, Response
+
+from pressroom.api import Caller, Id, TheParts, Transaction, problems
+from pressroom.errors import AlreadyExists, Invalid, NotAllowed, NotFound
+from pressroom.identity.policy import require_acting_for
+from pressroom.identity.principal import Principal
+from pressroom.notebooks import service as notebooks
+from pressroom.parameters import service
+from pressroom.parameters.proposals import propose
+from pressroom.parameters.rules import schema_of_all
+from pressroom.parameters.schemas import (
+    InferenceOut,
+    ParameterCreate,
+    ParameterInList,
+    ParameterOut,
+    ParameterUpdate,
+    Proposal,
+)
+from pressroom.settings import MEBIBYTE
+
+router = APIRouter(prefix="/db/parameters", tags=["parameters"])
+schema_router = APIRouter(prefix="/db/notebooks", tags=["parameters"])
+
+
+async def _owned(session: Transaction, caller: Principal, notebook_id: int) -> None:
+    notebook = await notebooks.get(session, notebook_id)
+    require_acting_for(caller, notebook.username)
+
+
+@router.post("", status_code=201, responses=problems(NotAllowed, NotFound, AlreadyExists, Invalid))
+async def define_a_parameter(wanted: ParameterCreate, session: Transaction, caller: Caller) -> ParameterOut:
+    """Give a notebook a parameter. Its rules must fit its type, and its default its rules."""
+    await _owned(session, caller, wanted.notebook_id)
+    [parameter] = await service.add(session, wanted.notebook_id, [wanted])
+    return ParameterOut.model_validate(parameter)
+
+
+@router.post("/bulk/{notebook_id}", status_code=201, responses=problems(NotAllowed, NotFound, AlreadyExists, Invalid))
+async def define_several_parameters(
+    notebook_id: Id,
+    wanted: Annotated[list[ParameterInList], Body(max_length=1000)],
+    session: Transaction,
+    caller: Caller,
+) -> list[ParameterOut]:
+    """Give a notebook several parameters: all of them, or none where one is wrong."""
+    if any(fields.notebook_id not in (None, notebook_id) for fields in wanted):
+        raise Invalid("A parameter of the list names another notebook than the path.")
+    await _owned(session, caller, notebook_id)
+    return [ParameterOut.model_validate(row) for row in await service.add(session, notebook_id, wanted)]
+
+
+@router.post("/infer/{notebook_id}", responses=problems(NotAllowed, NotFound, Invalid))
+async def propose_parameters(notebook_id: Id, session: Transaction, parts: TheParts, caller: Caller) -> InferenceOut:
+    """Propose definitions from the notebook's cell tagged `parameters`: names, types, defaults and comments. Nothing is
+    saved; post what is right to `/db/parameters/bulk/{notebook_id}`."""
+    await _owned(session, caller, notebook_id)
+    limit = int(parts.settings.max_notebook_mb * MEBIBYTE)
+    notebook, data = await notebooks.source(session, parts.places, limit, notebook_id)
+    proposed, has_cell, notes = await asyncio.to_thread(propose, data, notebook.file_path)
+    return InferenceOut(
+        notebook_id=notebook_id,
+        has_parameters_cell=has_cell,
+        parameters=[Proposal.model_validate(fields) for fields in proposed],
+        notes=notes,
+    )
+
+
+@router.get("/notebook/{notebook_id}", responses=problems(NotFound, Invalid))
+async def list_parameters(notebook_id: Id, session: Transaction, _: Caller, response: Response) -> list[ParameterOut]:
+    """A notebook's parameters, in the order in which they were defined."""
+    await notebooks.get(session, notebook_id)
+    rows = await service.of_notebook(session, notebook_id)
+    response.headers["X-Total-Count"] = str(len(rows))
+    return [ParameterOut.model_validate(row) for row in rows]
+
+
+@router.get("/{parameter_id}", responses=problems(NotFound, Invalid))
+async def read_a_parameter(parameter_id: Id, session: Transaction, _: Caller) -> ParameterOut:
+    """One definition."""
+    return ParameterOut.model_validate(await service.get(session, parameter_id))
+
+
+@router.put("/{parameter_id}", responses=problems(NotAllowed, NotFound, AlreadyExists, Invalid))
+async def change_a_parameter(
+    parameter_id: Id, wanted: ParameterUpdate, session: Transaction, caller: Caller
+) -> ParameterOut:
+    """Change the fields that are sent; the whole definition must be right afterwards."""
+    await _owned(session, caller, (await service.get(session, parameter_id)).notebook_id)
+    return ParameterOut.model_validate(await service.change(session, parameter_id, wanted.changes()))
+
+
+@router.delete("/{parameter_id}", status_code=204, responses=problems(NotAllowed, NotFound, Invalid))
+async def delete_a_parameter(parameter_id: Id, session: Transaction, caller: Caller) -> None:
+    """Delete a definition."""
+    await _owned(session, caller, (await service.get(session, parameter_id)).notebook_id)
+    await service.delete(session, parameter_id)
+
+
+@schema_router.get("/{notebook_id}/schema", responses=problems(NotFound, Invalid))
+async def read_the_schema(notebook_id: Id, request: Request, session: Transaction, _: Caller) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a notebook's parameters, for forms and programs."""
+    notebook = await notebooks.get(session, notebook_id)
+    definitions = [service.definition_of(row) for row in await service.of_notebook(session, notebook_id)]
+    schema = schema_of_all(definitions, notebook.name, notebook.description)
+    return {"$schema": schema["$schema"], "$id": str(request.url)} | schema
