@@ -1,0 +1,1 @@
+"""The registry of notebooks, and the files in users' directories."""

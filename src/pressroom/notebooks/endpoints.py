@@ -1,0 +1,106 @@
+"""The registry over HTTP."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request, Response
+
+from pressroom.api import (
+    PAGE,
+    Caller,
+    Id,
+    Limit,
+    Page,
+    Parts,
+    QueryText,
+    Skip,
+    TheParts,
+    Transaction,
+    page_response,
+    problems,
+)
+from pressroom.errors import AlreadyExists, Invalid, NotAllowed, NotFound
+from pressroom.notebooks import service
+from pressroom.notebooks.schemas import NotebookCreate, NotebookOut, NotebookUpdate, NotebookWithParameters
+from pressroom.settings import MEBIBYTE
+from pressroom.wire import Username
+
+router = APIRouter(prefix="/db/notebooks", tags=["notebooks"])
+
+
+def limit_of(parts: Parts) -> int:
+    """The largest notebook, in bytes."""
+    return int(parts.settings.max_notebook_mb * MEBIBYTE)
+
+
+@router.post("", status_code=201, responses=problems(NotAllowed, NotFound, AlreadyExists, Invalid))
+async def register_a_notebook(
+    wanted: NotebookCreate, session: Transaction, parts: TheParts, caller: Caller
+) -> NotebookOut:
+    """Add a notebook to the registry. Its file must be there and be a valid notebook; it stays where it is."""
+    notebook = await service.register(session, parts.places, limit_of(parts), caller, wanted)
+    return NotebookOut.model_validate(notebook)
+
+
+async def _page(
+    request: Request, parts: Parts, username: str | None, tag: str | None, skip: int, limit: int
+) -> Response:
+    async def ask() -> Page:
+        async with parts.database.transaction() as session:
+            return Page(*await service.page(session, username, tag, skip, limit))
+
+    page = await parts.reads.get(("notebooks", username, tag, skip, limit), ask)
+    return page_response(request, page, skip, limit)
+
+
+@router.get("", response_model=list[NotebookOut], responses=PAGE | problems(Invalid))
+async def list_notebooks(
+    request: Request,
+    parts: TheParts,
+    _: Caller,
+    skip: Skip = 0,
+    limit: Limit = 100,
+    username: QueryText = None,
+    tag: QueryText = None,
+) -> Response:
+    """The registered notebooks, by id: all, or those of a user, or those that carry a tag."""
+    return await _page(request, parts, username, tag, skip, limit)
+
+
+@router.get("/user/{username}", response_model=list[NotebookOut], responses=PAGE | problems(Invalid))
+async def list_notebooks_of_a_user(
+    request: Request,
+    parts: TheParts,
+    _: Caller,
+    username: Annotated[Username, Path()],
+    skip: Skip = 0,
+    limit: Limit = 100,
+) -> Response:
+    """The notebooks that a user owns, by id."""
+    return await _page(request, parts, username, None, skip, limit)
+
+
+@router.get("/{notebook_id}", response_model=NotebookWithParameters, responses=problems(NotFound, Invalid))
+async def read_a_notebook(notebook_id: Id, parts: TheParts, _: Caller) -> Response:
+    """One notebook, with the definitions of its parameters."""
+
+    async def ask() -> bytes:
+        async with parts.database.transaction() as session:
+            return await service.with_parameters(session, notebook_id)
+
+    body = await parts.reads.get(("notebook", notebook_id), ask)
+    return Response(body, media_type="application/json")
+
+
+@router.put("/{notebook_id}", responses=problems(NotAllowed, NotFound, AlreadyExists, Invalid))
+async def change_a_notebook(
+    notebook_id: Id, wanted: NotebookUpdate, session: Transaction, parts: TheParts, caller: Caller
+) -> NotebookOut:
+    """Change the fields that are sent; the others stay as they are."""
+    notebook = await service.change(session, parts.places, limit_of(parts), caller, notebook_id, wanted.changes())
+    return NotebookOut.model_validate(notebook)
+
+
+@router.delete("/{notebook_id}", status_code=204, responses=problems(NotAllowed, NotFound, Invalid))
+async def delete_a_notebook(notebook_id: Id, session: Transaction, caller: Caller) -> None:
+    """Take a notebook out of the registry, with its parameters. Its file stays, and so do its executions."""
+    await service.delete(session, caller, notebook_id)

@@ -1,0 +1,228 @@
+"""Where a user may read and write: the user's directory and the shared roots.
+
+A path is judged twice. :meth:`Places.locate` resolves links and ``..`` and finds the root that holds the result;
+opening a :class:`Location` then walks from that root's directory to the file, one component at a time, following no
+link and leaving no mount, so that a folder which is swapped for a link in between leads nowhere.
+"""
+
+import errno
+import os
+import stat
+import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pressroom.errors import Invalid, NotAllowed, NotebookInvalid, NotFound, PathNotAllowed
+
+MAX_PATH = 512
+"""The longest path that the database keeps, in characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A path inside a root. ``path`` is absolute and has no link in it."""
+
+    root: Path
+    path: Path
+    one_mount: bool
+
+    @property
+    def name(self) -> str:
+        """The last component."""
+        return self.path.name
+
+    @property
+    def parent(self) -> "Location":
+        """The folder that holds it."""
+        return Location(self.root, self.path.parent, self.one_mount)
+
+    def beside(self, *names: str) -> "Location":
+        """Another place in the same folder."""
+        return Location(self.root, self.path.parent.joinpath(*names), self.one_mount)
+
+    @contextmanager
+    def open_directory(self, *, create_last: bool = False) -> Iterator[int]:
+        """A file descriptor of this folder; ``create_last`` makes it where only its last component is missing.
+
+        Raises :class:`NotFound`, :class:`NotAllowed` or :class:`PathNotAllowed`.
+        """
+        fd = self._walk(self.path.relative_to(self.root).parts, create_last=create_last)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+    @contextmanager
+    def open_file(self) -> Iterator[int]:
+        """A file descriptor of this regular file, open for reading.
+
+        Raises :class:`NotFound`, :class:`NotAllowed`, :class:`NotebookInvalid` or :class:`PathNotAllowed`.
+        """
+        with self.parent.open_directory() as directory, self._explained():
+            # O_NONBLOCK: a named pipe must not hold up whoever opens it.
+            fd = os.open(self.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
+        try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise NotebookInvalid(str(self.path), "is not a file")
+            self._same_mount(fd)
+            yield fd
+        finally:
+            os.close(fd)
+
+    def read(self, limit_bytes: int) -> bytes:
+        """The whole file. Raises as :meth:`open_file`, and :class:`NotebookInvalid` over ``limit_bytes``."""
+        with self.open_file() as fd, os.fdopen(fd, "rb", closefd=False) as file:
+            data = file.read(limit_bytes + 1)
+        if len(data) > limit_bytes:
+            raise NotebookInvalid(str(self.path), f"is larger than {limit_bytes / 2**20:g} MiB, the limit")
+        return data
+
+    def _walk(self, parts: tuple[str, ...], *, create_last: bool) -> int:
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        with self._explained(folder=True):
+            fd = os.open(self.root, flags & ~os.O_NOFOLLOW)
+        for depth, part in enumerate(parts, start=1):
+            try:
+                with self._explained(folder=True):
+                    if create_last and depth == len(parts):
+                        _make_directory(part, fd)
+                    inner = os.open(part, flags, dir_fd=fd)
+            finally:
+                os.close(fd)
+            fd = inner
+        try:
+            self._same_mount(fd)
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
+
+    def _same_mount(self, fd: int) -> None:
+        if not self.one_mount:
+            return
+        root = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            if _mount(root) != _mount(fd):
+                raise PathNotAllowed(
+                    str(self.path),
+                    f"lies on another file system, mounted inside {self.root}; an administrator can name its mount "
+                    "point in PRESSROOM_SHARED_ROOTS",
+                )
+        finally:
+            os.close(root)
+
+    @contextmanager
+    def _explained(self, *, folder: bool = False) -> Iterator[None]:
+        """Turn the system's errors into ours."""
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise NotFound("folder" if folder else "file", self.path) from error
+        except PermissionError as error:
+            raise NotAllowed(f"{self.path} may not be opened by the service: {error.strerror}.") from error
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.EMLINK) or (folder and error.errno == errno.ENOTDIR):
+                raise PathNotAllowed(str(self.path), "changed while it was opened, or is not a folder") from error
+            raise NotebookInvalid(str(self.path), f"cannot be opened: {error.strerror}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where each user may read and write.
+
+    ``users_root`` holds a directory a user, named as the user; ``shared_roots`` are everybody's. ``everywhere`` lifts
+    the rule, for a command that a person runs in their own shell, with their own rights.
+    """
+
+    users_root: Path
+    shared_roots: tuple[Path, ...] = ()
+    everywhere: bool = False
+
+    def home(self, username: str) -> Path:
+        """The user's directory, links resolved; it need not exist. Raises :class:`Invalid` for an impossible name."""
+        plain = unicodedata.normalize("NFKC", username)
+        if plain != username or plain in ("", ".", "..") or "/" in plain or "\0" in plain:
+            raise Invalid(f"{username!r} cannot be the name of a user.")
+        return Path(os.path.realpath(self.users_root / username))
+
+    def owner_of(self, text: str) -> str | None:
+        """The user whose directory holds a path, or ``None``."""
+        path = _resolved(_plausible(text))
+        for root in (self.users_root, Path(os.path.realpath(self.users_root))):
+            if path.is_relative_to(root) and len(path.relative_to(root).parts) > 1:
+                return path.relative_to(root).parts[0]
+        return None
+
+    def locate(self, text: str, username: str, *, suffix: str = ".ipynb") -> Location:
+        """The place of a path that ``username`` uses; a relative one starts at the user's directory.
+
+        Raises :class:`Invalid` for what cannot be a path or has another ending than ``suffix``, and
+        :class:`PathNotAllowed` for one outside the user's directory and the shared roots.
+        """
+        home = self.home(username)
+        given = _plausible(text)
+        if not text.endswith(suffix):
+            raise Invalid(f"{given} is not the path of a notebook: it does not end in {suffix}.", path=str(given))
+        path = _resolved(home / given)
+        if len(str(path)) > MAX_PATH:
+            raise Invalid(f"The path is longer than {MAX_PATH} characters.")
+        roots = [home, *(Path(os.path.realpath(root)) for root in self.shared_roots)]
+        holding = [root for root in roots if path.is_relative_to(root) and path != root]
+        if holding:
+            return Location(max(holding, key=lambda root: len(root.parts)), path, one_mount=True)
+        if self.everywhere:
+            return Location(Path("/"), path, one_mount=False)
+        raise PathNotAllowed(str(given), f"lies outside the directory of {username} ({home}) and the shared folders")
+
+
+def _resolved(path: Path) -> Path:
+    """A path without links and ``..``, as far as the service may look."""
+    try:
+        resolved = Path(os.path.realpath(path))
+        leads_nowhere = resolved.is_symlink()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise Invalid("A name in the path is longer than the file system allows.") from error
+        raise PathNotAllowed(str(path), f"leads where the service may not look: {error.strerror}") from error
+    if leads_nowhere:
+        raise PathNotAllowed(str(path), "is a link that leads nowhere")
+    return resolved
+
+
+def _plausible(text: str) -> Path:
+    if not text or "\0" in text:
+        raise Invalid("A path must have at least one character and no NUL.")
+    if len(text) > MAX_PATH:
+        raise Invalid(f"The path is longer than {MAX_PATH} characters.")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise Invalid("The path holds characters that no file name can have.") from error
+    if "\\" in text:
+        raise Invalid("A path is parted by '/', and no name in it may hold a '\\'.")
+    for part in text.split("/"):
+        plain = unicodedata.normalize("NFKC", part)
+        if plain != part and ("/" in plain or "\\" in plain or plain in (".", "..")):
+            raise Invalid(f"The path holds a look-alike of '/' or '..': {part!r}.")
+    return Path(text)
+
+
+def _make_directory(name: str, parent: int) -> None:
+    try:
+        os.mkdir(name, 0o777, dir_fd=parent)
+    except FileExistsError:
+        return
+    if os.geteuid() == 0:
+        owner = os.fstat(parent)
+        os.chown(name, owner.st_uid, owner.st_gid, dir_fd=parent, follow_symlinks=False)
+
+
+def _mount(fd: int) -> str:
+    """What identifies the mount that an open file lies on: the kernel's mount id, elsewhere the device."""
+    try:
+        lines = Path(f"/proc/self/fdinfo/{fd}").read_text().splitlines()
+    except FileNotFoundError:
+        return str(os.fstat(fd).st_dev)
+    return next(line for line in lines if line.startswith("mnt_id"))

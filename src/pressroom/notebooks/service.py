@@ -1,0 +1,175 @@
+"""The registry of notebooks."""
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from nbformat import NotebookNode
+from papermill.exceptions import PapermillException
+from papermill.parameterize import parameterize_notebook  # pyright: ignore[reportUnknownVariableType]
+from pydantic import JsonValue, TypeAdapter
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import selectinload
+
+from pressroom.database.models import Notebook
+from pressroom.database.session import violated
+from pressroom.errors import AlreadyExists, NotebookInvalid, NotFound
+from pressroom.identity.policy import require_acting_for
+from pressroom.identity.principal import Principal
+from pressroom.notebooks import files
+from pressroom.notebooks.places import Location, Places
+from pressroom.notebooks.schemas import NotebookCreate, NotebookOut, NotebookWithParameters
+
+ROWS = TypeAdapter(list[NotebookOut])
+_COLUMNS = [getattr(Notebook, "metadata_" if name == "metadata" else name) for name in NotebookOut.model_fields]
+
+
+async def register(
+    session: AsyncSession, places: Places, limit_bytes: int, principal: Principal, wanted: NotebookCreate
+) -> Notebook:
+    """Add a notebook whose file is there and is a valid notebook.
+
+    Raises :class:`NotAllowed`, :class:`PathNotAllowed`, :class:`NotFound`, :class:`NotebookInvalid`, or
+    :class:`AlreadyExists` for a name that the user has already, or a file that is registered.
+    """
+    require_acting_for(principal, wanted.username)
+    place = await _usable(places, limit_bytes, wanted.file_path, wanted.username)
+    fields = wanted.model_dump()
+    notebook = Notebook(**_columns(fields | {"file_path": str(place.path)}))
+    session.add(notebook)
+    await _flush(session, notebook)
+    return notebook
+
+
+async def get(session: AsyncSession, notebook_id: int) -> Notebook:
+    """One notebook. Raises :class:`NotFound`."""
+    notebook = await session.get(Notebook, notebook_id)
+    if notebook is None:
+        raise NotFound("notebook", notebook_id)
+    return notebook
+
+
+async def at_path(session: AsyncSession, path: str) -> Notebook | None:
+    """The notebook registered for a file."""
+    return await session.scalar(select(Notebook).where(Notebook.file_path == path))
+
+
+async def page(
+    session: AsyncSession, username: str | None, tag: str | None, skip: int, limit: int
+) -> tuple[bytes, int, int]:
+    """A page of the registry, by id: its JSON, its length, and how many notebooks there are in all."""
+
+    def of(statement: Any) -> Any:
+        if username is not None:
+            statement = statement.where(Notebook.username == username)
+        if tag is not None:
+            statement = statement.where(Notebook.tags.contains([tag]))
+        return statement
+
+    wanted = of(select(*_COLUMNS)).order_by(Notebook.id).offset(skip).limit(limit)
+    rows: Sequence[Any] = (await session.execute(wanted)).all()
+    total = len(rows) if not skip and len(rows) < limit else await session.scalar(of(select(func.count(Notebook.id))))
+    return ROWS.dump_json(ROWS.validate_python(rows)), len(rows), int(total or 0)
+
+
+async def with_parameters(session: AsyncSession, notebook_id: int) -> bytes:
+    """One notebook and its parameters, as JSON. Raises :class:`NotFound`."""
+    wanted = select(Notebook).where(Notebook.id == notebook_id).options(selectinload(Notebook.parameters))
+    notebook = await session.scalar(wanted)
+    if notebook is None:
+        raise NotFound("notebook", notebook_id)
+    return NotebookWithParameters.model_validate(notebook).model_dump_json().encode()
+
+
+async def change(
+    session: AsyncSession,
+    places: Places,
+    limit_bytes: int,
+    principal: Principal,
+    notebook_id: int,
+    changes: Mapping[str, Any],
+) -> Notebook:
+    """Change some fields of a notebook. Raises as :func:`register`."""
+    notebook = await get(session, notebook_id)
+    username = changes.get("username", notebook.username)
+    require_acting_for(principal, notebook.username)
+    require_acting_for(principal, username)
+    if "file_path" in changes or "username" in changes:
+        place = await _usable(places, limit_bytes, changes.get("file_path", notebook.file_path), username)
+        changes = {**changes, "file_path": str(place.path)}
+    for column, value in _columns(changes).items():
+        setattr(notebook, column, value)
+    # Said by hand: a change to the same value is a change too.
+    notebook.updated_at = datetime.now(UTC)
+    await _flush(session, notebook)
+    return notebook
+
+
+async def delete(session: AsyncSession, principal: Principal, notebook_id: int) -> None:
+    """Take a notebook out of the registry, its parameters with it; its file and its executions stay."""
+    notebook = await get(session, notebook_id)
+    require_acting_for(principal, notebook.username)
+    await session.delete(notebook)
+    await session.flush()
+
+
+async def source(session: AsyncSession, places: Places, limit_bytes: int, notebook_id: int) -> tuple[Notebook, bytes]:
+    """A notebook and the bytes of its file. Raises as :func:`register`."""
+    notebook = await get(session, notebook_id)
+    place = await asyncio.to_thread(places.locate, notebook.file_path, notebook.username)
+    return notebook, await asyncio.to_thread(place.read, limit_bytes)
+
+
+def filled_in(template: bytes, path: str, values: Mapping[str, JsonValue]) -> bytes:
+    """A template with the values of parameters written into it, by Papermill's translators.
+
+    Raises :class:`NotebookInvalid` where the template's language has none.
+    """
+    notebook = files.parse(template, path)
+    if values:
+        notebook.metadata.setdefault("papermill", {})
+        for cell in notebook.cells:
+            cell.metadata.setdefault("tags", [])
+        try:
+            notebook = cast("NotebookNode", parameterize_notebook(notebook, dict(values)))
+        except (PapermillException, ValueError, NotImplementedError) as error:
+            raise NotebookInvalid(path, f"cannot be given parameters: {error}") from error
+        notebook.metadata.pop("papermill", None)
+        for cell in notebook.cells:
+            # The values are the new notebook's own: later executions may override them in turn.
+            if "injected-parameters" in cell.metadata.get("tags", []):
+                cell.metadata["tags"] = ["parameters"]
+            elif "parameters" in cell.metadata.get("tags", []):
+                cell.metadata["tags"].remove("parameters")
+    return json.dumps(notebook, indent=1, ensure_ascii=False).encode() + b"\n"
+
+
+async def _usable(places: Places, limit_bytes: int, path: str, username: str) -> Location:
+    place = await asyncio.to_thread(places.locate, path, username)
+    await asyncio.to_thread(files.read, place, limit_bytes)
+    return place
+
+
+def _columns(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {("metadata_" if name == "metadata" else name): value for name, value in fields.items()}
+
+
+async def _flush(session: AsyncSession, notebook: Notebook) -> None:
+    name, username, file_path = notebook.name, notebook.username, notebook.file_path
+    try:
+        await session.flush()
+        await session.refresh(notebook)
+    except IntegrityError as error:
+        match violated(error):
+            case "uq_notebooks_name_username":
+                raise AlreadyExists(
+                    "notebook", "name", name, f"{username} has a notebook named {name!r} already."
+                ) from error
+            case "uq_notebooks_file_path":
+                raise AlreadyExists("notebook", "file_path", file_path) from error
+            case _:
+                raise
