@@ -1,0 +1,20 @@
+"""The press: runs ONE notebook on ONE kernel, in a process of its own.
+
+It knows no database and no HTTP, and imports nothing of the rest of Pressroom.
+"""
+
+from pressroom.press.events import CellFinished, CellStarted, Event, Finished, Output, Reason, Started
+from pressroom.press.process import Press, Request, Stop
+
+__all__ = [
+    "CellFinished",
+    "CellStarted",
+    "Event",
+    "Finished",
+    "Output",
+    "Press",
+    "Reason",
+    "Request",
+    "Started",
+    "Stop",
+]

@@ -1,0 +1,19 @@
+"""What a kernel may see of the service's environment: an allow list, so that no secret reaches a notebook."""
+
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+
+USUAL = (
+    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "LC_*", "TZ", "TMPDIR", "TERM",
+    "VIRTUAL_ENV", "CONDA_*", "JUPYTER_PATH", "JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_CONFIG_PATH",
+    "JUPYTER_PLATFORM_DIRS", "IPYTHONDIR", "MPLBACKEND", "MPLCONFIGDIR", "OMP_NUM_THREADS", "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "R_LIBS*", "R_HOME", "JULIA_*",
+)  # fmt: skip
+"""The names that every kernel may see; one may end in ``*``."""
+
+
+def kernel_environment(environment: Mapping[str, str], allowed: Sequence[str] = ()) -> dict[str, str]:
+    """The part of ``environment`` that a kernel may see: the usual names, and those ``allowed`` besides."""
+    names = (*USUAL, *allowed)
+    return {key: value for key, value in environment.items() if any(fnmatchcase(key, name) for name in names)}

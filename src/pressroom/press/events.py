@@ -1,0 +1,109 @@
+"""What an execution tells while it works, in order: ``Started``, then for each code cell ``CellStarted``, any number of
+``Output`` and ``CellFinished``, and at the end, whatever happened, exactly one ``Finished``."""
+
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any, ClassVar
+
+
+class Reason(StrEnum):
+    """Why an execution did not succeed."""
+
+    CELL_ERROR = "cell_error"
+    """A cell raised."""
+    TIMED_OUT = "timed_out"
+    """The time limit was reached."""
+    CANCELLED = "cancelled"
+    """Somebody stopped it."""
+    INTERRUPTED = "interrupted"
+    """The service stopped while it was under way."""
+    KERNEL_DIED = "kernel_died"
+    """The kernel's process ended by itself, or was killed."""
+    KERNEL_UNAVAILABLE = "kernel_unavailable"
+    """There is no such kernel, or it did not start."""
+    OUTPUT_TOO_LARGE = "output_too_large"
+    """The outputs are over the limit."""
+    OUTPUT_NOT_WRITTEN = "output_not_written"
+    """The output notebook could not be written (disk full, no permission, ...)."""
+    NOTEBOOK_INVALID = "notebook_invalid"
+    """The input is not a notebook that can be used."""
+    RUNNER_DIED = "runner_died"
+    """The process that drove the kernel was killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The kernel is up. ``cells``: the number of code cells that will be executed."""
+
+    kind: ClassVar[str] = "started"
+    cells: int
+
+
+@dataclass(frozen=True, slots=True)
+class CellStarted:
+    """A code cell is being executed. ``index``: 0-based, among all cells of the output notebook; ``number``: 1-based,
+    among its code cells; ``line``: the first line of its source that is not empty (at most 200 characters)."""
+
+    kind: ClassVar[str] = "cell_started"
+    index: int
+    number: int
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Text that a cell put out. ``stream``: ``stdout``, ``stderr``, or ``result`` for the text form of a displayed
+    object; ``text``: at most 64 Ki characters, longer ones come in pieces (``result`` is cut)."""
+
+    kind: ClassVar[str] = "output"
+    index: int
+    stream: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CellFinished:
+    """A code cell has ended. ``seconds``: how long it took; ``failed``: whether it raised and stopped the notebook."""
+
+    kind: ClassVar[str] = "cell_finished"
+    index: int
+    number: int
+    seconds: float
+    failed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The end. ``reason`` is ``None`` for success; ``message`` a sentence in words otherwise. ``written``: whether the
+    output notebook is on disk. ``cell_index``, ``ename``, ``evalue``, ``traceback`` (lines, may hold ANSI colours) and
+    ``source`` (of the cell) where a cell raised."""
+
+    kind: ClassVar[str] = "finished"
+    reason: Reason | None
+    message: str
+    seconds: float
+    written: bool
+    cell_index: int | None = None
+    ename: str | None = None
+    evalue: str | None = None
+    traceback: tuple[str, ...] = ()
+    source: str | None = None
+
+
+Event = Started | CellStarted | Output | CellFinished | Finished
+_KINDS: dict[str, type[Event]] = {c.kind: c for c in (Started, CellStarted, Output, CellFinished, Finished)}
+
+
+def to_json(event: Event) -> dict[str, Any]:
+    """The event as JSON: its fields and ``kind``."""
+    return {"kind": event.kind} | asdict(event)
+
+
+def from_json(data: dict[str, Any]) -> Event:
+    """The event that :func:`to_json` wrote. Raises ``KeyError`` or ``TypeError`` for anything else."""
+    fields = {k: v for k, v in data.items() if k != "kind"}
+    kind = _KINDS[data["kind"]]
+    if kind is Finished:
+        fields["reason"] = Reason(fields["reason"]) if fields["reason"] is not None else None
+        fields["traceback"] = tuple(fields["traceback"])
+    return kind(**fields)

@@ -1,0 +1,56 @@
+"""Writing a file whole or not at all: a reader sees the old one or the whole new one."""
+
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+
+def create(directory: int, name: str, data: bytes) -> None:
+    """Write a file that is not there yet into an open directory. Raises ``FileExistsError`` or another ``OSError``."""
+    with _written(directory, data, None) as temporary:
+        os.link(temporary, name, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
+
+
+def replace(directory: int, name: str, data: bytes) -> None:
+    """Write a file into an open directory, in place of an older one, whose mode and owner it keeps. Raises ``OSError``.
+
+    A link of that name is replaced itself, never followed.
+    """
+    try:
+        older: os.stat_result | None = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        older = None
+    if older is not None and stat.S_ISDIR(older.st_mode):
+        raise IsADirectoryError(f"{name} is a folder")
+    with _written(directory, data, older if older and stat.S_ISREG(older.st_mode) else None) as temporary:
+        os.replace(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+        os.fsync(directory)
+
+
+@contextmanager
+def _written(directory: int, data: bytes, like: os.stat_result | None) -> Iterator[str]:
+    """A temporary file with ``data``, on disk; it is gone afterwards, whatever happened."""
+    temporary = f".pressroom-{secrets.token_hex(8)}.tmp"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(temporary, flags, 0o666, dir_fd=directory)
+    try:
+        try:
+            owner = like or (os.fstat(directory) if os.geteuid() == 0 else None)
+            if owner is not None:
+                # Only root may give a file away; everybody else keeps what the system gives.
+                with suppress(PermissionError):
+                    os.fchown(descriptor, owner.st_uid, owner.st_gid)
+            if like is not None:
+                os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        yield temporary
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary, dir_fd=directory)
