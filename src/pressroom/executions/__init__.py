@@ -1,0 +1,1 @@
+"""Executions: submitting, running, waiting, history."""
