@@ -1,0 +1,181 @@
+"""The rules that every endpoint shares: who calls, the transaction, pages of a list, problem documents."""
+
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, cast
+
+from fastapi import Depends, FastAPI, Path, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import AfterValidator, BaseModel
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.exceptions import HTTPException
+
+from pressroom.database.session import Database
+from pressroom.database.shared_read import SharedReads
+from pressroom.errors import PROBLEM_BASE, Invalid, NotFound, PressroomError, Unavailable
+from pressroom.executions.runner import Runner
+from pressroom.identity.principal import Principal
+from pressroom.notebooks.places import Places
+from pressroom.press.kernels import Kernels
+from pressroom.settings import Settings
+from pressroom.wire import MAX_ID, checked
+
+PROBLEM_JSON = "application/problem+json"
+log = logging.getLogger("pressroom.api")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the service is made of: built once, in :mod:`pressroom.app`, and handed to every request."""
+
+    settings: Settings
+    database: Database
+    reads: SharedReads
+    places: Places
+    runner: Runner
+    kernels: Kernels
+
+
+def parts(request: Request) -> Parts:
+    """The parts of the service that answers this request."""
+    return cast("Parts", request.app.state.parts)
+
+
+def principal(request: Request) -> Principal:
+    """Who is calling."""
+    return Principal.local(parts(request).settings.local_user)
+
+
+async def transaction(request: Request) -> AsyncIterator[AsyncSession]:
+    """The one transaction of a request: committed before the answer leaves, rolled back if anything was raised."""
+    async with parts(request).database.transaction() as session:
+        yield session
+
+
+TheParts = Annotated[Parts, Depends(parts)]
+Caller = Annotated[Principal, Depends(principal)]
+Transaction = Annotated[AsyncSession, Depends(transaction, scope="function")]
+Id = Annotated[int, Path(ge=1, le=MAX_ID, description="The id, a positive integer.")]
+Skip = Annotated[int, Query(ge=0, le=2**62, description="How many to leave out from the start.")]
+Limit = Annotated[int, Query(ge=1, le=1000, description="How many to answer at most.")]
+QueryText = Annotated[str | None, Query(max_length=255), AfterValidator(checked)]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of a list, rendered: the JSON of its items, how many they are, and how many there are in all."""
+
+    body: bytes
+    length: int
+    total: int
+
+
+def page_response(request: Request, page: Page, skip: int, limit: int) -> Response:
+    """A page with its total in ``X-Total-Count`` and the address of the next one in ``Link``."""
+    headers = {"X-Total-Count": str(page.total)}
+    if skip + page.length < page.total and page.length:
+        query = dict(request.query_params) | {"skip": str(skip + limit), "limit": str(limit)}
+        headers["Link"] = f'<{request.url.replace_query_params(**query)}>; rel="next"'
+    return Response(page.body, media_type="application/json", headers=headers)
+
+
+class Problem(BaseModel):
+    """An RFC 9457 problem document. Fields of its own stand beside these."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+
+    model_config = {"extra": "allow"}
+
+
+def problems(*errors: type[PressroomError]) -> dict[int | str, dict[str, Any]]:
+    """The ``responses`` of an operation that can answer with these errors."""
+    answers: dict[int | str, dict[str, Any]] = {}
+    for error in (*errors, Unavailable):
+        example = {"type": PROBLEM_BASE + error.slug, "title": error.title, "status": error.status, "detail": "..."}
+        answers[error.status] = {
+            "description": error.title,
+            "model": Problem,
+            "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example}},
+        }
+    return answers
+
+
+ANOTHER_PROBLEM: dict[int | str, dict[str, Any]] = {
+    "default": {
+        "description": "Another problem.",
+        "model": Problem,
+        "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+}
+PAGE: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "A page of the list.",
+        "headers": {
+            "X-Total-Count": {"description": "How many there are in all.", "schema": {"type": "integer"}},
+            "Link": {"description": 'The next page, `<...>; rel="next"`.', "schema": {"type": "string"}},
+        },
+    }
+}
+
+
+def problem_response(error: PressroomError) -> Response:
+    """The answer to an error."""
+    return JSONResponse(error.problem(), status_code=error.status, media_type=PROBLEM_JSON)
+
+
+def _sentence(errors: Sequence[Any]) -> str:
+    def one(error: Any) -> str:
+        where = ".".join(str(part) for part in error["loc"] if part != "body") or "the body"
+        return f"{where}: {error['msg'].removeprefix('Value error, ')}"
+
+    return "; ".join(one(error) for error in errors[:10]) + "."
+
+
+def install_problem_handlers(app: FastAPI) -> None:
+    """Answer every error of ``app`` with a problem document."""
+
+    async def pressroom_error(_: Request, error: Exception) -> Response:
+        return problem_response(cast("PressroomError", error))
+
+    async def not_valid(_: Request, error: Exception) -> Response:
+        errors = cast("RequestValidationError", error).errors()
+        facts = [{"loc": list(e["loc"]), "msg": e["msg"]} for e in errors[:20]]
+        return problem_response(Invalid(_sentence(errors), errors=facts))
+
+    async def http_error(request: Request, error: Exception) -> Response:
+        error = cast("HTTPException", error)
+        if error.status_code == 400:
+            return problem_response(Invalid(f"The body cannot be read: {error.detail}."))
+        if error.status_code == 404:
+            return problem_response(NotFound("page", request.url.path))
+        problem = {
+            "type": "about:blank",
+            "title": error.detail,
+            "status": error.status_code,
+            "detail": f"{request.method} {request.url.path}: {error.detail}.",
+        }
+        return JSONResponse(problem, error.status_code, headers=error.headers, media_type=PROBLEM_JSON)
+
+    async def database_away(_: Request, error: Exception) -> Response:
+        log.warning("the database cannot be reached: %s", error)
+        return problem_response(Unavailable("database", "the connection failed; try again"))
+
+    async def unforeseen(request: Request, error: Exception) -> Response:
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return problem_response(PressroomError("The service failed; its log says more."))
+
+    handlers: dict[type[Exception], Callable[[Request, Exception], Any]] = {
+        PressroomError: pressroom_error,
+        RequestValidationError: not_valid,
+        HTTPException: http_error,
+        OperationalError: database_away,
+        Exception: unforeseen,
+    }
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)

@@ -1,0 +1,117 @@
+"""Puts the rooms together: the ASGI application."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.routing import APIRoute
+from fastapi_offline import FastAPIOffline
+from pydantic import BaseModel
+
+from pressroom import __version__, errors, health
+from pressroom.api import ANOTHER_PROBLEM, Parts, install_problem_handlers, problems
+from pressroom.database.session import open_database
+from pressroom.database.shared_read import SharedReads
+from pressroom.executions import endpoints as executions
+from pressroom.executions.runner import open_runner
+from pressroom.middleware import BodyLimit, LoopbackOnly
+from pressroom.notebooks import endpoints as notebooks
+from pressroom.notebooks import file_endpoints as files
+from pressroom.notebooks.places import Places
+from pressroom.parameters import endpoints as parameters
+from pressroom.press.kernels import Kernels
+from pressroom.settings import MEBIBYTE, Settings
+
+DESCRIPTION = "Turns Jupyter notebooks into jobs: typed parameters in, a recorded execution out."
+MULTIPART_BYTES = 64 * 1024
+"""What the form around an uploaded file may take."""
+TAGS = [
+    {"name": "notebooks", "description": "The registry."},
+    {"name": "parameters", "description": "Typed, checked parameters of registered notebooks."},
+    {"name": "executions", "description": "Executing, and the history."},
+    {"name": "files", "description": "Notebook files in users' directories."},
+    {"name": "service", "description": "The service itself."},
+]
+
+
+class Root(BaseModel):
+    """What this service is. `endpoints`: each path and its methods."""
+
+    service: str
+    version: str
+    endpoints: dict[str, list[str]]
+
+
+class ProblemPage(BaseModel):
+    """What a type of problem means."""
+
+    type: str
+    title: str
+    status: int
+    description: str
+
+
+root_router = APIRouter(tags=["service"])
+
+
+@root_router.get("/")
+async def root(request: Request) -> Root:
+    """The service's name, its version, and a map of its endpoints."""
+    found: dict[str, list[str]] = {}
+    for path, operations in request.app.openapi()["paths"].items():
+        found[path] = sorted(method.upper() for method in operations)
+    return Root(service="pressroom", version=__version__, endpoints=found)
+
+
+@root_router.get("/problems/{name}", responses=problems(errors.NotFound, errors.Invalid))
+async def explain_a_problem(name: str) -> ProblemPage:
+    """What the `type` of a problem document means."""
+    for error in errors.PressroomError.tree():
+        if error.slug == name:
+            description = " ".join((error.__doc__ or "").replace("``", "`").split())
+            return ProblemPage(
+                type=errors.PROBLEM_BASE + name, title=error.title, status=error.status, description=description
+            )
+    raise errors.NotFound("problem", name)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application. Its database, its kernels and its executions live from its start to its end."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        places = Places(settings.users_root, tuple(settings.shared_roots))
+        async with open_database(settings) as database, open_runner(database, places, settings) as runner:
+            app.state.parts = Parts(settings, database, SharedReads(), places, runner, Kernels())
+            yield
+
+    app = FastAPIOffline(
+        title="Pressroom",
+        version=__version__,
+        description=DESCRIPTION,
+        openapi_tags=TAGS,
+        lifespan=lifespan,
+        generate_unique_id_function=_operation_id,
+        # The problem document is named in every operation's answers.
+        responses=ANOTHER_PROBLEM,
+    )
+    for router in (
+        root_router,
+        health.router,
+        notebooks.router,
+        parameters.schema_router,
+        parameters.router,
+        executions.router,
+        files.router,
+    ):
+        app.include_router(router)
+    install_problem_handlers(app)
+    notebook_bytes = int(settings.max_notebook_mb * MEBIBYTE)
+    uploads = {"/upload-notebook": notebook_bytes + MULTIPART_BYTES}
+    app.add_middleware(BodyLimit, limit_bytes=int(settings.max_body_mb * MEBIBYTE), uploads=uploads)
+    app.add_middleware(LoopbackOnly)
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name

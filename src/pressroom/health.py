@@ -1,0 +1,65 @@
+"""Whether the service is well, part by part: what ``GET /health`` answers."""
+
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from typing import Literal
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel
+
+from pressroom.api import TheParts
+from pressroom.errors import Unavailable
+from pressroom.wire import Timestamp
+
+router = APIRouter(tags=["service"])
+State = Literal["healthy", "degraded", "unhealthy"]
+
+
+class PartHealth(BaseModel):
+    """The state of one part, and a sentence where it is not well."""
+
+    status: State
+    detail: str | None = None
+
+
+class Health(BaseModel):
+    """The state of the service. Without its database it is unhealthy, without a kernel degraded."""
+
+    status: State
+    papermill_available: bool
+    timestamp: Timestamp
+    database: PartHealth
+    queue: PartHealth
+    workers: PartHealth
+    kernels: PartHealth
+
+
+@router.get("/health", responses={503: {"description": "The service cannot work.", "model": Health}})
+async def health(parts: TheParts, response: Response) -> Health:
+    """The state of the service and of each of its parts."""
+    database = PartHealth(status="healthy")
+    try:
+        await parts.database.ping(seconds=0.04)
+    except Unavailable as error:
+        database = PartHealth(status="unhealthy", detail=error.detail)
+    names = await parts.kernels.names()
+    kernels = PartHealth(status="healthy", detail=", ".join(names))
+    if not names:
+        kernels = PartHealth(status="degraded", detail="no kernel is installed; `pip install ipykernel` brings one")
+    under_way = f"{parts.runner.under_way} executions under way in this service"
+    queue = PartHealth(status="healthy", detail=under_way)
+    workers = PartHealth(status="healthy", detail=f"{parts.settings.concurrency} executions at once, in this service")
+    papermill = find_spec("papermill") is not None
+    status: State = "healthy" if papermill and names else "degraded"
+    if database.status == "unhealthy":
+        status = "unhealthy"
+        response.status_code = 503
+    return Health(
+        status=status,
+        papermill_available=papermill,
+        timestamp=datetime.now(UTC),
+        database=database,
+        queue=queue,
+        workers=workers,
+        kernels=kernels,
+    )

@@ -1,0 +1,69 @@
+"""What stands before every endpoint: limits on bodies, and who may talk to a service without a sign-in."""
+
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pressroom.api import problem_response
+from pressroom.errors import NotAllowed, TooLarge
+from pressroom.settings import LOOPBACK_NAMES
+
+
+class BodyLimit:
+    """Answers 413 to a body over its limit, whether or not its length was announced. ``uploads``: path → bytes."""
+
+    def __init__(self, app: ASGIApp, limit_bytes: int, uploads: dict[str, int]) -> None:
+        self._app, self._limit, self._uploads = app, limit_bytes, uploads
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        limit = self._uploads.get(scope["path"], self._limit)
+        announced = Headers(scope=scope).get("content-length", "")
+        if announced.isdigit() and int(announced) > limit:
+            await problem_response(TooLarge("The body", limit))(scope, receive, send)
+            return
+        received = 0
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > limit:
+                raise TooLarge("The body", limit)
+            return message
+
+        await self._app(scope, counted, send)
+
+
+class LoopbackOnly:
+    """Refuses what a web page of another site sends to a service that has no sign-in.
+
+    A name other than loopback's in ``Host`` is DNS rebinding; another site in ``Origin``, a request across sites.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102
+        if scope["type"] == "http":
+            headers = Headers(scope=scope)
+            for name, value in (
+                ("Host", "//" + headers.get("host", "localhost")),
+                ("Origin", headers.get("origin", "")),
+            ):
+                if value and not _is_loopback(value):
+                    error = NotAllowed(f"With PRESSROOM_AUTH=local, {name} must be a loopback name.")
+                    await problem_response(error)(scope, receive, send)
+                    return
+        await self._app(scope, receive, send)
+
+
+def _is_loopback(url: str) -> bool:
+    try:
+        name = urlsplit(url).hostname or ""
+    except ValueError:
+        return False
+    return name in LOOPBACK_NAMES or name.startswith("127.")
