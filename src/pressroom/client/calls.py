@@ -1,0 +1,248 @@
+"""Every call of the API, once: what is sent, and how the answer is read. The clients differ only in how they wait."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote
+
+import httpx
+from pydantic import BaseModel, JsonValue, TypeAdapter
+
+from pressroom.errors import (
+    ExecutionCancelled,
+    ExecutionFailed,
+    ExecutionInterrupted,
+    ExecutionTimedOut,
+    PressroomError,
+    Unavailable,
+)
+from pressroom.executions.schemas import ExecutionOut, Failure, Status
+from pressroom.notebooks.schemas import NotebookFile, NotebookFiles, NotebookOut, NotebookWithParameters
+from pressroom.parameters.schemas import InferenceOut, ParameterOut
+
+T = TypeVar("T")
+DEFAULT_URL = "http://127.0.0.1:8002"
+ENDED = (Status.SUCCESS, Status.FAILED, Status.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """One request and the type of its answer; ``answer`` is ``None`` where there is none, ``bytes`` for a file."""
+
+    method: str
+    path: str
+    answer: Any
+    json: Any = None
+    query: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    file: tuple[str, bytes] | None = None
+    form: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def arguments(self) -> dict[str, Any]:
+        """The keyword arguments of ``httpx.Client.request``."""
+        sent: dict[str, Any] = {
+            "method": self.method,
+            "url": self.path,
+            "params": {name: value for name, value in self.query.items() if value is not None},
+            "headers": dict(self.headers),
+        }
+        if self.json is not None:
+            sent["json"] = self.json
+        if self.file is not None:
+            sent |= {"files": {"file": self.file}, "data": dict(self.form)}
+        return sent
+
+    def read(self, response: httpx.Response) -> T:
+        """The answer. Raises the error that a problem document tells of."""
+        raise_for_problem(response)
+        if self.answer is None:
+            return None  # type: ignore[return-value]
+        if self.answer is bytes:
+            return response.content  # type: ignore[return-value]
+        return TypeAdapter(self.answer).validate_json(response.content)
+
+
+def raise_for_problem(response: httpx.Response) -> None:
+    """Raise the error that an answer of 400 or more tells of."""
+    if response.is_success:
+        return
+    try:
+        problem = response.json()
+    except ValueError:
+        problem = {}
+    if not isinstance(problem, dict):
+        problem = {}
+    # The health of an unhealthy service has a `status` of its own, which is no number.
+    raise PressroomError.from_problem({**problem, "status": response.status_code})
+
+
+def unreachable(url: str, error: httpx.TransportError) -> Unavailable:
+    """The error of a service that does not answer."""
+    return Unavailable("service", f"{url}: {error or type(error).__name__}")
+
+
+def address(given: str | None) -> str:
+    """The address of the service: as given, else ``PRESSROOM_URL``, else this machine."""
+    return given or os.environ.get("PRESSROOM_URL") or DEFAULT_URL
+
+
+def raise_for_status(execution: ExecutionOut) -> ExecutionOut:
+    """The execution, if it succeeded; raises the error of how it ended otherwise."""
+    if execution.status == Status.SUCCESS:
+        return execution
+    failure = (execution.failure or Failure(reason="failed")).model_dump()
+    facts = {"execution_id": execution.id, "output_path": execution.output_path, **failure}
+    kinds = {"timed_out": ExecutionTimedOut, "interrupted": ExecutionInterrupted}
+    kind = kinds.get(str(failure.get("reason")), ExecutionFailed)
+    if execution.status == Status.CANCELLED:
+        kind = ExecutionCancelled
+    raise kind(execution.error_message or f"Execution {execution.id} did not succeed.", **facts)
+
+
+def _sent(**fields: Any) -> dict[str, Any]:
+    """The fields that were given."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _segment(name: str) -> str:
+    """``name`` as one segment of a path, whatever is in it."""
+    return quote(name, safe="")
+
+
+def problem(name: str) -> Call[dict[str, Any]]:
+    return Call("GET", f"/problems/{_segment(name)}", dict[str, Any])
+
+
+def health() -> Call[dict[str, Any]]:
+    return Call("GET", "/health", dict[str, Any])
+
+
+def root() -> Call[dict[str, Any]]:
+    return Call("GET", "/", dict[str, Any])
+
+
+def register(
+    name: str,
+    file_path: str | Path,
+    username: str,
+    description: str | None,
+    tags: Sequence[str],
+    metadata: Mapping[str, JsonValue],
+) -> Call[NotebookOut]:
+    fields = _sent(name=name, file_path=str(file_path), username=username, description=description)
+    return Call("POST", "/db/notebooks", NotebookOut, fields | {"tags": list(tags), "metadata": dict(metadata)})
+
+
+def notebook(notebook_id: int) -> Call[NotebookWithParameters]:
+    return Call("GET", f"/db/notebooks/{notebook_id}", NotebookWithParameters)
+
+
+def notebooks(username: str | None, tag: str | None, skip: int, limit: int) -> Call[list[NotebookOut]]:
+    query = {"username": username, "tag": tag, "skip": skip, "limit": limit}
+    return Call("GET", "/db/notebooks", list[NotebookOut], query=query)
+
+
+def update_notebook(notebook_id: int, changes: Mapping[str, Any]) -> Call[NotebookOut]:
+    return Call("PUT", f"/db/notebooks/{notebook_id}", NotebookOut, dict(changes))
+
+
+def delete_notebook(notebook_id: int) -> Call[None]:
+    return Call("DELETE", f"/db/notebooks/{notebook_id}", None)
+
+
+def schema(notebook_id: int) -> Call[dict[str, Any]]:
+    return Call("GET", f"/db/notebooks/{notebook_id}/schema", dict[str, Any])
+
+
+def define(notebook_id: int, definitions: Sequence[Mapping[str, Any] | BaseModel]) -> Call[list[ParameterOut]]:
+    body = [d.model_dump(mode="json") if isinstance(d, BaseModel) else dict(d) for d in definitions]
+    return Call("POST", f"/db/parameters/bulk/{notebook_id}", list[ParameterOut], body)
+
+
+def infer(notebook_id: int) -> Call[InferenceOut]:
+    return Call("POST", f"/db/parameters/infer/{notebook_id}", InferenceOut)
+
+
+def parameters(notebook_id: int) -> Call[list[ParameterOut]]:
+    return Call("GET", f"/db/parameters/notebook/{notebook_id}", list[ParameterOut])
+
+
+def parameter(parameter_id: int) -> Call[ParameterOut]:
+    return Call("GET", f"/db/parameters/{parameter_id}", ParameterOut)
+
+
+def update_parameter(parameter_id: int, changes: Mapping[str, Any]) -> Call[ParameterOut]:
+    return Call("PUT", f"/db/parameters/{parameter_id}", ParameterOut, dict(changes))
+
+
+def delete_parameter(parameter_id: int) -> Call[None]:
+    return Call("DELETE", f"/db/parameters/{parameter_id}", None)
+
+
+def submit(
+    input_path: str | Path,
+    parameters: Mapping[str, JsonValue] | None,
+    *,
+    output_path: str | Path | None,
+    username: str | None,
+    in_place: bool,
+    kernel_name: str | None,
+    timeout_seconds: float | None,
+) -> Call[ExecutionOut]:
+    fields = _sent(
+        input_path=str(input_path), username=username, kernel_name=kernel_name, timeout_seconds=timeout_seconds
+    )
+    fields["parameters"] = dict(parameters or {})
+    address = "/execute"
+    if output_path is not None:
+        if in_place:
+            raise ValueError("give either output_path or in_place")
+        address = "/run-notebook"
+        fields["output_path"] = str(output_path)
+    elif in_place:
+        fields["in_place"] = True
+    return Call("POST", address, ExecutionOut, fields, headers={"Prefer": "respond-async"})
+
+
+def execution(execution_id: int) -> Call[ExecutionOut]:
+    return Call("GET", f"/db/executions/{execution_id}", ExecutionOut)
+
+
+def executions(
+    username: str | None, status: str | None, notebook_id: int | None, skip: int, limit: int
+) -> Call[list[ExecutionOut]]:
+    query: dict[str, Any] = {"skip": skip, "limit": limit}
+    if notebook_id is not None:
+        if username is not None or status is not None:
+            raise ValueError("a notebook's history cannot be narrowed by username or status")
+        return Call("GET", f"/db/executions/notebook/{notebook_id}", list[ExecutionOut], query=query)
+    query |= {"username": username, "status": status}
+    return Call("GET", "/db/executions", list[ExecutionOut], query=query)
+
+
+def files(username: str) -> Call[NotebookFiles]:
+    return Call("GET", f"/list-notebooks/{_segment(username)}", NotebookFiles)
+
+
+def upload(name: str, data: bytes, username: str | None, file_path: str | None) -> Call[NotebookFile]:
+    form = _sent(username=username, file_path=file_path)
+    return Call("POST", "/upload-notebook", NotebookFile, file=(name, data), form=form)
+
+
+def copy(notebook_id: int, username: str, file_path: str | None, name: str | None) -> Call[NotebookOut]:
+    body = _sent(notebook_id=notebook_id, username=username, file_path=file_path, name=name)
+    return Call("POST", "/copy-notebook", NotebookOut, body)
+
+
+def from_template(
+    notebook_id: int, file_path: str, parameters: Mapping[str, JsonValue] | None, username: str | None, name: str | None
+) -> Call[NotebookOut]:
+    body = _sent(notebook_id=notebook_id, file_path=file_path, username=username, name=name)
+    return Call("POST", "/create-from-template", NotebookOut, body | {"parameters": dict(parameters or {})})
+
+
+def download(notebook_id: int | None, path: str | None, username: str | None) -> Call[bytes]:
+    query = {"notebook_id": notebook_id, "path": path, "username": username}
+    return Call("GET", "/download-notebook", bytes, query=query)

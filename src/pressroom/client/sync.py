@@ -1,0 +1,239 @@
+"""The synchronous client."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import httpx
+from pydantic import BaseModel, JsonValue
+
+from pressroom.client import calls
+from pressroom.client.calls import ENDED, Call, address, raise_for_status, unreachable
+from pressroom.client.progress import Bar, pauses
+from pressroom.executions.schemas import ExecutionOut, Status
+from pressroom.notebooks.schemas import NotebookFile, NotebookFiles, NotebookOut, NotebookWithParameters
+from pressroom.parameters.schemas import InferenceOut, ParameterOut
+
+T = TypeVar("T")
+
+
+class Client:
+    """A client of a Pressroom service.
+
+    ``base_url`` is its address; if left out, ``PRESSROOM_URL``, else this machine. ``timeout`` is how long one request
+    may take, in seconds. Every method raises the classes of :mod:`pressroom.errors`, and :class:`Unavailable` where the
+    service does not answer. Paths start at the service's user's directory.
+    """
+
+    def __init__(self, base_url: str | None = None, *, timeout: float = 30.0) -> None:
+        self.url = address(base_url)
+        self._http = httpx.Client(base_url=self.url, timeout=timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def _call(self, call: Call[T]) -> T:
+        try:
+            response = self._http.request(**call.arguments())
+        except httpx.TransportError as error:
+            raise unreachable(self.url, error) from error
+        return call.read(response)
+
+    def root(self) -> dict[str, Any]:
+        """The service's name, its version, and a map of its endpoints."""
+        return self._call(calls.root())
+
+    def problem(self, name: str) -> dict[str, Any]:
+        """What a type of problem means; ``name`` is the last word of its ``type``."""
+        return self._call(calls.problem(name))
+
+    def health(self) -> dict[str, Any]:
+        """The state of the service and of its parts. Raises :class:`Unavailable` where it is unhealthy."""
+        return self._call(calls.health())
+
+    def register(
+        self,
+        name: str,
+        file_path: str | Path,
+        username: str,
+        *,
+        description: str | None = None,
+        tags: Sequence[str] = (),
+        metadata: Mapping[str, JsonValue] | None = None,
+    ) -> NotebookOut:
+        """Register a notebook."""
+        return self._call(calls.register(name, file_path, username, description, tags, metadata or {}))
+
+    def notebook(self, notebook_id: int) -> NotebookWithParameters:
+        """One notebook, with its parameters."""
+        return self._call(calls.notebook(notebook_id))
+
+    def update_notebook(self, notebook_id: int, **changes: Any) -> NotebookOut:
+        """Change the fields that are given."""
+        return self._call(calls.update_notebook(notebook_id, changes))
+
+    def delete_notebook(self, notebook_id: int) -> None:
+        """Take a notebook out of the registry; its file and its history stay."""
+        self._call(calls.delete_notebook(notebook_id))
+
+    def schema(self, notebook_id: int) -> dict[str, Any]:
+        """The JSON Schema of a notebook's parameters."""
+        return self._call(calls.schema(notebook_id))
+
+    def define(self, notebook_id: int, *definitions: Mapping[str, Any] | BaseModel) -> list[ParameterOut]:
+        """Give a notebook parameters: all of them, or none where one is wrong."""
+        return self._call(calls.define(notebook_id, definitions))
+
+    def infer(self, notebook_id: int) -> InferenceOut:
+        """Propose parameters from the notebook's parameters cell."""
+        return self._call(calls.infer(notebook_id))
+
+    def parameters(self, notebook_id: int) -> list[ParameterOut]:
+        """A notebook's parameters."""
+        return self._call(calls.parameters(notebook_id))
+
+    def parameter(self, parameter_id: int) -> ParameterOut:
+        """One definition."""
+        return self._call(calls.parameter(parameter_id))
+
+    def update_parameter(self, parameter_id: int, **changes: Any) -> ParameterOut:
+        """Change the fields of a definition that are given."""
+        return self._call(calls.update_parameter(parameter_id, changes))
+
+    def delete_parameter(self, parameter_id: int) -> None:
+        """Delete a definition."""
+        self._call(calls.delete_parameter(parameter_id))
+
+    def submit(
+        self,
+        input_path: str | Path,
+        parameters: Mapping[str, JsonValue] | None = None,
+        *,
+        output_path: str | Path | None = None,
+        username: str | None = None,
+        in_place: bool = False,
+        kernel_name: str | None = None,
+        timeout_seconds: float | None = None,
+    ) -> ExecutionOut:
+        """Start an execution and return without waiting for its end."""
+        return self._call(
+            calls.submit(
+                input_path,
+                parameters,
+                output_path=output_path,
+                username=username,
+                in_place=in_place,
+                kernel_name=kernel_name,
+                timeout_seconds=timeout_seconds,
+            )
+        )
+
+    def execution(self, execution_id: int) -> ExecutionOut:
+        """One execution."""
+        return self._call(calls.execution(execution_id))
+
+    def files(self, username: str) -> NotebookFiles:
+        """The notebook files in a user's directory."""
+        return self._call(calls.files(username))
+
+    def upload(
+        self, name: str, data: bytes, *, username: str | None = None, file_path: str | None = None
+    ) -> NotebookFile:
+        """Put a notebook into a user's directory."""
+        return self._call(calls.upload(name, data, username, file_path))
+
+    def copy(
+        self, notebook_id: int, username: str, *, file_path: str | None = None, name: str | None = None
+    ) -> NotebookOut:
+        """Copy a registered notebook to another user, and register the copy."""
+        return self._call(calls.copy(notebook_id, username, file_path, name))
+
+    def from_template(
+        self,
+        notebook_id: int,
+        file_path: str,
+        parameters: Mapping[str, JsonValue] | None = None,
+        *,
+        username: str | None = None,
+        name: str | None = None,
+    ) -> NotebookOut:
+        """Make a notebook from a registered one, with values of its parameters in it."""
+        return self._call(calls.from_template(notebook_id, file_path, parameters, username, name))
+
+    def download(
+        self, *, notebook_id: int | None = None, path: str | None = None, username: str | None = None
+    ) -> bytes:
+        """The file of a registered notebook, or a notebook file by its path."""
+        return self._call(calls.download(notebook_id, path, username))
+
+    def notebooks(self, *, username: str | None = None, tag: str | None = None) -> Iterator[NotebookOut]:
+        """The registered notebooks, by id, page after page."""
+        skip, limit = 0, 100
+        while True:
+            page = self._call(calls.notebooks(username, tag, skip, limit))
+            yield from page
+            if len(page) < limit:
+                return
+            skip += limit
+
+    def executions(
+        self, *, username: str | None = None, status: Status | str | None = None, notebook_id: int | None = None
+    ) -> Iterator[ExecutionOut]:
+        """The history, newest first, page after page; one that begins meanwhile is not given, and none twice."""
+        skip, limit, last = 0, 100, None
+        while True:
+            page = self._call(calls.executions(username, status, notebook_id, skip, limit))
+            for item in page:
+                if last is None or item.id < last:
+                    last = item.id
+                    yield item
+            if len(page) < limit:
+                return
+            skip += limit
+
+    def execute(
+        self,
+        input_path: str | Path,
+        parameters: Mapping[str, JsonValue] | None = None,
+        *,
+        output_path: str | Path | None = None,
+        username: str | None = None,
+        in_place: bool = False,
+        kernel_name: str | None = None,
+        timeout_seconds: float | None = None,
+        progress: bool | None = None,
+    ) -> ExecutionOut:
+        """Execute a notebook and wait for its end.
+
+        ``progress`` shows a bar by cell; if left out, where a person looks. Raises :class:`ExecutionFailed`,
+        :class:`ExecutionTimedOut`, :class:`ExecutionCancelled` or :class:`ExecutionInterrupted`.
+        """
+        execution = self.submit(
+            input_path,
+            parameters,
+            output_path=output_path,
+            username=username,
+            in_place=in_place,
+            kernel_name=kernel_name,
+            timeout_seconds=timeout_seconds,
+        )
+        return self.wait(execution.id, progress=progress)
+
+    def wait(self, execution_id: int, *, progress: bool | None = None) -> ExecutionOut:
+        """Wait for the end of an execution. Raises as :meth:`execute`."""
+        with Bar(progress) as bar:
+            for seconds in pauses():
+                execution = self.execution(execution_id)
+                bar.show(execution)
+                if execution.status in ENDED:
+                    return raise_for_status(execution)
+                time.sleep(seconds)
+        raise AssertionError("pauses never end")
