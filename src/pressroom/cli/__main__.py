@@ -1,0 +1,5 @@
+"""``python -m pressroom.cli``."""
+
+from pressroom.cli.main import app
+
+app()

@@ -1,0 +1,144 @@
+"""``pressroom notebooks``: the registry."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import TypeAdapter
+
+from pressroom.cli.room import Room, absolute, in_room, out
+from pressroom.cli.tables import show_one, show_rows
+from pressroom.notebooks import service
+from pressroom.notebooks.schemas import NotebookCreate, NotebookOut, NotebookUpdate, NotebookWithParameters
+from pressroom.parameters import service as parameters
+from pressroom.parameters.proposals import propose
+from pressroom.settings import MEBIBYTE
+
+app = typer.Typer(help="The registry of notebooks.", no_args_is_help=True)
+Json = Annotated[bool, typer.Option("--json", help="Answer JSON.")]
+Id = Annotated[int, typer.Argument(help="The notebook's id.", min=1)]
+
+
+def limit_of(room: Room) -> int:
+    """The largest notebook, in bytes."""
+    return int(room.settings.max_notebook_mb * MEBIBYTE)
+
+
+@app.command("list")
+def list_(
+    *,
+    username: Annotated[str | None, typer.Option("--user", help="Those of this user.")] = None,
+    tag: Annotated[str | None, typer.Option(help="Those with this tag.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 100,
+    json: Json = False,
+) -> None:
+    """List the registered notebooks."""
+
+    async def work(room: Room) -> list[NotebookOut]:
+        async with room.database.transaction() as session:
+            body, _, _ = await service.page(session, username, tag, 0, limit)
+        return TypeAdapter(list[NotebookOut]).validate_json(body)
+
+    columns = ("id", "name", "username", "tags", "file_path")
+    empty = "No notebook is registered; `pressroom notebooks add FILE` registers one."
+    show_rows(in_room(work), columns, as_json=json, empty=empty)
+
+
+@app.command()
+def show(notebook_id: Id, *, json: Json = False) -> None:
+    """Show a notebook and its parameters."""
+
+    async def work(room: Room) -> NotebookWithParameters:
+        async with room.database.transaction() as session:
+            return NotebookWithParameters.model_validate_json(await service.with_parameters(session, notebook_id))
+
+    notebook = in_room(work)
+    if json:
+        out(notebook.model_dump_json(indent=2))
+        return
+    show_one(NotebookOut.model_validate(notebook.model_dump()), as_json=False)
+    columns = ("id", "param_name", "param_type", "required", "default_value", "validation_rules", "description")
+    show_rows(notebook.parameters, columns, as_json=False, empty="It has no parameters.")
+
+
+@app.command()
+def add(
+    file: Annotated[str, typer.Argument(help="The notebook's file.")],
+    *,
+    name: Annotated[str | None, typer.Option(help="Its name; else the file's.")] = None,
+    description: Annotated[str | None, typer.Option(help="What it is for.")] = None,
+    username: Annotated[str | None, typer.Option("--user", help="Who owns it; else you.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="A tag; may be given several times.")] = None,
+    infer: Annotated[
+        bool, typer.Option("--infer", help="Define the parameters that its parameters cell shows.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Register a notebook."""
+
+    async def work(room: Room) -> tuple[NotebookWithParameters, list[str]]:
+        fields: dict[str, Any] = {
+            "name": name or Path(file).stem,
+            "description": description,
+            "file_path": absolute(file),
+            "username": username or room.caller.username,
+            "tags": tag or [],
+        }
+        notes: list[str] = []
+        async with room.database.transaction() as session:
+            wanted = NotebookCreate(**fields)
+            notebook = await service.register(session, room.places, limit_of(room), room.caller, wanted)
+            if infer:
+                _, data = await service.source(session, room.places, limit_of(room), notebook.id)
+                proposed, _, notes = propose(data, notebook.file_path)
+                await parameters.add(session, notebook.id, proposed)
+            body = await service.with_parameters(session, notebook.id)
+        return NotebookWithParameters.model_validate_json(body), notes
+
+    notebook, notes = in_room(work)
+    for note in notes:
+        typer.echo(note, err=True)
+    if json:
+        out(notebook.model_dump_json(indent=2))
+        return
+    names = ", ".join(p.param_name for p in notebook.parameters) or "none"
+    typer.echo(f"Notebook {notebook.id}, {notebook.name!r}; parameters: {names}.")
+
+
+@app.command()
+def update(
+    notebook_id: Id,
+    *,
+    name: Annotated[str | None, typer.Option()] = None,
+    description: Annotated[str | None, typer.Option()] = None,
+    file: Annotated[str | None, typer.Option()] = None,
+    tag: Annotated[list[str] | None, typer.Option()] = None,
+    json: Json = False,
+) -> None:
+    """Change what is given; the rest stays as it is."""
+    fields: dict[str, Any] = {
+        "name": name,
+        "description": description,
+        "file_path": absolute(file) if file else None,
+        "tags": tag,
+    }
+
+    async def work(room: Room) -> NotebookOut:
+        changes = NotebookUpdate(**{key: value for key, value in fields.items() if value is not None}).changes()
+        async with room.database.transaction() as session:
+            changed = await service.change(session, room.places, limit_of(room), room.caller, notebook_id, changes)
+            return NotebookOut.model_validate(changed)
+
+    show_one(in_room(work), as_json=json)
+
+
+@app.command()
+def remove(notebook_id: Id) -> None:
+    """Take a notebook out of the registry; its file and its history stay."""
+
+    async def work(room: Room) -> None:
+        async with room.database.transaction() as session:
+            await service.delete(session, room.caller, notebook_id)
+
+    in_room(work)
+    typer.echo(f"Notebook {notebook_id} is not registered any more; its file and its executions are still there.")

@@ -1,0 +1,39 @@
+"""Options that take two values, such as ``-p NAME VALUE``, any number of times; Typer has none."""
+
+from typing import Any
+
+import typer
+from typer.core import TyperCommand
+
+FLAGS = ("-p", "--parameter", "--rule")
+# No argument of a command can hold a NUL, so that it parts the two without a doubt.
+_PART = "\0"
+
+
+class PairsCommand(TyperCommand):
+    """A command whose flags among :data:`FLAGS` take a name and a value."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Fold each flag's two values into one, which :func:`pairs` parts again."""
+        folded: list[str] = []
+        rest = list(args)
+        while rest:
+            word = rest.pop(0)
+            folded.append(word)
+            if word == "--":
+                folded += rest
+                break
+            if word in FLAGS and len(rest) >= 2:
+                folded.append(rest.pop(0) + _PART + rest.pop(0))
+        return super().parse_args(ctx, folded)
+
+
+def pairs(values: list[str] | None) -> list[tuple[str, str]]:
+    """The names and values of a flag. Raises ``typer.BadParameter`` for a name without a value."""
+    found: list[tuple[str, str]] = []
+    for value in values or []:
+        name, part, text = value.partition(_PART)
+        if not part:
+            raise typer.BadParameter(f"{name!r} needs a value: NAME VALUE")
+        found.append((name, text))
+    return found

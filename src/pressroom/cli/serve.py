@@ -1,0 +1,58 @@
+"""``pressroom serve``: each setting is a flag."""
+
+import inspect
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import uvicorn
+from pydantic_core import PydanticUndefined
+
+from pressroom.app import create_app
+from pressroom.cli.room import WRONG, complain, explained
+from pressroom.settings import Settings
+
+_PLAIN = {int: int, float: float, Path: Path}
+
+
+def serve(**flags: Any) -> None:
+    """Run the service: the API, and the executions."""
+    given = {name: value for name, value in flags.items() if value is not None}
+    settings = explained(lambda: Settings(**given))
+    if not settings.listens_on_loopback:
+        complain(
+            f"PRESSROOM_AUTH=local lets whoever connects do everything as {settings.local_user}, so the service "
+            f"listens on a loopback address only; {settings.host} is none. Use 127.0.0.1."
+        )
+        raise typer.Exit(WRONG)
+    config = uvicorn.Config(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        log_level=settings.log_level,
+        access_log=settings.log_level == "debug",
+        timeout_graceful_shutdown=int(settings.grace_seconds) + 5,
+    )
+    server = uvicorn.Server(config)
+    explained(server.run)
+    if not server.started:
+        raise typer.Exit(1)
+
+
+def _flags() -> list[inspect.Parameter]:
+    found: list[inspect.Parameter] = []
+    for name, field in Settings.model_fields.items():
+        kind = _PLAIN.get(field.annotation, str) if isinstance(field.annotation, type) else str
+        if field.annotation == float | None:
+            kind = float
+        default = "" if field.default in (None, PydanticUndefined) else f" [default: {field.default}]"
+        variable = "DATABASE_URL" if name == "database_url" else f"PRESSROOM_{name.upper()}"
+        text = f"{field.description}{default} [env: {variable}]"
+        option = typer.Option(f"--{name.replace('_', '-')}", help=text, show_default=False)
+        annotation = Annotated[kind | None, option]
+        found.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation))
+    return found
+
+
+serve.__signature__ = inspect.Signature(_flags())  # type: ignore[attr-defined]
+serve.__annotations__ = {flag.name: flag.annotation for flag in _flags()}
