@@ -1,0 +1,184 @@
+"""What tests share: one embedded PostgreSQL server a run, a fresh database a test, and the service under real HTTP."""
+
+import asyncio
+import os
+import shutil
+import socket
+import tempfile
+import threading
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx
+import nbformat
+import psycopg
+import pytest
+import uvicorn
+from psycopg import sql
+from sqlalchemy import URL
+
+from pressroom.app import create_app
+from pressroom.database import migrate
+from pressroom.database.embedded import EmbeddedServer
+from pressroom.database.session import Database
+from pressroom.settings import Settings
+
+TEMPLATE = "pressroom_template"
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[URL]:
+    """The run's PostgreSQL server, shared by all test processes, with a migrated template database."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", uuid.uuid4().hex)
+    directory = Path(tempfile.gettempdir(), f"pressroom-tests-{run[:12]}")
+    embedded = EmbeddedServer(directory)
+    url = embedded.start()
+    with psycopg.connect(_conninfo(url), autocommit=True) as connection:
+        connection.execute("SELECT pg_advisory_lock(1)")
+        exists = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (TEMPLATE,)).fetchone()
+        if not exists:
+            connection.execute("ALTER SYSTEM SET fsync = off")
+            connection.execute("SELECT pg_reload_conf()")
+            connection.execute(f"CREATE DATABASE {TEMPLATE}")
+            migrate.upgrade(url.set(database=TEMPLATE))
+    yield url
+    embedded.stop()
+    if not (directory / "postgres" / "postmaster.pid").exists():
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _conninfo(url: URL) -> str:
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def _fresh(server: URL, template: str) -> Iterator[URL]:
+    name = sql.Identifier(f"t_{uuid.uuid4().hex}")
+    with psycopg.connect(_conninfo(server), autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(name, sql.Identifier(template)))
+        yield server.set(database=name._obj[0])
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+
+
+@pytest.fixture
+def database_url(server: URL) -> Iterator[URL]:
+    """A migrated database of the test's own."""
+    yield from _fresh(server, TEMPLATE)
+
+
+@pytest.fixture
+def empty_database_url(server: URL) -> Iterator[URL]:
+    """A database without tables."""
+    yield from _fresh(server, "template0")
+
+
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """A short directory that the server's own account may enter, whatever another run of the tests does to its own."""
+    made = Path(tempfile.mkdtemp(prefix="pressroom-tests-", dir="/tmp"))
+    made.chmod(0o755)
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture
+async def database(database_url: URL) -> AsyncIterator[Database]:
+    """The test's database, open."""
+    opened = Database(database_url)
+    yield opened
+    await opened.dispose()
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """The directory of the user `ana`."""
+    directory = tmp_path / "home" / "ana"
+    directory.mkdir(parents=True)
+    return directory
+
+
+@pytest.fixture
+def settings(database_url: URL, home: Path, tmp_path: Path) -> Settings:
+    """The settings of a service whose users live below the test's own folder; its local user is `ana`."""
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    return Settings(
+        database_url=database_url.render_as_string(hide_password=False),
+        users_root=home.parent,
+        shared_roots=[shared],
+        local_user="ana",
+        grace_seconds=1,
+        max_output_mb=5,
+        concurrency=2,
+    )
+
+
+class Service:
+    """The product, listening on a real port."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._socket = socket.socket()
+        self._socket.bind(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        self._server = uvicorn.Server(uvicorn.Config(create_app(settings), log_level="warning", access_log=False))
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=self._serve)
+
+    def _serve(self) -> None:
+        async def serve() -> None:
+            serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
+            while not self._server.started and not serving.done():
+                await asyncio.sleep(0.01)
+            self._started.set()
+            await serving
+
+        asyncio.run(serve())
+
+    def __enter__(self) -> "Service":
+        self._thread.start()
+        self._started.wait()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.should_exit = True
+        self._thread.join()
+        self._socket.close()
+
+
+@pytest.fixture
+def service(settings: Settings) -> Iterator[Service]:
+    """The product, running."""
+    with Service(settings) as running:
+        yield running
+
+
+@pytest.fixture
+def http(service: Service) -> Iterator[httpx.Client]:
+    """A client of the running product."""
+    with httpx.Client(base_url=service.url, timeout=60) as client:
+        yield client
+
+
+def write_notebook(path: Path, *sources: str, parameters: str | None = None, kernel: str = "python3") -> Path:
+    """A notebook of code cells; ``parameters`` is the source of its parameters cell."""
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    if parameters is not None:
+        cells.insert(0, nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]}))
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    notebook.metadata.kernelspec = {"name": kernel, "display_name": kernel, "language": "python"}
+    notebook.metadata.language_info = {"name": "python"}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, path)
+    return path
+
+
+@pytest.fixture
+def notebook(home: Path) -> Path:
+    """A notebook of `ana` that reports on a region."""
+    return write_notebook(
+        home / "sales.ipynb", 'print(f"{region}: {months * 2}")', parameters='region = "EMEA"\nmonths = 3'
+    )
+
+
+pytest.write_notebook = write_notebook  # type: ignore[attr-defined]
