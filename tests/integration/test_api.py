@@ -194,8 +194,9 @@ def test_a_time_out_answers_504_and_keeps_the_output(http: httpx.Client, home: P
 
 
 @pytest.mark.parametrize("prefer", ["respond-async", "wait=0", "respond-async, wait=1"])
-def test_a_caller_that_does_not_wait_is_told_where_to_ask(http: httpx.Client, notebook: Path, prefer: str) -> None:
-    answer = http.post("/execute", json={"input_path": str(notebook)}, headers={"Prefer": prefer})
+def test_a_caller_that_does_not_wait_is_told_where_to_ask(http: httpx.Client, home: Path, prefer: str) -> None:
+    slow = write_notebook(home / "slow.ipynb", "import time; time.sleep(600)")
+    answer = http.post("/execute", json={"input_path": str(slow)}, headers={"Prefer": prefer})
     assert answer.status_code == 202
     assert answer.headers["location"] == f"/db/executions/{answer.json()['id']}"
     assert answer.json()["status"] in ("pending", "running")
