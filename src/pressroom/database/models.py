@@ -2,12 +2,25 @@
 
 The contract's tables are ``notebooks``, ``notebook_parameters`` and ``notebook_executions``; columns that are not in it
 are marked "beside the contract". ``execution_counts`` holds the totals of the history (see :class:`ExecutionCount`).
+Procrastinate's own tables stand beside these; the functions of the queue are in ``migrations/sql/queue.sql``.
 """
 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, ForeignKey, Identity, Index, MetaData, String, Text, UniqueConstraint, func
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -51,6 +64,10 @@ class Notebook(Base):
     tags: Mapped[list[str] | None]
     metadata_: Mapped[dict[str, Any] | None] = mapped_column("metadata")
 
+    # Beside the contract.
+    execution_defaults: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'::jsonb"), default=dict)
+    """What its executions are given where their caller does not say: queue, priority, time limit, retries, ..."""
+
     parameters: Mapped[list["Parameter"]] = relationship(
         order_by="Parameter.id", cascade="all, delete-orphan", passive_deletes=True, lazy="raise"
     )
@@ -90,6 +107,48 @@ class Execution(Base):
             unique=True,
             postgresql_where="status IN ('pending', 'running')",
         ),
+        # What a worker looks through for its next execution: see claim_execution() in migrations/sql/queue.sql.
+        Index(
+            "ix_notebook_executions_pending",
+            "queue",
+            "username",
+            text("hashtextextended(input_path, 0)"),
+            text("priority DESC"),
+            "id",
+            postgresql_where=text("status = 'pending'"),
+        ),
+        Index("ix_notebook_executions_running", "queue", postgresql_where=text("status = 'running'")),
+        Index(
+            "ix_notebook_executions_limited",
+            "queue",
+            postgresql_where=text(
+                "status = 'pending' AND (notebook_limit IS NOT NULL OR user_limit IS NOT NULL OR queue_limit IS NOT NULL)"
+            ),
+        ),
+        Index(
+            "ix_notebook_executions_late_at",
+            "late_at",
+            postgresql_where=text("status IN ('pending', 'running') AND late_at IS NOT NULL"),
+        ),
+        Index(
+            "ix_notebook_executions_expires_at",
+            "expires_at",
+            postgresql_where=text("status = 'pending' AND expires_at IS NOT NULL"),
+        ),
+        Index(
+            "uq_notebook_executions_idempotency_key",
+            "submitted_by",
+            "idempotency_key",
+            unique=True,
+            postgresql_where=text("idempotency_key IS NOT NULL"),
+        ),
+        Index(
+            "ix_notebook_executions_parameters_used",
+            "parameters_used",
+            postgresql_using="gin",
+            postgresql_ops={"parameters_used": "jsonb_path_ops"},
+        ),
+        Index("ix_notebook_executions_submitted_at", "submitted_at"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -107,12 +166,140 @@ class Execution(Base):
     # Beside the contract.
     kernel_name: Mapped[str | None] = mapped_column(String(255))
     timeout_seconds: Mapped[float | None]
-    service_id: Mapped[int | None] = mapped_column(BigInteger)
-    """The service or command that runs it: the key of an advisory lock that it holds as long as it lives."""
     failure: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     """Why it did not succeed: ``reason``, and ``cell_index``, ``ename``, ``evalue`` where a cell raised."""
     cells_total: Mapped[int | None]
     cells_completed: Mapped[int] = mapped_column(server_default="0", default=0)
+    in_place: Mapped[bool] = mapped_column(server_default=text("false"), default=False)
+    submitted_by: Mapped[str | None] = mapped_column(String(100))
+    """Who asked for it; ``username`` is whom it acts for."""
+    submitted_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    job_id: Mapped[int | None] = mapped_column(BigInteger)
+    """Procrastinate's job. No foreign key: the job is deleted when the execution ends."""
+    attempt: Mapped[int] = mapped_column(server_default="0", default=0)
+    """The number of the current attempt, or of the last one; 0 before the first."""
+    queue: Mapped[str] = mapped_column(String(100), server_default="default", default="default")
+    priority: Mapped[int] = mapped_column(server_default="0", default=0)
+    max_attempts: Mapped[int] = mapped_column(server_default="1", default=1)
+    retry_on: Mapped[list[str]] = mapped_column(JSONB, server_default=text("'[]'::jsonb"), default=list)
+    retry_delay_seconds: Mapped[float] = mapped_column(server_default="10", default=10.0)
+    """Before the second attempt; twice as long before each later one."""
+    notebook_limit: Mapped[int | None]
+    """It starts only while fewer executions of its notebook run; likewise of its user and in its queue."""
+    user_limit: Mapped[int | None]
+    queue_limit: Mapped[int | None]
+    not_before: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None]
+    late_at: Mapped[datetime | None]
+    """When it is late, if it has not ended by then; ``None`` once that was told."""
+    cancel_requested_at: Mapped[datetime | None]
+    idempotency_key: Mapped[str | None] = mapped_column(String(255))
+    idempotency_digest: Mapped[str | None] = mapped_column(String(64))
+    retry_of: Mapped[int | None] = mapped_column(ForeignKey("notebook_executions.id", ondelete="SET NULL"))
+    """The execution that this one repeats, at somebody's request."""
+    trace: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    """The trace that its submission belongs to, as W3C trace context, where traces are configured."""
+
+
+class Attempt(Base):
+    """One try at an execution by one worker. Ended without a ``reason``, it succeeded."""
+
+    __tablename__ = "execution_attempts"
+
+    execution_id: Mapped[int] = mapped_column(
+        ForeignKey("notebook_executions.id", ondelete="CASCADE"), primary_key=True
+    )
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    worker: Mapped[str] = mapped_column(String(255))
+    worker_id: Mapped[int] = mapped_column(BigInteger)
+    host: Mapped[str] = mapped_column(String(255))
+    process_id: Mapped[int]
+    started_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    ended_at: Mapped[datetime | None]
+    reason: Mapped[str | None] = mapped_column(String(50))
+    message: Mapped[str | None] = mapped_column(Text)
+
+
+class ExecutionEvent(Base):
+    """What an execution told while it went on, in order of ``id``: changes of status, cells, output."""
+
+    __tablename__ = "execution_events"
+    __table_args__ = (Index("ix_execution_events_execution_id_id", "execution_id", "id"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    execution_id: Mapped[int] = mapped_column(ForeignKey("notebook_executions.id", ondelete="CASCADE"))
+    attempt: Mapped[int]
+    at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    kind: Mapped[str] = mapped_column(String(30))
+    data: Mapped[dict[str, Any]]
+
+
+class ExecutionTurn(Base):
+    """When a user's execution was last started in a queue, as a number that grows: users take turns by it."""
+
+    __tablename__ = "execution_turns"
+
+    queue: Mapped[str] = mapped_column(String(100), primary_key=True)
+    username: Mapped[str] = mapped_column(String(100), primary_key=True)
+    turn: Mapped[int] = mapped_column(BigInteger)
+
+
+class Worker(Base):
+    """A worker process, beside its row in ``procrastinate_workers``, which holds its heartbeat."""
+
+    __tablename__ = "workers"
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    name: Mapped[str] = mapped_column(String(255))
+    host: Mapped[str] = mapped_column(String(255))
+    process_id: Mapped[int]
+    queues: Mapped[list[str] | None]
+    """``None`` for every queue."""
+    concurrency: Mapped[int]
+    version: Mapped[str] = mapped_column(String(50))
+    started_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Notification(Base):
+    """Somebody to be told of how executions end: a webhook or an e-mail address, of one notebook or of all."""
+
+    __tablename__ = "notifications"
+    __table_args__ = (Index("ix_notifications_notebook_id", "notebook_id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    notebook_id: Mapped[int | None] = mapped_column(ForeignKey("notebooks.id", ondelete="CASCADE"))
+    """``None``: the executions of every notebook."""
+    username: Mapped[str] = mapped_column(String(100))
+    """Who made it."""
+    channel: Mapped[str] = mapped_column(String(20))
+    target: Mapped[str] = mapped_column(String(2000))
+    """A URL, or an e-mail address."""
+    events: Mapped[list[str]]
+    secret: Mapped[str | None] = mapped_column(String(200))
+    """The key that a webhook is signed with."""
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Delivery(Base):
+    """One telling of one event of an execution to one :class:`Notification`."""
+
+    __tablename__ = "notification_deliveries"
+    __table_args__ = (
+        UniqueConstraint("notification_id", "execution_id", "event"),
+        Index("ix_notification_deliveries_execution_id", "execution_id"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    notification_id: Mapped[int] = mapped_column(ForeignKey("notifications.id", ondelete="CASCADE"))
+    execution_id: Mapped[int] = mapped_column(ForeignKey("notebook_executions.id", ondelete="CASCADE"))
+    event: Mapped[str] = mapped_column(String(50))
+    status: Mapped[str] = mapped_column(String(20), server_default="pending", default="pending")
+    """``pending``, ``delivered`` or ``failed``."""
+    attempts: Mapped[int] = mapped_column(server_default="0", default=0)
+    detail: Mapped[str | None] = mapped_column(Text)
+    """Why the last try failed."""
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    delivered_at: Mapped[datetime | None]
 
 
 class ExecutionCount(Base):

@@ -1,0 +1,148 @@
+-- The queue of executions. Procrastinate keeps the jobs and wakes the workers; which execution is next, and how one
+-- ends, is decided here, in one statement each, by the database's clock.
+
+CREATE SEQUENCE execution_turns_seq;
+
+-- Tells the workers of a queue that something may be ready, in Procrastinate's own words.
+CREATE FUNCTION wake_workers(of_queue varchar) RETURNS void LANGUAGE sql SET search_path FROM CURRENT AS $$
+    SELECT pg_notify(channel, '{"type": "job_inserted", "job_id": 0}')
+    FROM (VALUES ('procrastinate_any_queue_v1'), ('procrastinate_queue_v1#' || of_queue)) AS channels (channel)
+$$;
+
+-- A change of status is an event, whoever makes it, and whoever waits is told of it.
+CREATE FUNCTION tell_status() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    INSERT INTO execution_events (execution_id, attempt, kind, data)
+    VALUES (NEW.id, NEW.attempt, 'status', jsonb_strip_nulls(jsonb_build_object(
+        'status', NEW.status,
+        'reason', NEW.failure ->> 'reason',
+        'message', left(NEW.error_message, 2000),
+        'not_before', CASE WHEN NEW.status = 'pending' THEN to_jsonb(NEW.not_before) END
+    )));
+    PERFORM pg_notify('pressroom_executions', NEW.id || ' ' || NEW.status);
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER tell_status AFTER UPDATE OF status ON notebook_executions
+    FOR EACH ROW WHEN (OLD.status IS DISTINCT FROM NEW.status) EXECUTE FUNCTION tell_status();
+
+-- The execution that a worker is to run next, claimed for it: its row is running, its attempt begun, its job doing.
+--
+-- Of the pending executions in the worker's queues, each user's and notebook's first (highest priority, then oldest)
+-- stands for the others behind it. Those that would break a limit on what runs at once are left out. Of the rest the
+-- highest priority wins, and within it the user whose last start is longest ago: users take turns, however many
+-- executions each of them has waiting.
+CREATE FUNCTION claim_execution(of_queues varchar[], by_worker bigint) RETURNS jsonb
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    moment CONSTANT timestamptz := clock_timestamp();
+    chosen integer;
+    claimed notebook_executions;
+BEGIN
+    -- One at a time, or two workers would both take the last place under a limit.
+    PERFORM pg_advisory_xact_lock(4851201703);
+    LOOP
+        WITH RECURSIVE waiting (queue, username, notebook) AS (
+            (
+                SELECT queue, username, hashtextextended(input_path, 0) FROM notebook_executions
+                WHERE status = 'pending'
+                ORDER BY queue, username, hashtextextended(input_path, 0) LIMIT 1
+            )
+            UNION ALL
+            SELECT following.* FROM waiting CROSS JOIN LATERAL (
+                SELECT e.queue, e.username, hashtextextended(e.input_path, 0) FROM notebook_executions AS e
+                WHERE e.status = 'pending'
+                    AND (e.queue, e.username, hashtextextended(e.input_path, 0))
+                        > (waiting.queue, waiting.username, waiting.notebook)
+                ORDER BY e.queue, e.username, hashtextextended(e.input_path, 0) LIMIT 1
+            ) AS following
+        ),
+        first AS (
+            SELECT head.*, waiting.notebook FROM waiting CROSS JOIN LATERAL (
+                SELECT e.id, e.queue, e.username, e.priority, e.notebook_limit, e.user_limit, e.queue_limit
+                FROM notebook_executions AS e
+                WHERE e.status = 'pending' AND e.queue = waiting.queue AND e.username = waiting.username
+                    AND hashtextextended(e.input_path, 0) = waiting.notebook
+                    AND (e.not_before IS NULL OR e.not_before <= moment)
+                    AND (e.expires_at IS NULL OR e.expires_at > moment)
+                ORDER BY e.priority DESC, e.id LIMIT 1
+            ) AS head
+            WHERE of_queues IS NULL OR waiting.queue = ANY (of_queues)
+        )
+        SELECT first.id INTO chosen FROM first
+        LEFT JOIN execution_turns AS turns USING (queue, username)
+        WHERE (first.notebook_limit IS NULL OR first.notebook_limit > (
+                SELECT count(*) FROM notebook_executions AS r
+                WHERE r.status = 'running' AND hashtextextended(r.input_path, 0) = first.notebook))
+            AND (first.user_limit IS NULL OR first.user_limit > (
+                SELECT count(*) FROM notebook_executions AS r
+                WHERE r.status = 'running' AND r.username = first.username))
+            AND (first.queue_limit IS NULL OR first.queue_limit > (
+                SELECT count(*) FROM notebook_executions AS r WHERE r.status = 'running' AND r.queue = first.queue))
+        ORDER BY first.priority DESC, coalesce(turns.turn, 0), first.id LIMIT 1;
+        IF chosen IS NULL THEN
+            RETURN NULL;
+        END IF;
+        UPDATE notebook_executions
+        SET status = 'running', attempt = attempt + 1, started_at = clock_timestamp(), not_before = NULL,
+            cells_total = NULL, cells_completed = 0
+        WHERE id = chosen AND status = 'pending'
+        RETURNING * INTO claimed;
+        EXIT WHEN FOUND; -- else it was cancelled in the meantime
+    END LOOP;
+    UPDATE procrastinate_jobs SET status = 'doing', worker_id = by_worker
+    WHERE id = claimed.job_id AND status = 'todo';
+    IF NOT FOUND THEN
+        RAISE 'execution % has no job that waits', claimed.id;
+    END IF;
+    INSERT INTO execution_attempts (execution_id, number, worker, worker_id, host, process_id)
+    SELECT claimed.id, claimed.attempt, w.name, w.id, w.host, w.process_id FROM workers AS w WHERE w.id = by_worker;
+    IF NOT FOUND THEN
+        RAISE 'worker % is not registered', by_worker;
+    END IF;
+    INSERT INTO execution_turns (queue, username, turn)
+    VALUES (claimed.queue, claimed.username, nextval('execution_turns_seq'))
+    ON CONFLICT (queue, username) DO UPDATE SET turn = excluded.turn;
+    RETURN to_jsonb(claimed);
+END $$;
+
+-- Ends the current attempt of an execution that runs, and the execution with it, or puts it back into the queue:
+-- `next_status` is success, failed, cancelled or pending, and `back_in` how long a pending one is to wait. Answers
+-- false, and changes nothing, where another attempt has begun or the execution has ended.
+CREATE FUNCTION end_attempt(
+    of_execution integer, of_attempt integer, next_status varchar, why varchar, sentence text, facts jsonb,
+    took double precision, back_in interval, completed integer
+) RETURNS boolean LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    ended notebook_executions;
+    terminal CONSTANT boolean := next_status <> 'pending';
+BEGIN
+    UPDATE notebook_executions
+    SET status = next_status, failure = facts, error_message = sentence,
+        execution_time_seconds = CASE WHEN terminal THEN round(took) END,
+        completed_at = CASE WHEN terminal THEN clock_timestamp() END,
+        not_before = CASE WHEN terminal THEN NULL ELSE clock_timestamp() + back_in END,
+        cells_completed = coalesce(completed, cells_completed)
+    WHERE id = of_execution AND attempt = of_attempt AND status = 'running'
+    RETURNING * INTO ended;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    UPDATE execution_attempts
+    SET ended_at = clock_timestamp(), reason = why, message = sentence
+    WHERE execution_id = of_execution AND number = of_attempt;
+    IF terminal THEN
+        DELETE FROM procrastinate_jobs WHERE id = ended.job_id;
+    ELSE
+        PERFORM procrastinate_retry_job_v2(ended.job_id, ended.not_before, NULL, NULL, NULL);
+        PERFORM wake_workers(ended.queue);
+    END IF;
+    -- A place under somebody's limit may be free again.
+    IF EXISTS (
+        SELECT FROM notebook_executions WHERE status = 'pending' AND queue = ended.queue
+            AND (notebook_limit IS NOT NULL OR user_limit IS NOT NULL OR queue_limit IS NOT NULL)
+    ) THEN
+        PERFORM wake_workers(ended.queue);
+    END IF;
+    RETURN true;
+END $$;
