@@ -109,7 +109,7 @@ def settings(database_url: URL, home: Path, tmp_path: Path) -> Settings:
         local_user="ana",
         grace_seconds=1,
         max_output_mb=5,
-        concurrency=2,
+        workers=2,
     )
 
 

@@ -16,7 +16,8 @@ from starlette.exceptions import HTTPException
 from pressroom.database.session import Database
 from pressroom.database.shared_read import SharedReads
 from pressroom.errors import PROBLEM_BASE, Invalid, NotFound, PressroomError, Unavailable
-from pressroom.executions.runner import Runner
+from pressroom.executions.following import Following
+from pressroom.executions.orders import Intake
 from pressroom.identity.principal import Principal
 from pressroom.notebooks.places import Places
 from pressroom.press.kernels import Kernels
@@ -35,7 +36,8 @@ class Parts:
     database: Database
     reads: SharedReads
     places: Places
-    runner: Runner
+    following: Following
+    intake: Intake
     kernels: Kernels
 
 

@@ -1,7 +1,7 @@
 """Puts the rooms together: the ASGI application."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.routing import APIRoute
@@ -12,15 +12,19 @@ from pressroom import __version__, errors, health
 from pressroom.api import ANOTHER_PROBLEM, Parts, install_problem_handlers, problems
 from pressroom.database.session import open_database
 from pressroom.database.shared_read import SharedReads
+from pressroom.executions import control_endpoints, live_endpoints
 from pressroom.executions import endpoints as executions
-from pressroom.executions.runner import open_runner
+from pressroom.executions.following import open_following
+from pressroom.executions.orders import Intake
 from pressroom.middleware import BodyLimit, LoopbackOnly
 from pressroom.notebooks import endpoints as notebooks
 from pressroom.notebooks import file_endpoints as files
+from pressroom.notebooks.files import ValidFiles
 from pressroom.notebooks.places import Places
 from pressroom.parameters import endpoints as parameters
 from pressroom.press.kernels import Kernels
 from pressroom.settings import MEBIBYTE, Settings
+from pressroom.worker import Staffing, open_crew, open_jobs
 
 DESCRIPTION = "Turns Jupyter notebooks into jobs: typed parameters in, a recorded execution out."
 MULTIPART_BYTES = 64 * 1024
@@ -81,8 +85,16 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         places = Places(settings.users_root, tuple(settings.shared_roots))
-        async with open_database(settings) as database, open_runner(database, places, settings) as runner:
-            app.state.parts = Parts(settings, database, SharedReads(), places, runner, Kernels())
+        async with AsyncExitStack() as opened:
+            database = await opened.enter_async_context(open_database(settings))
+            following = await opened.enter_async_context(open_following(database))
+            jobs = await opened.enter_async_context(open_jobs(database))
+            if settings.workers:
+                staffing = Staffing(settings.workers, grace_seconds=settings.worker_grace_seconds)
+                app.state.crew = await opened.enter_async_context(open_crew(database, places, settings, staffing))
+            valid = ValidFiles(int(settings.max_notebook_mb * MEBIBYTE))
+            intake = Intake(places, settings, jobs, valid)
+            app.state.parts = Parts(settings, database, SharedReads(), places, following, intake, Kernels())
             yield
 
     app = FastAPIOffline(
@@ -102,6 +114,9 @@ def create_app(settings: Settings) -> FastAPI:
         parameters.schema_router,
         parameters.router,
         executions.router,
+        control_endpoints.router,
+        control_endpoints.staff_router,
+        live_endpoints.router,
         files.router,
     ):
         app.include_router(router)
@@ -111,6 +126,13 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(BodyLimit, limit_bytes=int(settings.max_body_mb * MEBIBYTE), uploads=uploads)
     app.add_middleware(LoopbackOnly)
     return app
+
+
+def leave(app: FastAPI) -> None:
+    """Wake whoever waits and stop taking executions, since the service is about to end."""
+    app.state.parts.following.close()
+    if (crew := getattr(app.state, "crew", None)) is not None:
+        crew.stop()
 
 
 def _operation_id(route: APIRoute) -> str:

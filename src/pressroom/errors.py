@@ -7,6 +7,9 @@ The tree (the number is the HTTP status that the API answers with; the last word
                     │   └─ PathNotAllowed      403  path-not-allowed
                     ├─ NotFound                404  not-found
                     ├─ AlreadyExists           409  already-exists
+                    │   └─ IdempotencyConflict 409  idempotency-conflict
+                    ├─ AlreadyEnded            409  already-ended
+                    ├─ NotEnded                409  not-ended
                     ├─ TooLarge                413  too-large
                     ├─ Invalid                 422  invalid
                     │   ├─ ParameterInvalid    422  parameter-invalid
@@ -116,6 +119,39 @@ class AlreadyExists(PressroomError):
     def __init__(self, what: str, field: str, value: object, detail: str | None = None) -> None:
         sentence = detail or f"There is a {what} already whose {field} is {shown(str(value))}."
         super().__init__(sentence, what=what, field=field, value=shown(str(value)))
+
+
+class IdempotencyConflict(AlreadyExists):
+    """The idempotency key came with another request before. Facts: ``execution_id``, the one of that time."""
+
+    slug, title = "idempotency-conflict", "The key was used for another request"
+
+    def __init__(self, key: str, execution_id: int) -> None:
+        sentence = f"The idempotency key {shown(key)!r} came with another request before: execution {execution_id}."
+        super().__init__("execution", "idempotency_key", key, sentence)
+        self.facts["execution_id"] = execution_id
+
+
+class AlreadyEnded(PressroomError):
+    """The execution has ended, and a terminal status never changes. Facts: ``execution_id``, ``ended_as``."""
+
+    status, slug, title = 409, "already-ended", "The execution has ended"
+
+    def __init__(self, execution_id: int, ended_as: str) -> None:
+        super().__init__(
+            f"Execution {execution_id} has ended already: {ended_as}.", execution_id=execution_id, ended_as=ended_as
+        )
+
+
+class NotEnded(PressroomError):
+    """The execution is still under way. Facts: ``execution_id``, ``stands_at``."""
+
+    status, slug, title = 409, "not-ended", "The execution is under way"
+
+    def __init__(self, execution_id: int, stands_at: str) -> None:
+        super().__init__(
+            f"Execution {execution_id} is still {stands_at}.", execution_id=execution_id, stands_at=stands_at
+        )
 
 
 class TooLarge(PressroomError):

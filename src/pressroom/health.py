@@ -1,5 +1,6 @@
 """Whether the service is well, part by part: what ``GET /health`` answers."""
 
+import asyncio
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from typing import Literal
@@ -9,9 +10,12 @@ from pydantic import BaseModel
 
 from pressroom.api import TheParts
 from pressroom.errors import Unavailable
+from pressroom.executions import staff
 from pressroom.wire import Timestamp
 
 router = APIRouter(tags=["service"])
+ANSWER_SECONDS = 0.04
+"""How long the database may take."""
 State = Literal["healthy", "degraded", "unhealthy"]
 
 
@@ -23,7 +27,7 @@ class PartHealth(BaseModel):
 
 
 class Health(BaseModel):
-    """The state of the service. Without its database it is unhealthy, without a kernel degraded."""
+    """The state of the service. Without its database it is unhealthy, without a kernel or a worker degraded."""
 
     status: State
     papermill_available: bool
@@ -38,19 +42,24 @@ class Health(BaseModel):
 async def health(parts: TheParts, response: Response) -> Health:
     """The state of the service and of each of its parts."""
     database = PartHealth(status="healthy")
+    queue, workers = PartHealth(status="healthy"), PartHealth(status="healthy")
     try:
-        await parts.database.ping(seconds=0.04)
-    except Unavailable as error:
-        database = PartHealth(status="unhealthy", detail=error.detail)
+        async with asyncio.timeout(ANSWER_SECONDS), parts.database.transaction() as session:
+            waiting, places = await staff.summary(session)
+        queue.detail = f"{waiting} executions wait"
+        workers.detail = f"{places} executions can run at once"
+        if not places:
+            workers = PartHealth(status="degraded", detail="no worker runs; `pressroom worker` starts one")
+    except (Unavailable, TimeoutError) as error:
+        detail = error.detail if isinstance(error, Unavailable) else "it did not answer in time"
+        database = PartHealth(status="unhealthy", detail=detail)
+        queue = workers = PartHealth(status="unhealthy", detail="the database tells of it")
     names = await parts.kernels.names()
     kernels = PartHealth(status="healthy", detail=", ".join(names))
     if not names:
         kernels = PartHealth(status="degraded", detail="no kernel is installed; `pip install ipykernel` brings one")
-    under_way = f"{parts.runner.under_way} executions under way in this service"
-    queue = PartHealth(status="healthy", detail=under_way)
-    workers = PartHealth(status="healthy", detail=f"{parts.settings.concurrency} executions at once, in this service")
     papermill = find_spec("papermill") is not None
-    status: State = "healthy" if papermill and names else "degraded"
+    status: State = "healthy" if papermill and names and workers.status == "healthy" else "degraded"
     if database.status == "unhealthy":
         status = "unhealthy"
         response.status_code = 503

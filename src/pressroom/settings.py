@@ -52,11 +52,28 @@ class Settings(BaseSettings):
         description="Variables of the service's environment that kernels may see besides the usual ones (PATH, HOME, "
         "LANG, ...), separated by ','; a name may end in '*'.",
     )
-    concurrency: int = Field(
+    workers: int = Field(
         default_factory=lambda: os.cpu_count() or 1,
-        ge=1,
+        ge=0,
         le=1000,
-        description="Executions that run at once; if left out, the number of processors.",
+        description="Executions that the service itself runs at once; 0 for an API alone, beside `pressroom worker`. "
+        "If left out, the number of processors.",
+    )
+    worker_grace_seconds: float = Field(
+        default=10.0,
+        ge=0,
+        description="Seconds that executions may go on when their worker stops, before they go back into the queue.",
+    )
+    max_attempts: int = Field(default=3, ge=1, le=100, description="Tries of an execution that does not say.")
+    retry_delay_seconds: float = Field(
+        default=10.0, ge=0, le=3600, description="Seconds before the second try of an execution that does not say."
+    )
+    user_limit: int | None = Field(
+        default=None, ge=1, description="Executions of one user that run at once, at most; if left out, no limit."
+    )
+    queue_limits: Annotated[dict[str, int], NoDecode] = Field(
+        default_factory=dict[str, int],
+        description="Executions of a queue that run at once, at most, for instance gpu=2,reports=4.",
     )
     timeout_seconds: float | None = Field(
         default=None, gt=0, description="Time limit of an execution that names none, in seconds; if left out, none."
@@ -69,6 +86,9 @@ class Settings(BaseSettings):
     max_output_mb: float = Field(
         default=100.0, gt=0, description="Largest sum of the outputs of one execution, in MiB."
     )
+    max_log_mb: float = Field(
+        default=5.0, gt=0, description="Text of one attempt's outputs that is kept to follow and to read, in MiB."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="How much is logged.")
 
     @field_validator("shared_roots", mode="before")
@@ -80,6 +100,16 @@ class Settings(BaseSettings):
     @classmethod
     def _split_names(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("queue_limits", mode="before")
+    @classmethod
+    def _split_limits(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+        if wrong := [name for name, _, number in pairs if not (number.strip().isdigit() and int(number) > 0)]:
+            raise ValueError(f"{wrong[0].strip()!r} needs a number of 1 or more: gpu=2,reports=4")
+        return {name.strip(): int(number) for name, _, number in pairs}
 
     @field_validator("users_root", "data_dir")
     @classmethod

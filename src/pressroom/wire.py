@@ -9,6 +9,8 @@ from pressroom.json_values import storable
 
 MAX_ID = 2**31 - 1
 """PostgreSQL's largest integer."""
+MAX_EVENT_ID = 2**63 - 1
+"""PostgreSQL's largest bigint."""
 
 
 def checked(value: Any) -> Any:

@@ -8,8 +8,9 @@ from pydantic import TypeAdapter
 from pressroom.cli.room import Room, in_room
 from pressroom.cli.tables import show_one, show_rows
 from pressroom.executions import service
-from pressroom.executions.schemas import ExecutionOut, Status
+from pressroom.executions.schemas import ExecutionOut
 from pressroom.executions.service import History
+from pressroom.executions.states import Status
 
 app = typer.Typer(help="The history of executions.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Answer JSON.")]

@@ -9,6 +9,7 @@ from pressroom.cli import db, executions, notebooks, parameters
 from pressroom.cli.pairs import PairsCommand
 from pressroom.cli.run import run
 from pressroom.cli.serve import serve
+from pressroom.cli.worker import worker
 
 app = typer.Typer(
     name="pressroom",
@@ -17,6 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(serve)
+app.command()(worker)
 app.command(cls=PairsCommand)(run)
 app.add_typer(notebooks.app, name="notebooks")
 app.add_typer(parameters.app, name="parameters")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import typer
+from procrastinate.manager import JobManager
 from pydantic import ValidationError
 from rich.console import Console
 from rich.text import Text
@@ -16,9 +17,11 @@ from sqlalchemy.exc import OperationalError
 
 from pressroom.database.session import Database, open_database
 from pressroom.errors import PressroomError, Unavailable
+from pressroom.executions.orders import Intake
 from pressroom.identity.principal import Principal
+from pressroom.notebooks.files import ValidFiles
 from pressroom.notebooks.places import Places
-from pressroom.settings import Settings
+from pressroom.settings import MEBIBYTE, Settings
 
 T = TypeVar("T")
 FAILED, WRONG = 1, 2
@@ -33,6 +36,10 @@ class Room:
     database: Database
     caller: Principal
     places: Places
+
+    def intake(self, jobs: JobManager) -> Intake:
+        """What taking orders needs."""
+        return Intake(self.places, self.settings, jobs, ValidFiles(int(self.settings.max_notebook_mb * MEBIBYTE)))
 
 
 @asynccontextmanager

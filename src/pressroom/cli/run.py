@@ -2,6 +2,8 @@
 
 import asyncio
 import signal
+import uuid
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -14,11 +16,13 @@ from rich.text import Text
 from pressroom.cli.pairs import pairs
 from pressroom.cli.room import FAILED, WRONG, Room, absolute, complain, in_room, out
 from pressroom.database.models import Execution
+from pressroom.errors import AlreadyEnded
 from pressroom.executions import service
-from pressroom.executions.runner import open_runner
-from pressroom.executions.schemas import ExecutionOut, Status
-from pressroom.executions.service import Order
+from pressroom.executions.orders import Order
+from pressroom.executions.schemas import ExecutionOut, HowToExecute
+from pressroom.executions.states import Status
 from pressroom.press import CellFinished, CellStarted, Event, Finished, Output, Reason, Started
+from pressroom.worker import Staffing, open_crew
 
 CANCELLED = 130
 """The exit code of a command that Ctrl-C ended."""
@@ -59,8 +63,8 @@ def run(
         output_path=absolute(output) if output else None,
         parameters=dict(given),
         in_place=in_place,
-        kernel_name=kernel,
-        timeout_seconds=timeout,
+        # A queue of its own: it is executed here, by nobody else, and goes with this command.
+        how=HowToExecute(queue=f"run.{uuid.uuid4().hex}", max_attempts=1, kernel_name=kernel, timeout_seconds=timeout),
         lenient=True,
     )
     shown = _Shown(bar=not json, log=log)
@@ -76,17 +80,37 @@ def run(
 
 
 async def _run(room: Room, order: Order, shown: "_Shown") -> Execution:
-    async with open_runner(room.database, room.places, room.settings) as runner:
+    ended = asyncio.Event()
+
+    def watch(_: int, event: Event) -> None:
+        shown.take(event)
+        if isinstance(event, Finished):
+            ended.set()
+
+    queue = str(order.how.queue)
+    staffing = Staffing(1, queues=[queue], name=queue, grace_seconds=0, chores=False)
+    async with open_crew(room.database, room.places, room.settings, staffing, watch) as crew:
         async with room.database.transaction() as session:
-            execution = await service.submit(session, room.places, room.settings, room.caller, order, runner.service_id)
-        loop = asyncio.get_running_loop()
+            [execution] = await service.submit(session, room.intake(crew.jobs), room.caller, [order])
+        stopping: set[asyncio.Task[None]] = set()
+
+        async def cancel() -> None:
+            with suppress(AlreadyEnded):
+                async with room.database.transaction() as session:
+                    cancelled = await service.cancel(session, room.intake(crew.jobs), room.caller, execution.id)
+                if cancelled.status == Status.CANCELLED:  # it had not begun, so there is no event of its end
+                    ended.set()
+
+        def stop() -> None:
+            stopping.add(asyncio.create_task(cancel()))
+
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, runner.stop, execution.id, Reason.CANCELLED)
+            asyncio.get_running_loop().add_signal_handler(number, stop)
         with shown.progress:
-            runner.start(execution.id, shown.take)
-            await runner.wait(execution.id)
-        async with room.database.transaction() as session:
-            return await service.get(session, execution.id)
+            await ended.wait()
+        await asyncio.gather(*stopping)
+    async with room.database.transaction() as session:
+        return await service.get(session, execution.id)
 
 
 class _Shown:

@@ -1,18 +1,33 @@
 """``pressroom serve``: each setting is a flag."""
 
 import inspect
+import socket
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 import uvicorn
+from fastapi import FastAPI
 from pydantic_core import PydanticUndefined
 
-from pressroom.app import create_app
+from pressroom.app import create_app, leave
 from pressroom.cli.room import WRONG, complain, explained
 from pressroom.settings import Settings
 
 _PLAIN = {int: int, float: float, Path: Path}
+
+
+class Server(uvicorn.Server):
+    """Uvicorn, which tells the application that it is about to end while connections are still open."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        super().__init__(config)
+        self._app = app
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Wake whoever waits, so that open connections come to their end; then Uvicorn's own."""
+        leave(self._app)
+        await super().shutdown(sockets)
 
 
 def serve(**flags: Any) -> None:
@@ -25,15 +40,16 @@ def serve(**flags: Any) -> None:
             f"listens on a loopback address only; {settings.host} is none. Use 127.0.0.1."
         )
         raise typer.Exit(WRONG)
+    app = create_app(settings)
     config = uvicorn.Config(
-        create_app(settings),
+        app,
         host=settings.host,
         port=settings.port,
         log_level=settings.log_level,
         access_log=settings.log_level == "debug",
-        timeout_graceful_shutdown=int(settings.grace_seconds) + 5,
+        timeout_graceful_shutdown=5,
     )
-    server = uvicorn.Server(config)
+    server = Server(config, app)
     explained(server.run)
     if not server.started:
         raise typer.Exit(1)

@@ -18,7 +18,8 @@ from pressroom.errors import (
     PressroomError,
     Unavailable,
 )
-from pressroom.executions.schemas import ExecutionOut, Failure, Status
+from pressroom.executions.schemas import ExecutionOut, Failure
+from pressroom.executions.states import Status
 from pressroom.notebooks.schemas import NotebookFile, NotebookFiles, NotebookOut, NotebookWithParameters
 from pressroom.parameters.schemas import InferenceOut, ParameterOut
 

@@ -11,7 +11,8 @@ from pydantic import BaseModel, JsonValue
 from pressroom.client import calls
 from pressroom.client.calls import ENDED, Call, address, raise_for_status, unreachable
 from pressroom.client.progress import Bar, pauses
-from pressroom.executions.schemas import ExecutionOut, Status
+from pressroom.executions.schemas import ExecutionOut
+from pressroom.executions.states import Status
 from pressroom.notebooks.schemas import NotebookFile, NotebookFiles, NotebookOut, NotebookWithParameters
 from pressroom.parameters.schemas import InferenceOut, ParameterOut
 

@@ -122,8 +122,14 @@ class Execution(Base):
             "ix_notebook_executions_limited",
             "queue",
             postgresql_where=text(
-                "status = 'pending' AND (notebook_limit IS NOT NULL OR user_limit IS NOT NULL OR queue_limit IS NOT NULL)"
+                "status = 'pending' AND "
+                "(notebook_limit IS NOT NULL OR user_limit IS NOT NULL OR queue_limit IS NOT NULL)"
             ),
+        ),
+        Index(
+            "ix_notebook_executions_not_before",
+            "not_before",
+            postgresql_where=text("status = 'pending' AND not_before IS NOT NULL"),
         ),
         Index(
             "ix_notebook_executions_late_at",

@@ -4,7 +4,7 @@ import asyncio
 import select
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 from sqlalchemy import URL, event, text
@@ -103,6 +103,12 @@ async def open_database(settings: Settings) -> AsyncGenerator[Database]:
 def violated(error: IntegrityError) -> str | None:
     """The name of the constraint or unique index that a statement broke; ``None`` where the driver does not say."""
     return error.orig.diag.constraint_name if isinstance(error.orig, psycopg.Error) else None
+
+
+async def driver_connection(session: AsyncSession) -> psycopg.AsyncConnection[Any]:
+    """The driver's own connection under a session, for who has to write in the same transaction."""
+    raw = await (await session.connection()).get_raw_connection()
+    return cast("psycopg.AsyncConnection[Any]", raw.driver_connection)
 
 
 @asynccontextmanager

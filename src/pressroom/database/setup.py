@@ -14,18 +14,44 @@ from typing import LiteralString
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
 from sqlalchemy import URL, Connection, text
 
 from pressroom.database import migrate
 from pressroom.database.models import Base
-from pressroom.database.url import normalise, safe, without_password
+from pressroom.database.url import conninfo, normalise, safe, without_password
 from pressroom.errors import Invalid, PressroomError, Unavailable, shown
 
 NAME = "notebook_manager"
 """The name of the role and of the database."""
 
-_FUNCTIONS = ("count_executions", "fold_execution_counts")
+_FUNCTIONS = (
+    "count_executions", "fold_execution_counts", "wake_workers", "tell_status", "claim_execution", "end_attempt",
+)  # fmt: skip
+# Statements that give the role what is Pressroom's or Procrastinate's and belongs to somebody else. A sequence of a
+# column goes with its table, and a table's row type too.
+_GIVE = text(r"""
+WITH things (statement, named, owned_by) AS (
+    SELECT
+        format(
+            'ALTER %s %s OWNER TO %I',
+            CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, CAST(oid AS regclass), CAST(:owner AS text)
+        ),
+        CASE WHEN relkind = 'r' THEN relname = ANY (:tables) OR relname LIKE 'procrastinate\_%'
+            ELSE relname = 'execution_turns_seq' END,
+        relowner
+    FROM pg_class WHERE relkind IN ('r', 'S') AND relnamespace = to_regnamespace('public')
+    UNION ALL
+    SELECT format('ALTER FUNCTION %s OWNER TO %I', CAST(oid AS regprocedure), CAST(:owner AS text)),
+        proname = ANY (:functions) OR proname LIKE 'procrastinate\_%', proowner
+    FROM pg_proc WHERE pronamespace = to_regnamespace('public')
+    UNION ALL
+    SELECT format('ALTER TYPE %s OWNER TO %I', CAST(t.oid AS regtype), CAST(:owner AS text)),
+        t.typname LIKE 'procrastinate\_%', t.typowner
+    FROM pg_type AS t LEFT JOIN pg_class AS c ON c.oid = t.typrelid
+    WHERE t.typnamespace = to_regnamespace('public') AND (t.typtype = 'e' OR c.relkind = 'c')
+)
+SELECT statement FROM things WHERE named AND pg_get_userbyid(owned_by) <> CAST(:owner AS text)
+""")
 
 Admin = psycopg.Connection[tuple[object, ...]]
 
@@ -37,7 +63,7 @@ def set_up(admin: URL, password: str | None = None) -> tuple[URL, bool]:
     Raises ``Unavailable`` where the server cannot be reached, and ``Invalid`` where ``admin`` may not do this.
     """
     try:
-        with psycopg.connect(_conninfo(admin), autocommit=True) as connection:
+        with psycopg.connect(conninfo(admin), autocommit=True) as connection:
             made = not _exists(connection, "SELECT FROM pg_roles WHERE rolname = %s")
             if made:
                 password = password or secrets.token_urlsafe(24)
@@ -77,11 +103,6 @@ def main(arguments: Sequence[str]) -> int:
         print(f"The database is ready; *** stands for the role's password ({whose}):")
         print(f"DATABASE_URL={safe(url.set(password=password or 'hidden'))}")
     return 0
-
-
-def _conninfo(url: URL) -> str:
-    named = {"host": url.host, "port": url.port, "user": url.username, "password": url.password, "dbname": url.database}
-    return make_conninfo("", **{key: str(value) for key, value in (named | dict(url.query)).items() if value})
 
 
 def _reached(url: URL, host: str, port: int) -> URL:
@@ -128,26 +149,10 @@ def _make_database(admin: Admin) -> None:
 
 def _become_role(connection: Connection) -> None:
     """Give the role what another made in its database, and act as the role from here on."""
-    quoted = connection.dialect.identifier_preparer.quote
-    relations = connection.execute(
-        text(
-            "SELECT relname FROM pg_class WHERE relname = ANY(:names) AND relkind = 'r' "
-            "AND relnamespace = to_regnamespace('public') AND pg_get_userbyid(relowner) <> :owner"
-        ),
-        {"names": [*Base.metadata.tables, "alembic_version"], "owner": NAME},
-    )
-    for name in relations.scalars().all():
-        connection.execute(text(f"ALTER TABLE public.{quoted(name)} OWNER TO {quoted(NAME)}"))
-    functions = connection.execute(
-        text(
-            "SELECT proname FROM pg_proc WHERE proname = ANY(:names) "
-            "AND pronamespace = to_regnamespace('public') AND pg_get_userbyid(proowner) <> :owner"
-        ),
-        {"names": list(_FUNCTIONS), "owner": NAME},
-    )
-    for name in functions.scalars().all():
-        connection.execute(text(f"ALTER FUNCTION public.{quoted(name)}() OWNER TO {quoted(NAME)}"))
-    connection.execute(text(f"SET LOCAL ROLE {quoted(NAME)}"))
+    ours = {"tables": [*Base.metadata.tables, "alembic_version"], "functions": list(_FUNCTIONS), "owner": NAME}
+    for statement in connection.execute(_GIVE, ours).scalars().all():
+        connection.exec_driver_sql(statement)
+    connection.exec_driver_sql(f"SET LOCAL ROLE {connection.dialect.identifier_preparer.quote(NAME)}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from urllib.parse import parse_qsl, quote, urlencode
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -54,6 +54,12 @@ def safe(url: URL) -> str:
     """``url`` as text, with everything secret in it hidden."""
     query = {key: HIDDEN if _SECRET.search(key) else value for key, value in url.query.items()}
     return url.set(query=query).render_as_string(hide_password=True)
+
+
+def conninfo(url: URL) -> str:
+    """``url`` as libpq's key=value pairs, its password among them."""
+    named = {"host": url.host, "port": url.port, "user": url.username, "password": url.password, "dbname": url.database}
+    return make_conninfo("", **{key: str(value) for key, value in (named | dict(url.query)).items() if value})
 
 
 def without_password(sentence: str, url: URL) -> str:

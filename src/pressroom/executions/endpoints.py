@@ -1,10 +1,12 @@
 """Executions over HTTP."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 
 from pressroom.api import (
     PAGE,
@@ -31,17 +33,21 @@ from pressroom.errors import (
     NotFound,
 )
 from pressroom.executions import service
+from pressroom.executions.orders import Order
 from pressroom.executions.prefer import patience
 from pressroom.executions.schemas import (
+    BulkAnswer,
+    BulkRequest,
     ExecuteAnswer,
     ExecuteNotebookAnswer,
     ExecuteRequest,
     ExecutionOut,
+    NotebookExecutionRequest,
     RunAnswer,
     RunRequest,
-    Status,
 )
-from pressroom.executions.service import History, Order
+from pressroom.executions.service import History
+from pressroom.executions.states import TERMINAL, Status
 from pressroom.identity.principal import Principal
 from pressroom.notebooks import service as notebooks
 
@@ -49,6 +55,16 @@ router = APIRouter(tags=["executions"])
 Prefer = Annotated[
     list[str] | None,
     Header(description="`respond-async`: answer 202 at once; `wait=N`: answer 202 after N seconds at most."),
+]
+Key = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        pattern=r"^[\x21-\x7e]+$",
+        description="The same key and body give the same execution, however often they come; with another body 409.",
+    ),
 ]
 ACCEPTED = {
     202: {
@@ -60,22 +76,37 @@ ACCEPTED = {
 ANSWERS = problems(NotAllowed, NotFound, AlreadyExists, ExecutionCancelled, Invalid, ExecutionFailed, ExecutionTimedOut)
 
 
+@dataclass(frozen=True, slots=True)
+class Once:
+    """An idempotency key, and what tells the request that it came with from others."""
+
+    key: str
+    digest: str
+
+
 async def _execute(
-    parts: Parts, caller: Principal, order: Order, prefer: list[str] | None
+    parts: Parts, caller: Principal, order: Order, prefer: list[str] | None, once: Once | None
 ) -> tuple[Execution, Response | None]:
-    """Submit, run, and wait as long as the caller wants to: the ended execution, or the answer that it goes on."""
+    """Submit, and wait as long as the caller wants to: the ended execution, or the answer that it goes on."""
     seconds = patience(prefer or [])
     async with parts.database.transaction() as session:
-        execution = await service.submit(session, parts.places, parts.settings, caller, order, parts.runner.service_id)
-    parts.runner.start(execution.id)
-    ended = await parts.runner.wait(execution.id, seconds)
+        if once is not None:
+            execution, _ = await service.submit_once(session, parts.intake, caller, order, once.key, once.digest)
+        else:
+            [execution] = await service.submit(session, parts.intake, caller, [order])
+    ended = seconds != 0 and await parts.following.wait(execution.id, seconds)
     async with parts.database.transaction() as session:
         execution = await service.get(session, execution.id)
-    if not ended:
-        body = ExecutionOut.model_validate(execution).model_dump(mode="json")
-        return execution, JSONResponse(body, 202, {"Location": f"/db/executions/{execution.id}"})
+    if not ended and Status(execution.status) not in TERMINAL:
+        return execution, accepted(execution)
     service.raise_for_status(execution)
     return execution, None
+
+
+def accepted(execution: Execution) -> Response:
+    """The answer that an execution goes on."""
+    body = ExecutionOut.model_validate(execution).model_dump(mode="json")
+    return JSONResponse(body, 202, {"Location": f"/db/executions/{execution.id}"})
 
 
 def _order_of(wanted: RunRequest) -> Order:
@@ -84,17 +115,16 @@ def _order_of(wanted: RunRequest) -> Order:
         output_path=wanted.output_path,
         parameters=wanted.params,
         username=wanted.username,
-        kernel_name=wanted.kernel_name,
-        timeout_seconds=wanted.timeout_seconds,
+        how=wanted,
     )
 
 
 @router.post("/run-notebook", response_model=RunAnswer, responses=ACCEPTED | ANSWERS)
 async def run_a_notebook(
-    wanted: RunRequest, parts: TheParts, caller: Caller, prefer: Prefer = None
+    wanted: RunRequest, parts: TheParts, caller: Caller, request: Request, prefer: Prefer = None, key: Key = None
 ) -> RunAnswer | Response:
     """Execute a notebook, write the output where the caller says, and wait for the end."""
-    execution, goes_on = await _execute(parts, caller, _order_of(wanted), prefer)
+    execution, goes_on = await _execute(parts, caller, _order_of(wanted), prefer, _once(request, key, wanted))
     return goes_on or RunAnswer(
         status=Status(execution.status),
         output=str(execution.output_path),
@@ -105,10 +135,10 @@ async def run_a_notebook(
 
 @router.post("/execute-notebook", response_model=ExecuteNotebookAnswer, responses=ACCEPTED | ANSWERS)
 async def execute_a_notebook(
-    wanted: RunRequest, parts: TheParts, caller: Caller, prefer: Prefer = None
+    wanted: RunRequest, parts: TheParts, caller: Caller, request: Request, prefer: Prefer = None, key: Key = None
 ) -> ExecuteNotebookAnswer | Response:
     """Execute a notebook, write the output where the caller says, and wait for the end."""
-    execution, goes_on = await _execute(parts, caller, _order_of(wanted), prefer)
+    execution, goes_on = await _execute(parts, caller, _order_of(wanted), prefer, _once(request, key, wanted))
     return goes_on or ExecuteNotebookAnswer(
         status=Status(execution.status),
         output_notebook=str(execution.output_path),
@@ -119,7 +149,7 @@ async def execute_a_notebook(
 
 @router.post("/execute", response_model=ExecuteAnswer, responses=ACCEPTED | ANSWERS)
 async def execute_as_a_user(
-    wanted: ExecuteRequest, parts: TheParts, caller: Caller, prefer: Prefer = None
+    wanted: ExecuteRequest, parts: TheParts, caller: Caller, request: Request, prefer: Prefer = None, key: Key = None
 ) -> ExecuteAnswer | Response:
     """Execute a notebook as a user and wait for the end. The output goes under `executions/` beside the input, which
     stays untouched, or with `in_place` replaces it."""
@@ -128,11 +158,53 @@ async def execute_as_a_user(
         parameters=wanted.parameters,
         username=wanted.username,
         in_place=wanted.in_place,
-        kernel_name=wanted.kernel_name,
-        timeout_seconds=wanted.timeout_seconds,
+        how=wanted,
     )
-    execution, goes_on = await _execute(parts, caller, order, prefer)
-    return goes_on or ExecuteAnswer(
+    execution, goes_on = await _execute(parts, caller, order, prefer, _once(request, key, wanted))
+    return goes_on or _answer(execution)
+
+
+@router.post("/db/notebooks/{notebook_id}/executions", response_model=ExecuteAnswer, responses=ACCEPTED | ANSWERS)
+async def execute_a_registered_notebook(
+    notebook_id: Id,
+    wanted: NotebookExecutionRequest,
+    parts: TheParts,
+    caller: Caller,
+    request: Request,
+    prefer: Prefer = None,
+    key: Key = None,
+) -> ExecuteAnswer | Response:
+    """Execute a registered notebook and wait for the end; `Prefer: respond-async` does not wait."""
+    order = _order_for(wanted, notebook_id, None)
+    execution, goes_on = await _execute(parts, caller, order, prefer, _once(request, key, wanted))
+    return goes_on or _answer(execution)
+
+
+@router.post("/db/executions/bulk", status_code=202, responses=problems(NotAllowed, NotFound, AlreadyExists, Invalid))
+async def submit_many_executions(
+    wanted: BulkRequest, session: Transaction, parts: TheParts, caller: Caller
+) -> BulkAnswer:
+    """Submit up to 10,000 executions in one transaction: all of them, or none where one is wrong. Nothing is waited
+    for."""
+    orders = [_order_for(item, item.notebook_id, item.input_path) for item in wanted.executions]
+    found = await service.submit(session, parts.intake, caller, orders)
+    return BulkAnswer(total=len(found), ids=[execution.id for execution in found])
+
+
+def _order_for(wanted: NotebookExecutionRequest, notebook_id: int | None, input_path: str | None) -> Order:
+    return Order(
+        notebook_id=notebook_id,
+        input_path=input_path,
+        output_path=wanted.output_path,
+        parameters=wanted.parameters,
+        username=wanted.username,
+        in_place=wanted.in_place,
+        how=wanted,
+    )
+
+
+def _answer(execution: Execution) -> ExecuteAnswer:
+    return ExecuteAnswer(
         status=Status(execution.status),
         input_notebook=execution.input_path,
         output_notebook=str(execution.output_path),
@@ -140,6 +212,13 @@ async def execute_as_a_user(
         timestamp=datetime.now(UTC),
         execution_id=execution.id,
     )
+
+
+def _once(request: Request, key: str | None, wanted: BaseModel) -> Once | None:
+    if key is None:
+        return None
+    said = [request.url.path, wanted.model_dump(mode="json", exclude_unset=True)]
+    return Once(key, service.digest_of(said))
 
 
 async def _page(request: Request, parts: Parts, history: History, skip: int, limit: int) -> Response:

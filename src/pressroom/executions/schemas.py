@@ -1,11 +1,11 @@
 """Executions on the wire."""
 
-from enum import StrEnum
 from typing import Annotated
 
-from pydantic import AliasChoices, Field, JsonValue
+from pydantic import AfterValidator, AliasChoices, AwareDatetime, Field, JsonValue, model_validator
 
-from pressroom.wire import FilePath, StorableObject, Text, Timestamp, Username, WireInput, WireModel
+from pressroom.executions.states import RetryOn, Status
+from pressroom.wire import MAX_ID, FilePath, StorableObject, Text, Timestamp, Username, WireInput, WireModel
 
 Parameters = Annotated[
     StorableObject,
@@ -18,24 +18,65 @@ Parameters = Annotated[
 ]
 
 
-class Status(StrEnum):
-    """Where an execution stands. The last three are terminal and never change."""
-
-    PENDING = "pending"
-    RUNNING = "running"
-    SUCCESS = "success"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
+QueueName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$", examples=["reports"])]
+Limit = Annotated[int, Field(ge=1, le=100_000)]
+YEAR_SECONDS = 31_536_000
 
 
-class HowToExecute(WireInput):
+def _sorted(reasons: list[RetryOn]) -> list[RetryOn]:
+    return sorted(set(reasons))
+
+
+class ExecutionDefaults(WireInput):
+    """How executions are queued, limited and retried. A notebook may hold defaults; a caller overrides them."""
+
+    queue: QueueName | None = Field(default=None, description="The queue to wait in; if left out, `default`.")
+    priority: int | None = Field(
+        default=None, ge=-1000, le=1000, description="Higher ones start first; if left out, 0."
+    )
+    timeout_seconds: float | None = Field(
+        default=None,
+        gt=0,
+        le=YEAR_SECONDS,
+        description="Time limit of each attempt in seconds, waiting for a place not counted.",
+    )
+    max_attempts: int | None = Field(
+        default=None, ge=1, le=100, description="How often it is tried at most; interruptions by a stop do not count."
+    )
+    retry_on: Annotated[list[RetryOn], AfterValidator(_sorted)] | None = Field(
+        default=None, description="After which ends it is tried again; if left out, when its worker was lost."
+    )
+    retry_delay_seconds: float | None = Field(
+        default=None,
+        ge=0,
+        le=3600,
+        description="Before the second attempt; doubled before each later one, and some more by chance.",
+    )
+    notebook_limit: Limit | None = Field(
+        default=None,
+        validation_alias=AliasChoices("notebook_limit", "concurrency_limit"),
+        description="It starts only while fewer executions of this notebook run. Also spelled `concurrency_limit`.",
+    )
+    user_limit: Limit | None = Field(default=None, description="It starts only while fewer executions of its user run.")
+    queue_limit: Limit | None = Field(
+        default=None, description="It starts only while fewer executions of its queue run."
+    )
+    late_after_seconds: float | None = Field(
+        default=None,
+        gt=0,
+        le=YEAR_SECONDS,
+        description="It is late, and `execution.late` is told, if it has not ended so long after it was submitted.",
+    )
+
+
+class HowToExecute(ExecutionDefaults):
     """What every execution request may say beside the notebook and its parameters."""
 
     kernel_name: Annotated[Text, Field(min_length=1, max_length=255)] | None = Field(
         default=None, description="The kernel to use; if left out, the notebook's own.", examples=["python3"]
     )
-    timeout_seconds: float | None = Field(
-        default=None, gt=0, le=31_536_000, description="Time limit in seconds, waiting for a place not counted."
+    expires_at: AwareDatetime | None = Field(
+        default=None, description="It is cancelled, as `expired`, if it has not started by then."
     )
 
 
@@ -76,6 +117,45 @@ class RunRequest(HowToExecute):
         examples=["/home/ana/reports/sales-2026-10.ipynb"],
     )
     username: Username | None = Field(default=None, validation_alias=AliasChoices("username", "user"))
+
+
+class NotebookExecutionRequest(HowToExecute):
+    """Execute a registered notebook; the output is written beside it, or where the caller says."""
+
+    parameters: Parameters
+    username: Username | None = Field(
+        default=None,
+        validation_alias=AliasChoices("username", "user"),
+        description="Whom to act as; if left out, the notebook's owner.",
+    )
+    output_path: FilePath | None = Field(default=None, description="Where the executed notebook goes.")
+    in_place: bool = Field(default=False, description="Replace the notebook by the executed one.")
+
+
+class BulkItem(NotebookExecutionRequest):
+    """One execution of many. Either ``notebook_id`` or ``input_path`` says which notebook."""
+
+    notebook_id: int | None = Field(default=None, ge=1, le=MAX_ID)
+    input_path: FilePath | None = Field(default=None, validation_alias=AliasChoices("input_path", "path"))
+
+    @model_validator(mode="after")
+    def _one_notebook(self) -> "BulkItem":
+        if (self.notebook_id is None) == (self.input_path is None):
+            raise ValueError("say either notebook_id or input_path")
+        return self
+
+
+class BulkRequest(WireInput):
+    """Executions to submit together: all of them, or none where one is wrong."""
+
+    executions: Annotated[list[BulkItem], Field(min_length=1, max_length=10_000)]
+
+
+class BulkAnswer(WireModel):
+    """What was submitted: the ids, in the order of the request."""
+
+    total: int
+    ids: list[int]
 
 
 class RunAnswer(WireModel):
@@ -129,10 +209,66 @@ class ExecutionOut(WireModel):
     status: Status
     error_message: str | None
     execution_time_seconds: int | None
-    started_at: Timestamp
+    started_at: Timestamp = Field(
+        description="Of the current or last attempt; when it was submitted, before the first."
+    )
     completed_at: Timestamp | None
     kernel_name: str | None
     timeout_seconds: float | None
     failure: Failure | None
     cells_total: int | None = Field(description="Code cells to execute; null until the kernel is up.")
     cells_completed: int
+    queue: str
+    priority: int
+    attempt: int = Field(description="The number of the current or last attempt; 0 before the first.")
+    max_attempts: int
+    retry_on: list[RetryOn]
+    retry_delay_seconds: float
+    notebook_limit: int | None
+    user_limit: int | None
+    queue_limit: int | None
+    submitted_by: str | None
+    submitted_at: Timestamp
+    not_before: Timestamp | None = Field(description="When the next attempt may start, while it waits for one.")
+    expires_at: Timestamp | None
+    cancel_requested_at: Timestamp | None
+    retry_of: int | None = Field(description="The execution that this one repeats.")
+
+
+class AttemptOut(WireModel):
+    """One try at an execution by one worker. Ended without a ``reason``, it succeeded."""
+
+    number: int
+    worker: str
+    host: str
+    process_id: int
+    started_at: Timestamp
+    ended_at: Timestamp | None
+    reason: str | None
+    message: str | None
+
+
+class WorkerOut(WireModel):
+    """A worker process. Without a heartbeat for 20 seconds it counts as lost."""
+
+    id: int
+    name: str
+    host: str
+    process_id: int
+    queues: list[str] | None = Field(description="Null for every queue.")
+    concurrency: int
+    version: str
+    started_at: Timestamp
+    last_heartbeat: Timestamp
+    alive: bool
+    running: list[int] = Field(description="The executions that it runs.")
+
+
+class QueueOut(WireModel):
+    """A queue in which something waits or runs. ``waiting``: pending executions, those between attempts included."""
+
+    name: str
+    waiting: int
+    running: int
+    oldest_submitted_at: Timestamp | None = Field(description="When the longest waiting one was submitted.")
+    oldest_waiting_seconds: float | None

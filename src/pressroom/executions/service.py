@@ -1,140 +1,162 @@
-"""Executions: what is asked is checked and becomes a row; rows become history."""
+"""Executions: what is asked is checked and becomes a row and a job; rows become history."""
 
-import asyncio
-import os
-from collections.abc import Mapping, Sequence
+import hashlib
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from pydantic import JsonValue, TypeAdapter
-from sqlalchemy import func, select, update
+from procrastinate.jobs import Job
+from procrastinate.manager import JobManager
+from pydantic import TypeAdapter
+from sqlalchemy import func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from pressroom.database.models import Execution, ExecutionCount
-from pressroom.database.session import violated
+from pressroom.database.models import Attempt, Execution, ExecutionCount
+from pressroom.database.session import driver_connection, violated
 from pressroom.errors import (
+    AlreadyEnded,
     AlreadyExists,
     ExecutionCancelled,
     ExecutionFailed,
     ExecutionInterrupted,
     ExecutionTimedOut,
-    Invalid,
+    IdempotencyConflict,
+    NotEnded,
     NotFound,
 )
-from pressroom.executions.schemas import ExecutionOut, Status
+from pressroom.executions.orders import Intake, Order, OrderBook, repeated
+from pressroom.executions.schemas import ExecutionOut
+from pressroom.executions.states import TERMINAL, Change, Status, after
 from pressroom.identity.policy import require_acting_for
 from pressroom.identity.principal import Principal
-from pressroom.notebooks import files
-from pressroom.notebooks import service as notebooks
-from pressroom.notebooks.places import Location, Places
-from pressroom.parameters import service as parameters
-from pressroom.parameters.values import check_unregistered, guessed
-from pressroom.settings import MEBIBYTE, Settings
 
-OUTPUT_FOLDER = "executions"
+TASK = "execute"
+"""The name of Procrastinate's task."""
 ROWS = TypeAdapter(list[ExecutionOut])
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What a caller asked to be executed.
-
-    ``lenient``: the values are texts from a command line or a form. ``username`` is ``None`` where the caller named
-    nobody.
-    """
-
-    input_path: str
-    parameters: Mapping[str, JsonValue]
-    username: str | None = None
-    output_path: str | None = None
-    in_place: bool = False
-    kernel_name: str | None = None
-    timeout_seconds: float | None = None
-    lenient: bool = False
+_IDS = text(
+    "SELECT nextval(pg_get_serial_sequence('notebook_executions', 'id'))::integer AS id, now() AS at "
+    "FROM generate_series(1, :n)"
+)
 
 
 async def submit(
-    session: AsyncSession, places: Places, settings: Settings, principal: Principal, order: Order, service_id: int
-) -> Execution:
-    """Check an order and add its row, ``pending``.
+    session: AsyncSession, intake: Intake, principal: Principal, orders: Sequence[Order]
+) -> list[Execution]:
+    """Check orders and add a row, ``pending``, and a job for each, in the caller's transaction: all of them or none.
 
     Raises :class:`NotAllowed`, :class:`PathNotAllowed`, :class:`NotFound`, :class:`NotebookInvalid`,
     :class:`ParameterInvalid`, or :class:`AlreadyExists` where another execution under way writes to the same file.
-    Nothing is added then.
     """
-    username = await _acting_user(session, places, principal, order)
-    require_acting_for(principal, username)
-    place = await asyncio.to_thread(places.locate, order.input_path, username)
-    limit = int(settings.max_notebook_mb * MEBIBYTE)
-    await asyncio.to_thread(files.read, place, limit)
-    notebook = await notebooks.at_path(session, str(place.path))
-    if notebook is not None:
-        used = await parameters.resolved(session, notebook.id, order.parameters, lenient=order.lenient)
-    else:
-        given = order.parameters.items()
-        used = {name: guessed(v) if order.lenient and isinstance(v, str) else v for name, v in given}
-        check_unregistered(used)
-    execution = Execution(
-        notebook_id=notebook.id if notebook else None,
-        username=username,
-        input_path=str(place.path),
-        output_path=await asyncio.to_thread(_chosen_output, places, place, username, order),
-        parameters_used=used,
-        status=Status.PENDING,
-        kernel_name=order.kernel_name,
-        timeout_seconds=order.timeout_seconds or settings.timeout_seconds,
-        service_id=service_id,
-    )
-    session.add(execution)
+    given = (await session.execute(_IDS, {"n": len(orders)})).all()
+    book = OrderBook(session, intake, principal)
+    rows = [await book.row(order, found.id, found.at) for order, found in zip(orders, given, strict=True)]
+    return await _added(session, intake.jobs, rows)
+
+
+async def _added(session: AsyncSession, jobs: JobManager, rows: list[dict[str, Any]]) -> list[Execution]:
+    wanted = [_job(row) for row in rows]
+    deferred = await jobs.batch_defer_jobs_async(wanted, connection=await driver_connection(session))
+    for row, job in zip(rows, deferred, strict=True):
+        row["job_id"] = job.id
     try:
-        await session.flush()
-        if execution.output_path is None:
-            execution.output_path = _output_beside(place, execution.id, execution.started_at)
-            await session.flush()
+        found = await session.scalars(insert(Execution).returning(Execution, sort_by_parameter_order=True), rows)
+        return list(found.all())
     except IntegrityError as error:
         if violated(error) == "uq_notebook_executions_output_path_under_way":
+            paths = [row["output_path"] for row in rows]
+            taken = next((path for path in paths if paths.count(path) > 1), paths[0]) if len(paths) > 1 else paths[0]
             raise AlreadyExists(
-                "execution",
-                "output_path",
-                execution.output_path,
-                f"Another execution that is under way writes to {execution.output_path}.",
+                "execution", "output_path", taken, f"Another execution that is under way writes to {taken}."
             ) from error
         raise
+
+
+def _job(row: dict[str, Any]) -> Job:
+    return Job(
+        queue=row["queue"],
+        priority=row["priority"],
+        lock=None,
+        queueing_lock=None,
+        task_name=TASK,
+        task_kwargs={"execution_id": row["id"]},
+    )
+
+
+def digest_of(request: Any) -> str:
+    """What tells a request from another: of its JSON, whatever the order of its fields."""
+    return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
+
+
+async def submit_once(
+    session: AsyncSession, intake: Intake, principal: Principal, order: Order, key: str, digest: str
+) -> tuple[Execution, bool]:
+    """As :func:`submit`, but a key that the caller used before gives the execution of that time; and whether it is new.
+
+    Raises :class:`IdempotencyConflict` where the key came with another request then.
+    """
+    # Of several at once with one key, the first goes on and the rest wait here for its row.
+    lock = {"key": f"{principal.username}\0{key}".encode()}
+    await session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(encode(:key, 'hex'), 4851201704))"), lock)
+    earlier = await session.scalar(
+        select(Execution).where(Execution.submitted_by == principal.username, Execution.idempotency_key == key)
+    )
+    if earlier is not None:
+        if earlier.idempotency_digest != digest:
+            raise IdempotencyConflict(key, earlier.id)
+        return earlier, False
+    [execution] = await submit(session, intake, principal, [order])
+    execution.idempotency_key, execution.idempotency_digest = key, digest
+    await session.flush()
+    return execution, True
+
+
+async def cancel(session: AsyncSession, intake: Intake, principal: Principal, execution_id: int) -> Execution:
+    """Cancel an execution: one that is pending ends at once and never starts, one that runs is asked to stop.
+
+    One that was cancelled already stays so. Raises :class:`NotFound`, :class:`NotAllowed`, or :class:`AlreadyEnded`.
+    """
+    execution = await session.get(Execution, execution_id, with_for_update=True)
+    if execution is None:
+        raise NotFound("execution", execution_id)
+    require_acting_for(principal, execution.username)
+    status = Status(execution.status)
+    if status is Status.CANCELLED:
+        return execution
+    if status in TERMINAL:
+        raise AlreadyEnded(execution_id, status)
+    execution.cancel_requested_at = execution.cancel_requested_at or func.clock_timestamp()
+    at_once = after(status, Change.CANCELLED) is not None and status is Status.PENDING
+    if at_once:
+        who = "" if principal.username == execution.username else f" by {principal.username}"
+        execution.status = Status.CANCELLED
+        execution.completed_at = func.clock_timestamp()
+        execution.execution_time_seconds = 0
+        execution.not_before = None
+        execution.failure = {"reason": "cancelled"}
+        execution.error_message = (
+            f"It was cancelled{who} before it {'started' if not execution.attempt else 'started again'}."
+        )
+    assert execution.job_id is not None
+    await session.flush()
+    await intake.jobs.cancel_job_by_id_async(
+        execution.job_id, abort=not at_once, delete_job=at_once, connection=await driver_connection(session)
+    )
+    await session.refresh(execution)
     return execution
 
 
-async def _acting_user(session: AsyncSession, places: Places, principal: Principal, order: Order) -> str:
-    if order.username is not None:
-        return order.username
-    if not Path(order.input_path).is_absolute():
-        return principal.username
-    holder = await asyncio.to_thread(places.owner_of, order.input_path)
-    registered = await notebooks.at_path(session, await asyncio.to_thread(os.path.realpath, order.input_path))
-    return registered.username if registered is not None else holder or principal.username
+async def retry(session: AsyncSession, intake: Intake, principal: Principal, execution_id: int) -> Execution:
+    """Execute again what an ended execution did: a new one, with the same input and parameters, linked to it.
 
-
-def _chosen_output(places: Places, place: Location, username: str, order: Order) -> str | None:
-    """The output's path as far as the caller chose it, checked; its folder must be there."""
-    if order.in_place:
-        return str(place.path)
-    if order.output_path is None:
-        return None
-    output = places.locate(order.output_path, username)
-    if output.path == place.path:
-        raise Invalid("output_path is the input itself; leave it out, or send in_place to /execute.")
-    with output.parent.open_directory():
-        return str(output.path)
-
-
-def _output_beside(place: Location, execution_id: int, at: datetime) -> str:
-    name = f"{place.path.stem}-{at.astimezone(UTC):%Y%m%dT%H%M%SZ}-{execution_id}.ipynb"
-    path = str(place.beside(OUTPUT_FOLDER, name).path)
-    if len(path) > 512:
-        raise Invalid("The path of the output would be longer than 512 characters.")
-    return path
+    Raises as :func:`submit`, and :class:`NotEnded` where it is still under way.
+    """
+    execution = await get(session, execution_id)
+    if Status(execution.status) not in TERMINAL:
+        raise NotEnded(execution_id, execution.status)
+    [again] = await submit(session, intake, principal, [repeated(execution)])
+    return again
 
 
 async def get(session: AsyncSession, execution_id: int) -> Execution:
@@ -176,26 +198,29 @@ async def page(session: AsyncSession, history: History, skip: int, limit: int) -
     return ROWS.dump_json(ROWS.validate_python(rows)), len(rows), int(total or 0)
 
 
-async def start(session: AsyncSession, execution_id: int) -> bool:
-    """``pending`` → ``running``; false where it is not pending any more."""
-    return await _move(session, execution_id, Status.PENDING, status=Status.RUNNING, started_at=func.clock_timestamp())
+async def attempts(session: AsyncSession, execution_id: int) -> Sequence[Attempt]:
+    """The tries at an execution, first to last. Raises :class:`NotFound`."""
+    await get(session, execution_id)
+    wanted = select(Attempt).where(Attempt.execution_id == execution_id).order_by(Attempt.number)
+    return (await session.scalars(wanted)).all()
 
 
-async def progress(session: AsyncSession, execution_id: int, total: int | None, completed: int) -> None:
-    """Record how many code cells there are and how many are done."""
-    await _move(session, execution_id, Status.RUNNING, cells_total=total, cells_completed=completed)
+_USUAL_OF = 20
 
 
-async def finish(session: AsyncSession, execution_id: int, status: Status, seconds: float, **facts: Any) -> bool:
-    """``running`` or ``pending`` → a terminal status; false where it has one already."""
-    ended = {"status": status, "execution_time_seconds": round(seconds), "completed_at": func.clock_timestamp()}
-    return await _move(session, execution_id, Status.RUNNING, Status.PENDING, **ended, **facts)
-
-
-async def _move(session: AsyncSession, execution_id: int, *before: Status, **values: Any) -> bool:
-    fenced = update(Execution).where(Execution.id == execution_id, Execution.status.in_(before))
-    result = await session.execute(fenced.values(**values).returning(Execution.id))
-    return result.scalar() is not None
+async def usual_seconds(session: AsyncSession, execution: Execution) -> float | None:
+    """How long the last successes of a registered notebook took, in seconds (the median); ``None`` without any."""
+    if execution.notebook_id is None:
+        return None
+    last = (
+        select(func.extract("epoch", Execution.completed_at - Execution.started_at).label("seconds"))
+        .where(Execution.notebook_id == execution.notebook_id, Execution.status == Status.SUCCESS)
+        .order_by(Execution.id.desc())
+        .limit(_USUAL_OF)
+        .subquery()
+    )
+    median = await session.scalar(select(func.percentile_cont(0.5).within_group(last.c.seconds)))
+    return float(median) if median is not None else None
 
 
 def raise_for_status(execution: Execution) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import stat
 import warnings
+from collections import OrderedDict
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -60,6 +61,26 @@ def parse(data: bytes, path: str) -> nbformat.NotebookNode:
 def read(location: Location, limit_bytes: int) -> nbformat.NotebookNode:
     """The notebook at ``location``. Raises as :meth:`Location.read` and :func:`parse`."""
     return parse(location.read(limit_bytes), str(location.path))
+
+
+class ValidFiles:
+    """Which files were found to be valid notebooks and have not been touched since, so that each is read once."""
+
+    def __init__(self, limit_bytes: int, remembered: int = 1000) -> None:
+        self._limit_bytes, self._remembered = limit_bytes, remembered
+        self._seen: OrderedDict[tuple[int, ...], None] = OrderedDict()
+
+    def check(self, location: Location) -> None:
+        """Raise as :func:`read` where that would."""
+        with location.open_file() as fd:
+            state = os.fstat(fd)
+        seen = (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
+        if seen in self._seen:
+            return
+        read(location, self._limit_bytes)
+        self._seen[seen] = None
+        if len(self._seen) > self._remembered:
+            self._seen.popitem(last=False)
 
 
 def create_new(location: Location, data: bytes) -> None:

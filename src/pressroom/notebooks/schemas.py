@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, AliasChoices, Field, JsonValue, field_validator
 
+from pressroom.executions.schemas import ExecutionDefaults
 from pressroom.parameters.schemas import ParameterOut
 from pressroom.wire import FilePath, Name, StorableObject, Text, Timestamp, Username, WireInput, WireModel, WireUpdate
 
@@ -28,6 +29,11 @@ class NotebookCreate(WireInput):
     username: Username = Field(description="Who owns it.")
     tags: Tags = Field(default_factory=list)
     metadata: StorableObject = Field(default_factory=dict, examples=[{"team": "finance"}])
+    execution_defaults: ExecutionDefaults = Field(
+        default_factory=ExecutionDefaults,
+        description="What its executions are given where their caller does not say.",
+        examples=[{"queue": "reports", "timeout_seconds": 900, "max_attempts": 3, "retry_on": ["any_failure"]}],
+    )
 
 
 class NotebookUpdate(WireUpdate):
@@ -39,6 +45,7 @@ class NotebookUpdate(WireUpdate):
     username: Username = Field(default_factory=str)
     tags: Tags = Field(default_factory=list)
     metadata: StorableObject = Field(default_factory=dict)
+    execution_defaults: ExecutionDefaults = Field(default_factory=ExecutionDefaults)
 
 
 class NotebookOut(WireModel):
@@ -51,6 +58,7 @@ class NotebookOut(WireModel):
     username: str
     tags: list[str]
     metadata: dict[str, JsonValue] = Field(validation_alias=AliasChoices("metadata_", "metadata"))
+    execution_defaults: dict[str, JsonValue]
     created_at: Timestamp
     updated_at: Timestamp
 

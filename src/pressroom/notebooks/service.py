@@ -18,6 +18,7 @@ from sqlalchemy.orm import selectinload
 from pressroom.database.models import Notebook
 from pressroom.database.session import violated
 from pressroom.errors import AlreadyExists, NotebookInvalid, NotFound
+from pressroom.executions.schemas import ExecutionDefaults
 from pressroom.identity.policy import require_acting_for
 from pressroom.identity.principal import Principal
 from pressroom.notebooks import files
@@ -155,7 +156,12 @@ async def _usable(places: Places, limit_bytes: int, path: str, username: str) ->
 
 
 def _columns(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {("metadata_" if name == "metadata" else name): value for name, value in fields.items()}
+    columns = {("metadata_" if name == "metadata" else name): value for name, value in fields.items()}
+    if (defaults := columns.get("execution_defaults")) is not None:
+        columns["execution_defaults"] = ExecutionDefaults.model_validate(defaults).model_dump(
+            mode="json", exclude_none=True
+        )
+    return columns
 
 
 async def _flush(session: AsyncSession, notebook: Notebook) -> None:

@@ -29,6 +29,10 @@ class Reason(StrEnum):
     """The input is not a notebook that can be used."""
     RUNNER_DIED = "runner_died"
     """The process that drove the kernel was killed."""
+    WORKER_LOST = "worker_lost"
+    """The worker that ran it was killed or could not be reached any more."""
+    EXPIRED = "expired"
+    """It was not started in time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,10 @@ class Request:
     ``input_path`` and ``output_path`` name the files in messages and metadata. ``input_fd``, ``working_fd`` and
     ``output_fd`` are the input, the kernel's working directory and the output's folder, already open; where one is
     ``None``, the path is opened (the working directory is the input's folder). ``timeout_seconds`` covers the kernel's
-    start. ``kernel_name``: the notebook's own if ``None``.
+    start. ``kernel_name``: the notebook's own if ``None``. ``environment`` is added to the press's own.
+
+    With a ``staged_name``, the output is written under that name into the output's folder, for the caller to put it in
+    its place with :func:`pressroom.press.saving.publish`, or to take it away.
     """
 
     input_path: Path
@@ -42,6 +45,8 @@ class Request:
     input_fd: int | None = None
     working_fd: int | None = None
     output_fd: int | None = None
+    staged_name: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 class Stop:
@@ -150,7 +155,7 @@ class _Run:
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,
                 cwd="/",
-                env=dict(self._press.environment),
+                env={**self._press.environment, **self._request.environment},
                 pass_fds=(write, *self._fds),
                 start_new_session=True,
             )
@@ -168,6 +173,7 @@ class _Run:
             {
                 "input_path": str(self._request.input_path),
                 "output_path": str(self._request.output_path),
+                "staged_name": self._request.staged_name,
                 "parameters": dict(self._request.parameters),
                 "kernel_name": self._request.kernel_name,
                 "timeout_seconds": self._request.timeout_seconds,

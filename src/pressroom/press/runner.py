@@ -24,7 +24,7 @@ from pressroom.press.descendants import adopt_orphans, die_with_parent, kill_des
 from pressroom.press.document import NotUsable, coalesce, prepare, serialise
 from pressroom.press.driver import Driver, Manager
 from pressroom.press.events import CellFinished, CellStarted, Event, Finished, Output, Reason, Started, to_json
-from pressroom.press.saving import replace
+from pressroom.press.saving import replace, stage
 
 _PIECE = 65536
 _FACT = 2**18
@@ -205,7 +205,11 @@ class Execution:
         path = self._request["output_path"]
         facts = {name: getattr(finished, name) for name in ("cell_index", "ename", "evalue", "traceback", "source")}
         try:
-            replace(self._request["fds"][2], PurePath(path).name, serialise(notebook))
+            data, folder = serialise(notebook), self._request["fds"][2]
+            if (staged := self._request["staged_name"]) is not None:
+                stage(folder, staged, data, instead_of=PurePath(path).name)
+            else:
+                replace(folder, PurePath(path).name, data)
         except (OSError, MemoryError, ValueError) as error:
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
             sentence = f"The output {path} could not be written: {why}."

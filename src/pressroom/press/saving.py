@@ -18,39 +18,71 @@ def replace(directory: int, name: str, data: bytes) -> None:
 
     A link of that name is replaced itself, never followed.
     """
-    try:
-        older: os.stat_result | None = os.stat(name, dir_fd=directory, follow_symlinks=False)
-    except FileNotFoundError:
-        older = None
-    if older is not None and stat.S_ISDIR(older.st_mode):
-        raise IsADirectoryError(f"{name} is a folder")
-    with _written(directory, data, older if older and stat.S_ISREG(older.st_mode) else None) as temporary:
+    with _written(directory, data, _older(directory, name)) as temporary:
         os.replace(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
         os.fsync(directory)
+
+
+def stage(directory: int, staged: str, data: bytes, *, instead_of: str) -> None:
+    """Write the file that :func:`publish` will put in the place of ``instead_of``, under the name ``staged``, which
+    nobody else uses. Raises ``OSError``; then nothing of it is left."""
+    older = _older(directory, instead_of)
+    unstage(directory, staged)
+    try:
+        _write(directory, staged, data, older)
+    except BaseException:
+        unstage(directory, staged)
+        raise
+
+
+def publish(directory: int, staged: str, name: str) -> None:
+    """Put a staged file in its place, in one step. Raises ``OSError``."""
+    os.replace(staged, name, src_dir_fd=directory, dst_dir_fd=directory)
+    os.fsync(directory)
+
+
+def unstage(directory: int, staged: str) -> None:
+    """Take a staged file away, if it is there."""
+    with suppress(FileNotFoundError):
+        os.unlink(staged, dir_fd=directory)
+
+
+def _older(directory: int, name: str) -> os.stat_result | None:
+    """The regular file that is to be replaced, if there is one."""
+    try:
+        older = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(older.st_mode):
+        raise IsADirectoryError(f"{name} is a folder")
+    return older if stat.S_ISREG(older.st_mode) else None
 
 
 @contextmanager
 def _written(directory: int, data: bytes, like: os.stat_result | None) -> Iterator[str]:
     """A temporary file with ``data``, on disk; it is gone afterwards, whatever happened."""
     temporary = f".pressroom-{secrets.token_hex(8)}.tmp"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(temporary, flags, 0o666, dir_fd=directory)
     try:
-        try:
-            owner = like or (os.fstat(directory) if os.geteuid() == 0 else None)
-            if owner is not None:
-                # Only root may give a file away; everybody else keeps what the system gives.
-                with suppress(PermissionError):
-                    os.fchown(descriptor, owner.st_uid, owner.st_gid)
-            if like is not None:
-                os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
-            rest = memoryview(data)
-            while rest:
-                rest = rest[os.write(descriptor, rest) :]
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        _write(directory, temporary, data, like)
         yield temporary
     finally:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary, dir_fd=directory)
+        unstage(directory, temporary)
+
+
+def _write(directory: int, name: str, data: bytes, like: os.stat_result | None) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(name, flags, 0o666, dir_fd=directory)
+    try:
+        owner = like or (os.fstat(directory) if os.geteuid() == 0 else None)
+        if owner is not None:
+            # Only root may give a file away; everybody else keeps what the system gives.
+            with suppress(PermissionError):
+                os.fchown(descriptor, owner.st_uid, owner.st_gid)
+        if like is not None:
+            os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -85,7 +85,7 @@ BEGIN
         END IF;
         UPDATE notebook_executions
         SET status = 'running', attempt = attempt + 1, started_at = clock_timestamp(), not_before = NULL,
-            cells_total = NULL, cells_completed = 0
+            cells_total = NULL, cells_completed = 0, failure = NULL, error_message = NULL
         WHERE id = chosen AND status = 'pending'
         RETURNING * INTO claimed;
         EXIT WHEN FOUND; -- else it was cancelled in the meantime
@@ -111,7 +111,7 @@ END $$;
 -- false, and changes nothing, where another attempt has begun or the execution has ended.
 CREATE FUNCTION end_attempt(
     of_execution integer, of_attempt integer, next_status varchar, why varchar, sentence text, facts jsonb,
-    took double precision, back_in interval, completed integer
+    took double precision, back_in interval
 ) RETURNS boolean LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     ended notebook_executions;
@@ -121,8 +121,7 @@ BEGIN
     SET status = next_status, failure = facts, error_message = sentence,
         execution_time_seconds = CASE WHEN terminal THEN round(took) END,
         completed_at = CASE WHEN terminal THEN clock_timestamp() END,
-        not_before = CASE WHEN terminal THEN NULL ELSE clock_timestamp() + back_in END,
-        cells_completed = coalesce(completed, cells_completed)
+        not_before = CASE WHEN terminal THEN NULL ELSE clock_timestamp() + back_in END
     WHERE id = of_execution AND attempt = of_attempt AND status = 'running'
     RETURNING * INTO ended;
     IF NOT FOUND THEN

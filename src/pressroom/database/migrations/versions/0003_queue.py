@@ -1,6 +1,8 @@
 """The queue: Procrastinate's schema, what an execution in a queue needs, attempts, events, workers, notifications."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -76,7 +78,7 @@ def upgrade() -> None:
 
 
 def _indexes() -> None:
-    def index(name: str, columns: list[object], where: str | None = None, **options: object) -> None:
+    def index(name: str, columns: Sequence[str | sa.TextClause], where: str | None = None, **options: Any) -> None:
         clause = sa.text(where) if where else None
         op.create_index(name, "notebook_executions", columns, postgresql_where=clause, **options)
 
@@ -85,6 +87,7 @@ def _indexes() -> None:
     index("ix_notebook_executions_running", ["queue"], "status = 'running'")
     index("ix_notebook_executions_limited", ["queue"], _LIMITED)
     index("ix_notebook_executions_late_at", ["late_at"], "status IN ('pending', 'running') AND late_at IS NOT NULL")
+    index("ix_notebook_executions_not_before", ["not_before"], "status = 'pending' AND not_before IS NOT NULL")
     index("ix_notebook_executions_expires_at", ["expires_at"], "status = 'pending' AND expires_at IS NOT NULL")
     index(
         "uq_notebook_executions_idempotency_key",

@@ -1,0 +1,49 @@
+"""Executions that are there, over HTTP: cancelling, trying again, attempts; the workers and the queues."""
+
+from fastapi import APIRouter, Response
+
+from pressroom.api import Caller, Id, TheParts, Transaction, problems
+from pressroom.errors import AlreadyEnded, AlreadyExists, Invalid, NotAllowed, NotFound
+from pressroom.executions import service, staff
+from pressroom.executions.endpoints import ACCEPTED, accepted
+from pressroom.executions.schemas import AttemptOut, ExecutionOut, QueueOut, WorkerOut
+
+router = APIRouter(tags=["executions"])
+staff_router = APIRouter(tags=["service"])
+
+
+@router.post("/db/executions/{execution_id}/cancel", responses=problems(NotAllowed, NotFound, AlreadyEnded, Invalid))
+async def cancel_an_execution(execution_id: Id, session: Transaction, parts: TheParts, caller: Caller) -> ExecutionOut:
+    """Cancel an execution. One that waits never starts; one that runs is interrupted, and killed some seconds later if
+    it goes on; what it put out is kept. The answer shows it as it stands: follow it to see its end."""
+    return ExecutionOut.model_validate(await service.cancel(session, parts.intake, caller, execution_id))
+
+
+@router.post(
+    "/db/executions/{execution_id}/retry",
+    status_code=202,
+    response_model=ExecutionOut,
+    responses=ACCEPTED | problems(NotAllowed, NotFound, AlreadyExists, Invalid),
+)
+async def execute_again(execution_id: Id, session: Transaction, parts: TheParts, caller: Caller) -> Response:
+    """Execute again what an ended execution did: a new execution with the same input and parameters, linked to it by
+    `retry_of`. Nothing is waited for."""
+    return accepted(await service.retry(session, parts.intake, caller, execution_id))
+
+
+@router.get("/db/executions/{execution_id}/attempts", responses=problems(NotFound, Invalid))
+async def list_attempts(execution_id: Id, session: Transaction, _: Caller) -> list[AttemptOut]:
+    """The tries at an execution, first to last: by which worker, from when to when, and why each ended."""
+    return [AttemptOut.model_validate(row) for row in await service.attempts(session, execution_id)]
+
+
+@staff_router.get("/db/workers", responses=problems())
+async def list_workers(session: Transaction, _: Caller) -> list[WorkerOut]:
+    """The workers: where they are, which queues they serve, and what they run."""
+    return await staff.workers(session)
+
+
+@staff_router.get("/db/queues", responses=problems())
+async def list_queues(session: Transaction, _: Caller) -> list[QueueOut]:
+    """The queues in which something waits or runs: how many, and since when the oldest waits."""
+    return await staff.queues(session)

@@ -1,0 +1,176 @@
+"""An execution while it goes on, and what it left: its events, its log, its notebook."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Response
+from fastapi.responses import StreamingResponse
+
+from pressroom.api import Caller, Id, Parts, TheParts, Transaction, problems
+from pressroom.database.models import Execution
+from pressroom.errors import Invalid, NotAllowed, NotFound, Unavailable
+from pressroom.executions import service
+from pressroom.executions.following import EVENTS_AT_ONCE, Told
+from pressroom.executions.schemas import ExecutionOut
+from pressroom.executions.states import TERMINAL, Status
+from pressroom.settings import MEBIBYTE
+from pressroom.wire import MAX_EVENT_ID
+
+router = APIRouter(tags=["executions"])
+EVENT_STREAM = "text/event-stream"
+IPYNB = "application/x-ipynb+json"
+ALIVE_SECONDS = 15.0
+"""How long a stream may be silent."""
+THE_STREAM: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The events, as they come.", "content": {EVENT_STREAM: {}}},
+    204: {"description": "It has ended, and there is no event beyond `Last-Event-ID`: do not ask again."},
+}
+THE_TEXT: dict[int | str, dict[str, Any]] = {200: {"description": "The text.", "content": {"text/plain": {}}}}
+THE_NOTEBOOK: dict[int | str, dict[str, Any]] = {200: {"description": "The notebook.", "content": {IPYNB: {}}}}
+_UNBUFFERED = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+@router.get(
+    "/db/executions/{execution_id}/events",
+    response_class=Response,
+    responses=THE_STREAM | problems(NotFound, Invalid),
+)
+async def follow_an_execution(
+    execution_id: Id,
+    parts: TheParts,
+    _: Caller,
+    last_event_id: Annotated[
+        str | None, Header(description="Go on after the event with this id; browsers send it when they reconnect.")
+    ] = None,
+) -> Response:
+    """Follow an execution as Server-Sent Events, from its beginning or from `Last-Event-ID` on, until it ends.
+
+    `execution`: the execution as it stands, and `expected_end` from the notebook's own history; sent at first and
+    after each change of status. `status`: a change, with `reason` and `message`. `started`: the kernel is up, `cells`
+    will be executed. `cell_started` and `cell_finished`: cell `number` of `of`, its first `line`, its `seconds`.
+    `output`: `text` that a cell put out on `stream`. `late`: it has not ended in time. Each has `attempt` and `at`."""
+    after = _event_id(last_event_id)
+    async with parts.database.transaction() as session:
+        execution = await service.get(session, execution_id)
+    if after and execution.status in TERMINAL and not await parts.following.events(execution_id, after):
+        return Response(status_code=204)
+    return StreamingResponse(_frames(parts, execution_id, after), media_type=EVENT_STREAM, headers=_UNBUFFERED)
+
+
+@router.get(
+    "/db/executions/{execution_id}/log",
+    response_class=Response,
+    responses=THE_TEXT | problems(NotFound, Invalid),
+)
+async def read_the_log(
+    execution_id: Id,
+    parts: TheParts,
+    session: Transaction,
+    _: Caller,
+    follow: Annotated[bool, Query(description="Go on until the execution ends.")] = False,
+) -> Response:
+    """The text that the cells put out, attempt after attempt."""
+    await service.get(session, execution_id)
+    text = _log(parts, execution_id, follow=follow)
+    return StreamingResponse(text, media_type="text/plain; charset=utf-8", headers=_UNBUFFERED)
+
+
+@router.get(
+    "/db/executions/{execution_id}/notebook",
+    response_class=Response,
+    responses=THE_NOTEBOOK | problems(NotAllowed, NotFound, Invalid),
+)
+async def download_the_output(execution_id: Id, parts: TheParts, session: Transaction, _: Caller) -> Response:
+    """The executed notebook; of one that failed or was stopped, as far as it came."""
+    execution = await service.get(session, execution_id)
+    return Response(await _output(parts, execution), media_type=IPYNB)
+
+
+async def _output(parts: Parts, execution: Execution) -> bytes:
+    place = await asyncio.to_thread(parts.places.locate, str(execution.output_path), execution.username)
+    limit = int((parts.settings.max_notebook_mb + 2 * parts.settings.max_output_mb) * MEBIBYTE)
+    try:
+        return await asyncio.to_thread(place.read, limit)
+    except NotFound as error:
+        raise NotFound("output notebook of execution", execution.id) from error
+
+
+def _event_id(text: str | None) -> int:
+    if text is None or text == "":
+        return 0
+    if not (text.isascii() and text.isdigit() and int(text) <= MAX_EVENT_ID):
+        raise Invalid(f"Last-Event-ID must be the id of an event, not {text[:50]!r}.")
+    return int(text)
+
+
+async def _frames(parts: Parts, execution_id: int, after: int) -> AsyncIterator[bytes]:
+    yield b"retry: 1000\n\n"
+    yield await _as_it_stands(parts, execution_id)
+    async for told in _events(parts, execution_id, after):
+        if told is None:
+            yield b": \n\n"
+            continue
+        yield told.frame
+        if told.kind == "status":
+            yield await _as_it_stands(parts, execution_id)
+
+
+async def _log(parts: Parts, execution_id: int, *, follow: bool) -> AsyncIterator[bytes]:
+    attempt = 1
+    async for told in _events(parts, execution_id, 0, follow=follow):
+        if told is None or told.kind != "output":
+            continue
+        if told.attempt != attempt:
+            attempt = told.attempt
+            yield f"--- attempt {attempt} ---\n".encode()
+        text: str = told.data["text"]
+        ends = "" if told.data["stream"] != "result" or text.endswith("\n") else "\n"
+        yield (text + ends).encode()
+
+
+async def _events(parts: Parts, execution_id: int, after: int, *, follow: bool = True) -> AsyncIterator[Told | None]:
+    """The events of an execution beyond the id ``after`` until it ends; ``None`` now and then while nothing happens."""
+    following = parts.following
+    async with following.changes(execution_id) as changed:
+        while True:
+            changed.clear()
+            try:
+                ended = await following.status(execution_id) in TERMINAL
+                page = await following.events(execution_id, after)
+            except Unavailable:  # the stream goes on when the database is back
+                ended, page = False, []
+            except NotFound:  # pruned
+                return
+            for told in page:
+                after = told.id
+                yield told
+            if len(page) == EVENTS_AT_ONCE:
+                continue
+            if ended or not follow or following.closing:
+                return
+            try:
+                async with asyncio.timeout(ALIVE_SECONDS):
+                    await changed.wait()
+            except TimeoutError:
+                yield None
+
+
+async def _as_it_stands(parts: Parts, execution_id: int) -> bytes:
+    async def ask() -> bytes:
+        async with parts.database.transaction() as session:
+            execution = await service.get(session, execution_id)
+            body: dict[str, Any] = ExecutionOut.model_validate(execution).model_dump(mode="json")
+            usual = await service.usual_seconds(session, execution)
+        end = None
+        if usual is not None and execution.status == Status.RUNNING:
+            end = (execution.started_at + timedelta(seconds=usual)).isoformat().replace("+00:00", "Z")
+        text = json.dumps(body | {"expected_end": end}, ensure_ascii=False)
+        return f"event: execution\ndata: {text}\n\n".encode()
+
+    try:
+        return await parts.reads.get(("as it stands", execution_id), ask)
+    except Unavailable:
+        return b": \n\n"

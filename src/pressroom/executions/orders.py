@@ -1,0 +1,214 @@
+"""What a caller asks to be executed, and the row that it becomes once it is checked."""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from procrastinate.manager import JobManager
+from pydantic import JsonValue
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from pressroom.database.models import Execution, Notebook
+from pressroom.errors import Invalid
+from pressroom.executions.schemas import ExecutionDefaults, HowToExecute
+from pressroom.executions.states import RetryOn, Status
+from pressroom.identity.policy import require_acting_for
+from pressroom.identity.principal import Principal
+from pressroom.notebooks import files
+from pressroom.notebooks import service as notebooks
+from pressroom.notebooks.places import Location, Places
+from pressroom.parameters import service as parameters
+from pressroom.parameters.rules import Definition
+from pressroom.parameters.values import check_unregistered, guessed, resolve
+from pressroom.settings import Settings
+
+OUTPUT_FOLDER = "executions"
+DEFAULT_QUEUE = "default"
+_PLAIN = ("queue", "priority", "timeout_seconds", "max_attempts", "retry_delay_seconds")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a caller asked to be executed: a notebook by its ``input_path``, or a registered one by ``notebook_id``.
+
+    ``lenient``: the values are texts from a command line or a form. ``username`` is ``None`` where the caller named
+    nobody. ``retry_of`` is the execution that this one repeats.
+    """
+
+    parameters: Mapping[str, JsonValue]
+    input_path: str | None = None
+    notebook_id: int | None = None
+    username: str | None = None
+    output_path: str | None = None
+    in_place: bool = False
+    how: HowToExecute = field(default_factory=HowToExecute)
+    lenient: bool = False
+    retry_of: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The notebook of an order, checked: whom it acts as, where its file lies, and its registration, if any."""
+
+    username: str
+    place: Location
+    notebook: Notebook | None
+    definitions: list[Definition]
+    defaults: ExecutionDefaults
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """What taking orders needs. ``jobs`` is Procrastinate's; ``valid`` remembers which files are usable notebooks."""
+
+    places: Places
+    settings: Settings
+    jobs: JobManager
+    valid: files.ValidFiles
+
+
+class OrderBook:
+    """Turns orders into rows. What orders have in common is looked up once."""
+
+    def __init__(self, session: AsyncSession, intake: Intake, principal: Principal) -> None:
+        self._session, self._principal = session, principal
+        self._places, self._settings, self._valid = intake.places, intake.settings, intake.valid
+        self._subjects: dict[tuple[object, ...], Subject] = {}
+
+    async def row(self, order: Order, execution_id: int, at: datetime) -> dict[str, Any]:
+        """The columns of an order's execution, ``pending``. ``at`` is the transaction's time.
+
+        Raises :class:`NotAllowed`, :class:`PathNotAllowed`, :class:`NotFound`, :class:`NotebookInvalid`,
+        :class:`ParameterInvalid` or :class:`Invalid`.
+        """
+        key = (order.username, order.input_path, order.notebook_id)
+        subject = self._subjects.get(key)
+        if subject is None:
+            subject = self._subjects[key] = await self._subject(order)
+        output = await self._output(order, subject, execution_id, at)
+        return {
+            "id": execution_id,
+            "notebook_id": subject.notebook.id if subject.notebook else None,
+            "username": subject.username,
+            "input_path": str(subject.place.path),
+            "output_path": output,
+            "parameters_used": _values(order, subject),
+            "status": Status.PENDING.value,
+            "kernel_name": order.how.kernel_name,
+            "in_place": order.in_place,
+            "submitted_by": self._principal.username,
+            "retry_of": order.retry_of,
+            **self._how(order.how, subject.defaults, at),
+        }
+
+    async def _subject(self, order: Order) -> Subject:
+        if order.notebook_id is not None:
+            notebook: Notebook | None = await notebooks.get(self._session, order.notebook_id)
+            username = order.username or notebook.username
+            path = notebook.file_path
+        else:
+            path = str(order.input_path)
+            username = await self._acting_user(order.username, path)
+            notebook = None
+        require_acting_for(self._principal, username)
+        place = await asyncio.to_thread(self._places.locate, path, username)
+        await asyncio.to_thread(self._valid.check, place)
+        if notebook is None:
+            notebook = await notebooks.at_path(self._session, str(place.path))
+        if notebook is None:
+            return Subject(username, place, None, [], ExecutionDefaults())
+        rows = await parameters.of_notebook(self._session, notebook.id)
+        defaults = ExecutionDefaults.model_validate(notebook.execution_defaults)
+        return Subject(username, place, notebook, [parameters.definition_of(row) for row in rows], defaults)
+
+    async def _acting_user(self, named: str | None, path: str) -> str:
+        if named is not None:
+            return named
+        if not Path(path).is_absolute():
+            return self._principal.username
+        holder = await asyncio.to_thread(self._places.owner_of, path)
+        registered = await notebooks.at_path(self._session, await asyncio.to_thread(os.path.realpath, path))
+        return registered.username if registered is not None else holder or self._principal.username
+
+    async def _output(self, order: Order, subject: Subject, execution_id: int, at: datetime) -> str:
+        place = subject.place
+        if order.in_place:
+            if order.output_path is not None:
+                raise Invalid("Say either output_path or in_place.")
+            return str(place.path)
+        if order.output_path is not None:
+            return await asyncio.to_thread(_chosen, self._places, place, subject.username, order.output_path)
+        name = f"{place.path.stem}-{at.astimezone(UTC):%Y%m%dT%H%M%SZ}-{execution_id}.ipynb"
+        path = str(place.beside(OUTPUT_FOLDER, name).path)
+        if len(path) > 512:
+            raise Invalid("The path of the output would be longer than 512 characters.")
+        return path
+
+    def _how(self, how: HowToExecute, defaults: ExecutionDefaults, at: datetime) -> dict[str, Any]:
+        """What the caller says, else the notebook, else the settings."""
+        settings = self._settings
+
+        def said(name: str, otherwise: Any = None) -> Any:
+            value = getattr(how, name)
+            value = getattr(defaults, name) if value is None else value
+            return otherwise if value is None else value
+
+        queue = said("queue", DEFAULT_QUEUE)
+        late_after = said("late_after_seconds")
+        return {
+            "queue": queue,
+            "priority": said("priority", 0),
+            "timeout_seconds": said("timeout_seconds", settings.timeout_seconds),
+            "max_attempts": said("max_attempts", settings.max_attempts),
+            "retry_on": [reason.value for reason in said("retry_on", [RetryOn.WORKER_LOST])],
+            "retry_delay_seconds": said("retry_delay_seconds", settings.retry_delay_seconds),
+            "notebook_limit": said("notebook_limit"),
+            "user_limit": said("user_limit", settings.user_limit),
+            "queue_limit": said("queue_limit", settings.queue_limits.get(queue)),
+            "expires_at": how.expires_at,
+            "late_at": at + timedelta(seconds=late_after) if late_after is not None else None,
+        }
+
+
+def _values(order: Order, subject: Subject) -> dict[str, JsonValue]:
+    if subject.notebook is not None:
+        return resolve(subject.definitions, order.parameters, lenient=order.lenient)
+    given = order.parameters.items()
+    used = {name: guessed(v) if order.lenient and isinstance(v, str) else v for name, v in given}
+    check_unregistered(used)
+    return used
+
+
+def _chosen(places: Places, place: Location, username: str, path: str) -> str:
+    """An output that the caller chose, checked; its folder must be there."""
+    output = places.locate(path, username)
+    if output.path == place.path:
+        raise Invalid("output_path is the input itself; leave it out, or send in_place to /execute.")
+    with output.parent.open_directory():
+        return str(output.path)
+
+
+def repeated(execution: Execution) -> Order:
+    """The order that executes the same input with the same parameters again."""
+    output = Path(str(execution.output_path))
+    ours = execution.in_place or output.parent == Path(execution.input_path).parent / OUTPUT_FOLDER
+    fields = {name: getattr(execution, name) for name in (*_PLAIN, "notebook_limit", "user_limit", "queue_limit")}
+    late = execution.late_at - execution.submitted_at if execution.late_at else None
+    return Order(
+        parameters=execution.parameters_used or {},
+        input_path=execution.input_path,
+        username=execution.username,
+        output_path=None if ours else str(output),
+        in_place=execution.in_place,
+        how=HowToExecute(
+            **fields,
+            retry_on=[RetryOn(reason) for reason in execution.retry_on],
+            kernel_name=execution.kernel_name,
+            late_after_seconds=late.total_seconds() if late else None,
+        ),
+        retry_of=execution.id,
+    )

@@ -1,0 +1,209 @@
+"""Procrastinate's job manager, with what Pressroom needs of it: which execution is next, and how outages are met.
+
+A worker of Procrastinate ends when the database goes away under it. Here it waits: what it asks is answered with
+"nothing" until the database is back, and what it has to say is said again.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from procrastinate import exceptions
+from procrastinate.connector import BaseConnector
+from procrastinate.jobs import Job, Status
+from procrastinate.manager import JobManager, NotificationCallback
+
+from pressroom.executions.service import TASK
+
+T = TypeVar("T")
+HEARTBEAT_SECONDS = 5.0
+"""Between two signs of life of a worker."""
+LOST_SECONDS = 20.0
+"""Without a sign of life for so long, a worker counts as lost."""
+_PAUSE_SECONDS = (0.1, 0.2, 0.5, 1.0)
+log = logging.getLogger("pressroom.queue")
+
+_REGISTER = """
+WITH beating AS (INSERT INTO procrastinate_workers DEFAULT VALUES RETURNING id)
+INSERT INTO workers (id, name, host, process_id, queues, concurrency, version)
+SELECT id, %(name)s, %(host)s, %(process_id)s, to_jsonb(%(queues)s::text[]), %(concurrency)s, %(version)s FROM beating
+RETURNING id AS worker_id
+"""
+# A worker that was taken for lost while it was only held up is there again.
+_BEAT = """
+WITH beating AS (
+    INSERT INTO procrastinate_workers (id) OVERRIDING SYSTEM VALUE VALUES (%(worker_id)s)
+    ON CONFLICT (id) DO UPDATE SET last_heartbeat = now() RETURNING id
+)
+INSERT INTO workers (id, name, host, process_id, queues, concurrency, version)
+SELECT id, %(name)s, %(host)s, %(process_id)s, to_jsonb(%(queues)s::text[]), %(concurrency)s, %(version)s FROM beating
+ON CONFLICT (id) DO NOTHING
+RETURNING id
+"""
+_LEAVE = "WITH gone AS (DELETE FROM workers WHERE id = %(id)s) DELETE FROM procrastinate_workers WHERE id = %(id)s"
+_CLAIM = "SELECT claim_execution(%(queues)s::varchar[], %(worker_id)s) AS execution"
+_NEXT = """
+SELECT extract(epoch FROM min(not_before) - clock_timestamp())::float AS seconds FROM notebook_executions
+WHERE status = 'pending' AND not_before > clock_timestamp()
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """How a worker is known. ``queues``: ``None`` for every queue."""
+
+    name: str
+    host: str
+    process_id: int
+    queues: list[str] | None
+    concurrency: int
+    version: str
+
+    def fields(self) -> dict[str, Any]:
+        """The parameters of the statements above."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+async def persistent(what: str, work: Callable[[], Awaitable[T]]) -> T:
+    """Do ``work``, again and again while the database is away. Cancelling ends it."""
+    for pause in _pauses():
+        try:
+            return await work()
+        except exceptions.ConnectorException as error:
+            log.warning("%s waits for the database: %s", what, error.__cause__ or error)
+            await asyncio.sleep(pause)
+    raise AssertionError("pauses never end")
+
+
+def _pauses() -> Iterable[float]:
+    yield from _PAUSE_SECONDS
+    while True:
+        yield _PAUSE_SECONDS[-1]
+
+
+class PatientJobs(JobManager):
+    """A job manager that outlives a restart of the database."""
+
+    async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> Job | None:
+        """The next job; ``None`` also while the database is away: it is asked again within seconds."""
+        try:
+            return await super().fetch_job(queues, worker_id)
+        except exceptions.ConnectorException as error:
+            log.warning("no job can be fetched: %s", error.__cause__ or error)
+            return None
+
+    async def finish_job(self, job: Job, status: Status, delete_job: bool) -> None:
+        """Record the end of a job."""
+        await persistent("the end of a job", lambda: super(PatientJobs, self).finish_job(job, status, delete_job))
+
+    async def update_heartbeat(self, worker_id: int) -> None:
+        """Give a sign of life."""
+        try:
+            await super().update_heartbeat(worker_id)
+        except exceptions.ConnectorException as error:
+            log.warning("no sign of life can be given: %s", error.__cause__ or error)
+
+    async def prune_stalled_workers(self, seconds_since_heartbeat: float) -> list[int]:  # noqa: ARG002
+        """Nothing: the sweep ends what a lost worker ran, and forgets it afterwards."""
+        return []
+
+    async def listen_for_jobs(
+        self, *, on_notification: NotificationCallback, queues: Iterable[str] | None = None
+    ) -> None:
+        """Listen, and listen again after an outage."""
+        await persistent(
+            "listening for jobs",
+            lambda: super(PatientJobs, self).listen_for_jobs(on_notification=on_notification, queues=queues),
+        )
+
+
+class ExecutionJobs(PatientJobs):
+    """The jobs of executions: :meth:`fetch_job` claims by turns and within limits, see ``claim_execution()``."""
+
+    def __init__(self, connector: BaseConnector, registration: Registration) -> None:
+        super().__init__(connector)
+        self.registration = registration
+        self._claimed: dict[int, dict[str, Any]] = {}
+        self._wake: NotificationCallback | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._waking: set[asyncio.Task[None]] = set()
+
+    def claimed(self, execution_id: int) -> dict[str, Any]:
+        """The row of an execution that was just claimed, once."""
+        return self._claimed.pop(execution_id)
+
+    async def register_worker(self) -> int:
+        """Make the worker known."""
+        row = await persistent(
+            "a new worker",
+            lambda: self.connector.execute_query_one_async(_REGISTER, **self.registration.fields()),
+        )
+        return row["worker_id"]
+
+    async def unregister_worker(self, worker_id: int) -> None:
+        """Forget the worker."""
+        try:
+            await self.connector.execute_query_async(_LEAVE, id=worker_id)
+        except exceptions.ConnectorException as error:
+            log.warning("worker %s leaves without a word: %s", worker_id, error.__cause__ or error)
+
+    async def update_heartbeat(self, worker_id: int) -> None:
+        """Give a sign of life."""
+        try:
+            await self.connector.execute_query_async(_BEAT, worker_id=worker_id, **self.registration.fields())
+        except exceptions.ConnectorException as error:
+            log.warning("no sign of life can be given: %s", error.__cause__ or error)
+
+    async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> Job | None:
+        """Claim the next execution: its row is running and its job doing when this returns."""
+        wanted = list(queues) if queues is not None else None
+        try:
+            row = await self.connector.execute_query_one_async(_CLAIM, queues=wanted, worker_id=worker_id)
+            execution: dict[str, Any] | None = row["execution"]
+            if execution is None:
+                await self._set_alarm()
+                return None
+        except exceptions.ConnectorException as error:
+            log.warning("no execution can be claimed: %s", error.__cause__ or error)
+            return None
+        self._claimed[execution["id"]] = execution
+        return Job(
+            id=execution["job_id"],
+            status=Status.DOING.value,
+            queue=execution["queue"],
+            priority=execution["priority"],
+            lock=None,
+            queueing_lock=None,
+            task_name=TASK,
+            task_kwargs={"execution_id": execution["id"]},
+            attempts=execution["attempt"] - 1,
+            worker_id=worker_id,
+        )
+
+    async def finish_job(self, job: Job, status: Status, delete_job: bool) -> None:
+        """Nothing: an attempt and its job end together, in ``end_attempt()``."""
+
+    async def listen_for_jobs(
+        self, *, on_notification: NotificationCallback, queues: Iterable[str] | None = None
+    ) -> None:
+        """Listen; what wakes the worker is kept for executions that may start at a time."""
+        self._wake = on_notification
+        await super().listen_for_jobs(on_notification=on_notification, queues=queues)
+
+    async def _set_alarm(self) -> None:
+        """Wake when the first of those that wait for a time may start."""
+        row = await self.connector.execute_query_one_async(_NEXT)
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if row["seconds"] is not None:
+            self._alarm = asyncio.get_running_loop().call_later(max(0.0, row["seconds"]) + 0.001, self._ring)
+
+    def _ring(self) -> None:
+        if self._wake is not None:
+            told: Any = self._wake(channel="", notification={"type": "job_inserted", "job_id": 0})
+            task = asyncio.ensure_future(told)
+            self._waking.add(task)
+            task.add_done_callback(self._waking.discard)

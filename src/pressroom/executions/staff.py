@@ -1,0 +1,55 @@
+"""The workers and the queues, as they are at the moment."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from pressroom.executions.queue import LOST_SECONDS
+from pressroom.executions.schemas import QueueOut, WorkerOut
+
+_SUMMARY = text("""
+SELECT
+    (
+        SELECT coalesce(sum(change), 0) FROM execution_counts WHERE status = 'pending'
+    ) AS waiting,
+    (
+        SELECT coalesce(sum(w.concurrency), 0) FROM workers AS w JOIN procrastinate_workers AS p USING (id)
+        WHERE p.last_heartbeat > now() - make_interval(secs => :lost)
+    ) AS places
+""")
+_WORKERS = text("""
+SELECT w.*, p.last_heartbeat, p.last_heartbeat > now() - make_interval(secs => :lost) AS alive,
+    ARRAY(
+        SELECT e.id FROM notebook_executions AS e
+        JOIN execution_attempts AS a ON a.execution_id = e.id AND a.number = e.attempt
+        WHERE e.status = 'running' AND a.worker_id = w.id ORDER BY e.id
+    ) AS running
+FROM workers AS w JOIN procrastinate_workers AS p USING (id) ORDER BY w.id
+""")
+_QUEUES = text("""
+SELECT queue AS name,
+    count(*) FILTER (WHERE status = 'pending') AS waiting,
+    count(*) FILTER (WHERE status = 'running') AS running,
+    min(submitted_at) FILTER (WHERE status = 'pending') AS oldest_submitted_at,
+    extract(epoch FROM now() - min(submitted_at) FILTER (WHERE status = 'pending'))::float AS oldest_waiting_seconds
+FROM notebook_executions WHERE status IN ('pending', 'running') GROUP BY queue ORDER BY queue
+""")
+
+
+async def summary(session: AsyncSession) -> tuple[int, int]:
+    """How many executions wait, and how many the living workers can run at once."""
+    row = (await session.execute(_SUMMARY, {"lost": LOST_SECONDS})).one()
+    return int(row.waiting), int(row.places)
+
+
+async def workers(session: AsyncSession) -> list[WorkerOut]:
+    """Every worker that is known, lost ones among them until they are forgotten."""
+    rows: Sequence[Any] = (await session.execute(_WORKERS, {"lost": LOST_SECONDS})).all()
+    return [WorkerOut.model_validate(row) for row in rows]
+
+
+async def queues(session: AsyncSession) -> list[QueueOut]:
+    """Every queue in which something waits or runs."""
+    return [QueueOut.model_validate(row) for row in (await session.execute(_QUEUES)).all()]

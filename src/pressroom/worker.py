@@ -1,0 +1,149 @@
+"""Puts the rooms together: the worker process, or the worker inside a service."""
+
+import asyncio
+import os
+import select
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import procrastinate
+import psycopg
+from procrastinate.manager import JobManager
+from procrastinate.worker import Worker
+from psycopg_pool import AsyncConnectionPool
+
+from pressroom import __version__
+from pressroom.database.session import Database
+from pressroom.database.url import conninfo
+from pressroom.executions.queue import HEARTBEAT_SECONDS, LOST_SECONDS, ExecutionJobs, PatientJobs, Registration
+from pressroom.executions.service import TASK
+from pressroom.executions.sweep import Sweep
+from pressroom.executions.tasks import Pressman, Watcher
+from pressroom.notebooks.places import Places
+from pressroom.settings import Settings
+
+CHORES = "pressroom:chores"
+"""The queue of everything that is not an execution: deliveries, pruning."""
+_CHORES_AT_ONCE = 4
+_CONNECTIONS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Staffing:
+    """What one worker is to do. ``queues``: ``None`` for every queue; ``chores``: also what is no execution."""
+
+    concurrency: int
+    queues: list[str] | None = None
+    name: str | None = None
+    grace_seconds: float = 10.0
+    chores: bool = True
+
+    def registration(self) -> Registration:
+        """How the worker is known."""
+        host = socket.gethostname()
+        name = self.name or f"{host}-{os.getpid()}"
+        return Registration(name, host, os.getpid(), self.queues, self.concurrency, __version__)
+
+
+class Crew:
+    """A worker's parts, at work. Made by :func:`open_crew`."""
+
+    def __init__(self, workers: list[Worker], jobs: JobManager) -> None:
+        self._workers = workers
+        self.jobs = jobs
+        self._tasks = [asyncio.create_task(worker.run(), name="worker") for worker in workers]
+
+    def stop(self) -> None:
+        """Take nothing new; what runs may go on for the grace period and goes back into the queue then."""
+        for worker in self._workers:
+            worker.stop()
+
+    async def wait(self) -> None:
+        """Wait until everything has ended. Raises what ended a worker that was not stopped."""
+        await asyncio.gather(*self._tasks)
+
+
+async def _autocommit(connection: psycopg.AsyncConnection[Any]) -> None:
+    await connection.set_autocommit(True)
+
+
+async def _not_closed(connection: psycopg.AsyncConnection[Any]) -> None:
+    # An idle connection has nothing to say but that it is being closed.
+    poll = select.poll()
+    poll.register(connection.pgconn.socket, select.POLLIN)
+    if poll.poll(0):
+        raise psycopg.OperationalError("the server has closed this connection")
+
+
+def connector_to(database: Database, connections: int = 1) -> procrastinate.PsycopgConnector:
+    """Procrastinate's way to the database, with ``connections`` of its own at first."""
+
+    def pool(**options: Any) -> AsyncConnectionPool:
+        options["check"] = _not_closed
+        return AsyncConnectionPool(**options)
+
+    return procrastinate.PsycopgConnector(
+        conninfo=conninfo(database.url),
+        pool_factory=pool,
+        configure=_autocommit,
+        min_size=connections,
+        max_size=_CONNECTIONS,
+        kwargs={"connect_timeout": 10},
+    )
+
+
+@asynccontextmanager
+async def open_jobs(database: Database) -> AsyncIterator[JobManager]:
+    """Procrastinate's job manager for who submits: it writes on the connection that it is given."""
+    async with procrastinate.App(connector=connector_to(database, connections=0)).open_async() as app:
+        yield app.job_manager
+
+
+@asynccontextmanager
+async def open_crew(
+    database: Database, places: Places, settings: Settings, staffing: Staffing, watch: Watcher | None = None
+) -> AsyncIterator[Crew]:
+    """A worker at work, until the context ends: then it stops, and everything that it started has ended."""
+    async with AsyncExitStack() as opened:
+        connector = connector_to(database)
+        app = procrastinate.App(connector=connector)
+        jobs = app.job_manager = ExecutionJobs(connector, staffing.registration())
+        pressman = Pressman(database, places, settings, jobs, watch)
+        app.task(name=TASK, pass_context=True)(pressman.execute)
+        await opened.enter_async_context(app.open_async())
+        workers = [_worker(app, staffing, staffing.queues, staffing.concurrency)]
+        if staffing.chores:
+            chores = procrastinate.App(connector=connector)
+            chores.job_manager = PatientJobs(connector)
+            workers.append(_worker(chores, staffing, [CHORES], _CHORES_AT_ONCE))
+            sweeping = asyncio.create_task(Sweep(database, places).run(), name="sweep")
+            opened.push_async_callback(_ended, sweeping)
+        crew = Crew(workers, jobs)
+        try:
+            yield crew
+        finally:
+            crew.stop()
+            await crew.wait()
+
+
+def _worker(app: procrastinate.App, staffing: Staffing, queues: list[str] | None, concurrency: int) -> Worker:
+    return Worker(
+        app,
+        queues=queues,
+        name=staffing.registration().name,
+        concurrency=concurrency,
+        shutdown_graceful_timeout=staffing.grace_seconds,
+        delete_jobs="always",
+        install_signal_handlers=False,
+        update_heartbeat_interval=HEARTBEAT_SECONDS,
+        stalled_worker_timeout=LOST_SECONDS,
+    )
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
