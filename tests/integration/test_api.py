@@ -1,6 +1,7 @@
 """The contract over real HTTP: the registry, parameters, executions, files, problems."""
 
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,14 @@ def test_lists_have_totals_and_a_link_to_the_next_page(http: httpx.Client, home:
     assert len(http.get("/db/notebooks/user/ana").json()) == 5
     assert http.get("/db/notebooks", params={"username": "bo"}).json() == []
     assert http.get("/db/notebooks", params={"skip": 99}).headers["x-total-count"] == "5"
+
+
+def test_more_readers_of_a_history_than_connections_are_all_answered(http: httpx.Client, notebook: Path) -> None:
+    made = register(http, notebook)
+    with ThreadPoolExecutor(30) as readers:
+        answers = list(readers.map(lambda _: http.get(f"/db/executions/notebook/{made['id']}"), range(90)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert max(answer.elapsed.total_seconds() for answer in answers) < 20
 
 
 @pytest.mark.parametrize("query", ["skip=-1", "skip=x", "limit=0", "limit=1001", "limit=", "skip=1e3"])
