@@ -26,6 +26,7 @@ class BodyLimit:
             await problem_response(TooLarge("The body", limit))(scope, receive, send)
             return
         received = 0
+        began = False
 
         async def counted() -> Message:
             nonlocal received
@@ -35,7 +36,16 @@ class BodyLimit:
                 raise TooLarge("The body", limit)
             return message
 
-        await self._app(scope, counted, send)
+        async def answered(message: Message) -> None:
+            nonlocal began
+            # Whoever reads the body may take what was raised for a body that cannot be read: that answer is left out.
+            if received <= limit or began:
+                began = True
+                await send(message)
+
+        await self._app(scope, counted, answered)
+        if not began:
+            await problem_response(TooLarge("The body", limit))(scope, receive, send)
 
 
 class LoopbackOnly:

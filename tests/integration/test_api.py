@@ -1,6 +1,7 @@
 """The contract over real HTTP: the registry, parameters, executions, files, problems."""
 
 import stat
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ def define(http: httpx.Client, notebook_id: int, *definitions: dict[str, Any]) -
     assert answer.status_code == 201, answer.text
 
 
+FORM = "multipart/form-data; boundary=x"
 REGION = {
     "param_name": "region",
     "param_type": "string",
@@ -264,6 +266,18 @@ def test_a_body_that_is_not_valid_is_refused_in_words(http: httpx.Client, body: 
 def test_a_body_over_the_limit_is_refused(http: httpx.Client) -> None:
     body = b'{"name": "' + b"a" * 9 * 2**20 + b'"}'
     refused(http.post("/db/notebooks", content=body, headers={"Content-Type": "application/json"}), 413, "too-large")
+
+
+@pytest.mark.parametrize(("address", "kind"), [("/db/notebooks", "application/json"), ("/upload-notebook", FORM)])
+def test_a_body_over_the_limit_is_refused_where_its_length_was_not_announced(
+    http: httpx.Client, address: str, kind: str
+) -> None:
+    def pieces() -> Iterator[bytes]:
+        yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.ipynb"\r\n\r\n' if kind == FORM else b'"'
+        for _ in range(40):
+            yield b"a" * 2**20
+
+    refused(http.post(address, content=pieces(), headers={"Content-Type": kind}), 413, "too-large")
 
 
 def test_a_value_of_one_megabyte_arrives_whole(http: httpx.Client, home: Path) -> None:
