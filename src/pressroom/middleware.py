@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pressroom.api import problem_response
 from pressroom.errors import NotAllowed, TooLarge
-from pressroom.settings import LOOPBACK_NAMES
+from pressroom.settings import is_loopback
 
 
 class BodyLimit:
@@ -73,7 +73,6 @@ class LoopbackOnly:
 
 def _is_loopback(url: str) -> bool:
     try:
-        name = urlsplit(url).hostname or ""
+        return is_loopback(urlsplit(url).hostname or "")
     except ValueError:
         return False
-    return name in LOOPBACK_NAMES or name.startswith("127.")

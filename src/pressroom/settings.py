@@ -6,6 +6,7 @@ A setting ``name`` is the variable ``PRESSROOM_NAME`` and the flag ``--name`` of
 
 import getpass
 import os
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,7 +14,6 @@ from platformdirs import user_data_path
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-LOOPBACK_NAMES = ("127.0.0.1", "::1", "localhost")
 MEBIBYTE = 2**20
 
 
@@ -94,4 +94,12 @@ class Settings(BaseSettings):
     @property
     def listens_on_loopback(self) -> bool:
         """Whether only programs on this machine can connect."""
-        return self.host in LOOPBACK_NAMES or self.host.startswith("127.")
+        return is_loopback(self.host)
+
+
+def is_loopback(name: str) -> bool:
+    """Whether a host is this machine itself. A name that only looks like such an address, 127.example.com, is not."""
+    try:
+        return name == "localhost" or ip_address(name).is_loopback
+    except ValueError:
+        return False

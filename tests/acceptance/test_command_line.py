@@ -81,8 +81,9 @@ def test_every_setting_is_a_flag_of_serve(shell: dict[str, str]) -> None:
         assert f"--{name.replace('_', '-')}" in text
 
 
-def test_serve_refuses_an_address_that_others_reach(shell: dict[str, str]) -> None:
-    refused = pressroom(shell, "serve", "--host", "0.0.0.0")
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "127.example.com", "192.0.2.1"])
+def test_serve_refuses_an_address_that_others_reach(shell: dict[str, str], host: str) -> None:
+    refused = pressroom(shell, "serve", "--host", host)
     assert refused.returncode == 2
     assert "loopback" in refused.stderr
 

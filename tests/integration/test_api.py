@@ -1,5 +1,6 @@
 """The contract over real HTTP: the registry, parameters, executions, files, problems."""
 
+import os
 import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -246,6 +247,17 @@ def test_files_are_listed_uploaded_copied_filled_in_and_downloaded(
     assert http.get("/download-notebook", params={"notebook_id": made["id"]}).content == data
 
 
+def test_a_listing_leaves_out_what_cannot_be_used(http: httpx.Client, notebook: Path, home: Path) -> None:
+    write_notebook(home / ".ipynb_checkpoints" / "sales-checkpoint.ipynb", "1")
+    (home / "link.ipynb").symlink_to(notebook)
+    no_text = os.fsdecode(b"caf\xe9")
+    (home / f"{no_text}.ipynb").write_bytes(b"{}")
+    write_notebook(home / no_text / "inside.ipynb", "1")
+    listing = http.get("/list-notebooks/ana")
+    assert listing.status_code == 200, listing.text
+    assert [f["relative_path"] for f in listing.json()["notebooks"]] == ["sales.ipynb"]
+
+
 def test_every_part_is_named_by_health(http: httpx.Client) -> None:
     health = http.get("/health").json()
     assert health["status"] == "healthy"
@@ -253,9 +265,15 @@ def test_every_part_is_named_by_health(http: httpx.Client) -> None:
     assert {health[part]["status"] for part in ("database", "queue", "workers", "kernels")} == {"healthy"}
 
 
-def test_a_page_of_another_site_gets_nowhere(http: httpx.Client) -> None:
-    refused(http.get("/db/notebooks", headers={"Host": "attacker.example"}), 403, "not-allowed")
-    refused(http.post("/db/notebooks", json={}, headers={"Origin": "https://attacker.example"}), 403, "not-allowed")
+@pytest.mark.parametrize("name", ["attacker.example", "127.attacker.example", "localhost.attacker.example", "[::2]"])
+def test_a_page_of_another_site_gets_nowhere(http: httpx.Client, name: str) -> None:
+    refused(http.get("/db/notebooks", headers={"Host": name}), 403, "not-allowed")
+    refused(http.post("/db/notebooks", json={}, headers={"Origin": f"https://{name}"}), 403, "not-allowed")
+
+
+@pytest.mark.parametrize("name", ["localhost:3000", "127.0.0.1", "127.1.2.3:80", "[::1]:8002"])
+def test_a_page_of_this_machine_is_answered(http: httpx.Client, name: str) -> None:
+    assert http.get("/db/notebooks", headers={"Host": name, "Origin": f"http://{name}"}).status_code == 200
 
 
 @pytest.mark.parametrize("body", [b"{", b'{"name": NaN}', b'{"name": "a\\u0000"}', b"[]", b"", b'{"nmae": "x"}'])
