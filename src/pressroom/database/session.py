@@ -21,6 +21,8 @@ from pressroom.settings import Settings
 
 CONNECT_SECONDS = 10
 """How long a connection may take to be made, where the URL does not say."""
+PING_SECONDS = 2.0
+"""How long a ping goes on, its caller waiting or not."""
 POOL_SECONDS = 30.0
 """How long a transaction may wait for a connection, all of them being busy."""
 
@@ -47,6 +49,7 @@ class Database:
             hide_parameters=True,  # parameters of notebooks may be secret, and errors are logged
         )
         event.listen(self.engine.sync_engine, "checkout", _refuse_if_closed)
+        self._asking: asyncio.Task[Unavailable | None] | None = None
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
 
     @asynccontextmanager
@@ -65,15 +68,34 @@ class Database:
             raise
 
     async def ping(self, seconds: float = 1.0) -> None:
-        """Ask the database for an answer. Raises ``Unavailable`` where none comes within ``seconds``."""
+        """Ask the database for an answer. Raises ``Unavailable`` where none comes within ``seconds``.
+
+        To give up a question that a silent server was asked takes the driver seconds: that goes on behind, and whoever
+        pings meanwhile waits for the same answer.
+        """
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask(), name="ping")
+        done, _ = await asyncio.wait({self._asking}, timeout=seconds)
+        if not done:
+            raise Unavailable("database", f"it did not answer within {seconds:g} seconds")
+        if (outage := self._asking.result()) is not None:
+            raise outage
+
+    async def _ask(self) -> Unavailable | None:
         try:
-            async with asyncio.timeout(seconds), self.transaction() as session:
+            async with asyncio.timeout(PING_SECONDS), self.transaction() as session:
                 await session.execute(text("SELECT 1"))
-        except TimeoutError as error:
-            raise Unavailable("database", f"it did not answer within {seconds:g} seconds") from error
+        except TimeoutError:
+            return Unavailable("database", f"it did not answer within {PING_SECONDS:g} seconds")
+        except Unavailable as error:
+            return error
+        return None
 
     async def dispose(self) -> None:
         """Close the connections."""
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.wait({self._asking})
         await self.engine.dispose()
 
 
