@@ -37,7 +37,9 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("database_url", "DATABASE_URL", "PRESSROOM_DATABASE_URL"),
         description="PostgreSQL to use, in SQLAlchemy's or libpq's spelling; if left out, an embedded server.",
     )
-    database_pool_size: int = Field(default=10, ge=1, le=1000, description="Database connections held at most.")
+    database_pool_size: int = Field(
+        default=10, ge=2, le=1000, description="Database connections held at most; one is held all the time."
+    )
     data_dir: Path = Field(
         default_factory=lambda: user_data_path("pressroom", appauthor=False),
         description="Where the embedded database lives.",
