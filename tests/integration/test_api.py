@@ -77,6 +77,16 @@ def test_lists_have_totals_and_a_link_to_the_next_page(http: httpx.Client, home:
     assert http.get("/db/notebooks", params={"skip": 99}).headers["x-total-count"] == "5"
 
 
+def test_parameters_come_in_pages_too(http: httpx.Client, notebook: Path) -> None:
+    made = register(http, notebook)
+    define(http, made["id"], *({"param_name": f"p{n}", "param_type": "integer"} for n in range(101)))
+    first = http.get(f"/db/parameters/notebook/{made['id']}")
+    assert [p["param_name"] for p in first.json()] == [f"p{n}" for n in range(100)]
+    assert first.headers["x-total-count"] == "101"
+    assert [p["param_name"] for p in http.get(first.links["next"]["url"]).json()] == ["p100"]
+    refused(http.get(f"/db/parameters/notebook/{made['id']}?limit=0"), 422, "invalid")
+
+
 def test_more_readers_of_a_history_than_connections_are_all_answered(http: httpx.Client, notebook: Path) -> None:
     made = register(http, notebook)
     with ThreadPoolExecutor(30) as readers:
@@ -170,11 +180,50 @@ WRONG_PARAMETERS = [
     ({"region": "emea"}, "region", "options"),
     ({"region": ["EMEA"]}, "region", "type"),
     ({"region": "EMEA", "month": 3}, "month", "unknown"),
+    ({"region": None}, "region", "type"),
+    ({"region": 3}, "region", "type"),
+    ({"region": {"a": 1}}, "region", "type"),
+    ({"region": ""}, "region", "options"),
+    ({"region": "EMEA "}, "region", "options"),
+    ({"region": "\uff25\uff2d\uff25\uff21"}, "region", "options"),
+    ({"region": "EMEA", "months": ""}, "months", "type"),
+    ({"region": "EMEA", "months": []}, "months", "type"),
+    ({"region": "EMEA", "months": 1e300}, "months", "type"),
+    ({"region": "EMEA", "months": -1}, "months", "min"),
+    ({"region": "EMEA", "Months": 3}, "Months", "unknown"),
+    ({"region": "EMEA", "": 3}, "", "unknown"),
+    ({"region": "EMEA", "__import__": 3}, "__import__", "unknown"),
+    ({"region": "EMEA", "code": "abc"}, "code", "pattern"),
+    ({"region": "EMEA", "code": "A"}, "code", "min_length"),
+    ({"region": "EMEA", "code": "A" * 9}, "code", "max_length"),
+    ({"region": "EMEA", "code": 7}, "code", "type"),
+    ({"region": "EMEA", "day": "2026-02-29"}, "day", "type"),
+    ({"region": "EMEA", "day": "2026-1-1"}, "day", "type"),
+    ({"region": "EMEA", "day": "2025-12-31"}, "day", "min"),
+    ({"region": "EMEA", "when": "2026-10-31"}, "when", "type"),
+    ({"region": "EMEA", "rate": "0.5"}, "rate", "type"),
+    ({"region": "EMEA", "rate": 1.5}, "rate", "max"),
+    ({"region": "EMEA", "rate": 2**53 + 1}, "rate", "type"),
+    ({"region": "EMEA", "draft": "true"}, "draft", "type"),
+    ({"region": "EMEA", "draft": 0}, "draft", "type"),
+    ({"region": "EMEA", "names": "a,b"}, "names", "type"),
+    ({"region": "EMEA", "names": []}, "names", "min_length"),
+    ({"region": "EMEA", "names": ["c"]}, "names", "options"),
 ]
+MORE = [
+    {"param_name": "code", "param_type": "string",
+     "validation_rules": {"regex": "^[A-Z]+$", "min_length": 2, "max_length": 8}},
+    {"param_name": "day", "param_type": "date", "validation_rules": {"min": "2026-01-01"}},
+    {"param_name": "when", "param_type": "datetime"},
+    {"param_name": "rate", "param_type": "float", "validation_rules": {"max": 1}},
+    {"param_name": "draft", "param_type": "boolean"},
+    {"param_name": "names", "param_type": "list", "validation_rules": {"min_length": 1, "options": ["a", "b"]}},
+]  # fmt: skip
 
 
 def test_wrong_parameters_are_refused_by_name_before_anything_runs(http: httpx.Client, notebook: Path) -> None:
-    define(http, register(http, notebook)["id"], REGION, MONTHS)
+    define(http, register(http, notebook)["id"], REGION, MONTHS, *MORE)
+    assert len(WRONG_PARAMETERS) >= 30
     for given, parameter, rule in WRONG_PARAMETERS:
         problem = refused(
             http.post("/execute", json={"input_path": str(notebook), "parameters": given}), 422, "parameter-invalid"
@@ -291,7 +340,8 @@ def test_a_body_over_the_limit_is_refused_where_its_length_was_not_announced(
     http: httpx.Client, address: str, kind: str
 ) -> None:
     def pieces() -> Iterator[bytes]:
-        yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.ipynb"\r\n\r\n' if kind == FORM else b'"'
+        head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.ipynb"\r\n\r\n'
+        yield head if kind == FORM else b'"'
         for _ in range(40):
             yield b"a" * 2**20
 
