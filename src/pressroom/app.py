@@ -21,6 +21,7 @@ from pressroom.notebooks.places import Places
 from pressroom.parameters import endpoints as parameters
 from pressroom.press.kernels import Kernels
 from pressroom.settings import MEBIBYTE, Settings
+from pressroom.wire import example
 
 DESCRIPTION = "Turns Jupyter notebooks into jobs: typed parameters in, a recorded execution out."
 MULTIPART_BYTES = 64 * 1024
@@ -37,6 +38,7 @@ TAGS = [
 class Root(BaseModel):
     """What this service is. `endpoints`: each path and its methods."""
 
+    model_config = example(service="pressroom", version="0.1.0", endpoints={"/health": ["GET"]})
     service: str
     version: str
     endpoints: dict[str, list[str]]
@@ -45,6 +47,12 @@ class Root(BaseModel):
 class ProblemPage(BaseModel):
     """What a type of problem means."""
 
+    model_config = example(
+        type="/problems/not-found",
+        title="Not found",
+        status=404,
+        description="What was asked for is not there, or is not the caller's to see.",
+    )
     type: str
     title: str
     status: int

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from pressroom.api import TheParts
 from pressroom.errors import Unavailable
-from pressroom.wire import Timestamp
+from pressroom.wire import Timestamp, example
 
 router = APIRouter(tags=["service"])
 State = Literal["healthy", "degraded", "unhealthy"]
@@ -25,6 +25,15 @@ class PartHealth(BaseModel):
 class Health(BaseModel):
     """The state of the service. Without its database it is unhealthy, without a kernel degraded."""
 
+    model_config = example(
+        status="healthy",
+        papermill_available=True,
+        timestamp="2026-10-31T08:00:00.000000Z",
+        database={"status": "healthy", "detail": None},
+        queue={"status": "healthy", "detail": "0 executions under way in this service"},
+        workers={"status": "healthy", "detail": "2 executions at once, in this service"},
+        kernels={"status": "healthy", "detail": "python3"},
+    )
     status: State
     papermill_available: bool
     timestamp: Timestamp

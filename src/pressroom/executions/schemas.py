@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AliasChoices, Field, JsonValue
 
-from pressroom.wire import FilePath, StorableObject, Text, Timestamp, Username, WireInput, WireModel
+from pressroom.wire import FilePath, StorableObject, Text, Timestamp, Username, WireInput, WireModel, example
 
 Parameters = Annotated[
     StorableObject,
@@ -16,6 +16,10 @@ Parameters = Annotated[
         examples=[{"region": "EMEA", "month": "2026-10"}],
     ),
 ]
+
+
+_OUTPUT = "/home/ana/reports/executions/sales-20261031T075956Z-1.ipynb"
+_TIME = "2026-10-31T08:00:00.000000Z"
 
 
 class Status(StrEnum):
@@ -81,6 +85,7 @@ class RunRequest(HowToExecute):
 class RunAnswer(WireModel):
     """The answer of `/run-notebook`. `output` is the path of the executed notebook."""
 
+    model_config = example(status="success", output=_OUTPUT, timestamp=_TIME, execution_id=1)
     status: Status
     output: str
     timestamp: Timestamp
@@ -90,6 +95,7 @@ class RunAnswer(WireModel):
 class ExecuteNotebookAnswer(WireModel):
     """The answer of `/execute-notebook`."""
 
+    model_config = example(status="success", output_notebook=_OUTPUT, timestamp=_TIME, execution_id=1)
     status: Status
     output_notebook: str
     timestamp: Timestamp
@@ -99,6 +105,14 @@ class ExecuteNotebookAnswer(WireModel):
 class ExecuteAnswer(WireModel):
     """The answer of `/execute`. `parameters` are those really used, defaults included."""
 
+    model_config = example(
+        status="success",
+        input_notebook="/home/ana/reports/sales.ipynb",
+        output_notebook=_OUTPUT,
+        parameters={"region": "EMEA", "month": "2026-10"},
+        timestamp=_TIME,
+        execution_id=1,
+    )
     status: Status
     input_notebook: str
     output_notebook: str
@@ -120,6 +134,24 @@ class Failure(WireModel):
 class ExecutionOut(WireModel):
     """One execution."""
 
+    model_config = example(
+        id=1,
+        notebook_id=1,
+        username="ana",
+        input_path="/home/ana/reports/sales.ipynb",
+        output_path=_OUTPUT,
+        parameters_used={"region": "EMEA", "month": "2026-10"},
+        status="success",
+        error_message=None,
+        execution_time_seconds=4,
+        started_at="2026-10-31T07:59:56.000000Z",
+        completed_at=_TIME,
+        kernel_name=None,
+        timeout_seconds=300,
+        failure=None,
+        cells_total=7,
+        cells_completed=7,
+    )
     id: int
     notebook_id: int | None
     username: str
