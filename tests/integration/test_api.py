@@ -168,6 +168,28 @@ def test_an_execution_records_the_parameters_it_really_used(http: httpx.Client, 
     assert http.get(f"/db/executions/{row['id']}").json()["notebook_id"] is None
 
 
+def test_who_acts_is_named_or_owns_or_holds_the_file_or_calls(
+    http: httpx.Client, notebook: Path, home: Path, tmp_path: Path
+) -> None:
+    bos = write_notebook(home.parent / "bo" / "b.ipynb", "1")
+    shared = write_notebook(tmp_path / "shared" / "s.ipynb", "1")
+
+    def acting(**body: Any) -> str:
+        answer = http.post("/execute", json=body)
+        assert answer.status_code == 200, answer.text
+        return http.get(f"/db/executions/{answer.json()['execution_id']}").json()["username"]
+
+    assert acting(input_path="sales.ipynb") == "ana", "the caller"
+    assert acting(input_path=str(shared)) == "ana", "the caller, where nobody's directory holds it"
+    assert acting(input_path=str(bos)) == "bo", "whoever's directory holds it"
+    register(http, shared, username="bo")
+    assert acting(input_path=str(shared)) == "bo", "the owner of the registered notebook"
+    assert acting(input_path=str(shared), username="ana") == "ana", "whom the body names"
+    refused(http.post("/execute", json={"input_path": str(bos), "user": "ana"}), 403, "path-not-allowed")
+    outside = {"input_path": str(bos), "output_path": str(home / "out.ipynb")}
+    refused(http.post("/run-notebook", json=outside), 403, "path-not-allowed")
+
+
 WRONG_PARAMETERS = [
     ({}, "region", "required"),
     ({"region": "EMEA", "months": "3"}, "months", "type"),
@@ -294,6 +316,12 @@ def test_files_are_listed_uploaded_copied_filled_in_and_downloaded(
     assert [f["relative_path"] for f in listing["notebooks"]] == ["apac.ipynb", "new.ipynb", "sales.ipynb"]
     assert listing["notebook_count"] == 3
     assert http.get("/download-notebook", params={"notebook_id": made["id"]}).content == data
+
+
+def test_health_answers_within_50_ms(http: httpx.Client) -> None:
+    http.get("/health")
+    times = sorted(http.get("/health").elapsed.total_seconds() for _ in range(20))
+    assert times[len(times) // 2] < 0.05
 
 
 def test_a_listing_leaves_out_what_cannot_be_used(http: httpx.Client, notebook: Path, home: Path) -> None:
