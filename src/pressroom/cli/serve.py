@@ -1,18 +1,33 @@
 """``pressroom serve``: each setting is a flag."""
 
 import inspect
+import socket
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 import uvicorn
+from fastapi import FastAPI
 from pydantic_core import PydanticUndefined
 
+from pressroom.api import Parts
 from pressroom.app import create_app
 from pressroom.cli.room import WRONG, complain, explained
 from pressroom.settings import Settings
 
 _PLAIN = {int: int, float: float, Path: Path}
+
+
+class _Server(uvicorn.Server):
+    """Interrupts the executions before it waits for the requests: those who wait for one are told how it ended."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        super().__init__(config)
+        self._app = app
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        cast("Parts", self._app.state.parts).runner.interrupt()
+        await super().shutdown(sockets)
 
 
 def serve(**flags: Any) -> None:
@@ -25,15 +40,16 @@ def serve(**flags: Any) -> None:
             f"listens on a loopback address only; {settings.host} is none. Use 127.0.0.1."
         )
         raise typer.Exit(WRONG)
+    app = create_app(settings)
     config = uvicorn.Config(
-        create_app(settings),
+        app,
         host=settings.host,
         port=settings.port,
         log_level=settings.log_level,
         access_log=settings.log_level == "debug",
         timeout_graceful_shutdown=int(settings.grace_seconds) + 5,
     )
-    server = uvicorn.Server(config)
+    server = _Server(config, app)
     explained(server.run)
     if not server.started:
         raise typer.Exit(1)

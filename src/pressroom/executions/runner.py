@@ -46,10 +46,13 @@ class Runner:
         self._room = asyncio.Semaphore(settings.concurrency)
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._stops: dict[int, Stop] = {}
+        self._closing = False
 
     def start(self, execution_id: int, watch: Watcher | None = None) -> None:
         """Run an execution whose row is committed, as soon as there is room. ``watch`` is called with each event."""
         self._stops[execution_id] = Stop()
+        if self._closing:
+            self.stop(execution_id, Reason.INTERRUPTED)
         task = asyncio.create_task(self._run(execution_id, watch), name=f"execution {execution_id}")
         self._tasks[execution_id] = task
 
@@ -77,10 +80,15 @@ class Runner:
         """How many executions of this service are pending or running."""
         return len(self._tasks)
 
-    async def close(self) -> None:
-        """Stop every execution, as interrupted, and wait for their ends."""
+    def interrupt(self) -> None:
+        """Ask every execution to stop, as interrupted, and any that is still to come."""
+        self._closing = True
         for execution_id in list(self._tasks):
             self.stop(execution_id, Reason.INTERRUPTED)
+
+    async def close(self) -> None:
+        """Stop every execution, as interrupted, and wait for their ends."""
+        self.interrupt()
         if self._tasks:
             await asyncio.wait(self._tasks.values())
 
