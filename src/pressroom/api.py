@@ -60,7 +60,7 @@ async def transaction(request: Request) -> AsyncIterator[AsyncSession]:
 TheParts = Annotated[Parts, Depends(parts)]
 Caller = Annotated[Principal, Depends(principal)]
 Transaction = Annotated[AsyncSession, Depends(transaction, scope="function")]
-Id = Annotated[int, Path(ge=1, le=MAX_ID, description="The id, a positive integer.")]
+Id = Annotated[int, Path(ge=1, le=MAX_ID, description="The id, a positive integer.", examples=[1])]
 Skip = Annotated[int, Query(ge=0, le=2**62, description="How many to leave out from the start.")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many to answer at most.")]
 QueryText = Annotated[str | None, Query(max_length=255), AfterValidator(checked)]

@@ -24,6 +24,7 @@ from pressroom.notebooks.places import Places
 from pressroom.parameters import endpoints as parameters
 from pressroom.press.kernels import Kernels
 from pressroom.settings import MEBIBYTE, Settings
+from pressroom.wire import example
 from pressroom.worker import Staffing, open_crew, open_jobs
 
 DESCRIPTION = "Turns Jupyter notebooks into jobs: typed parameters in, a recorded execution out."
@@ -41,6 +42,7 @@ TAGS = [
 class Root(BaseModel):
     """What this service is. `endpoints`: each path and its methods."""
 
+    model_config = example(service="pressroom", version="0.1.0", endpoints={"/health": ["GET"]})
     service: str
     version: str
     endpoints: dict[str, list[str]]
@@ -49,6 +51,12 @@ class Root(BaseModel):
 class ProblemPage(BaseModel):
     """What a type of problem means."""
 
+    model_config = example(
+        type="/problems/not-found",
+        title="Not found",
+        status=404,
+        description="What was asked for is not there, or is not the caller's to see.",
+    )
     type: str
     title: str
     status: int

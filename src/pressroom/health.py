@@ -1,6 +1,5 @@
 """Whether the service is well, part by part: what ``GET /health`` answers."""
 
-import asyncio
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from typing import Literal
@@ -11,7 +10,7 @@ from pydantic import BaseModel
 from pressroom.api import TheParts
 from pressroom.errors import Unavailable
 from pressroom.executions import staff
-from pressroom.wire import Timestamp
+from pressroom.wire import Timestamp, example
 
 router = APIRouter(tags=["service"])
 ANSWER_SECONDS = 0.04
@@ -29,6 +28,15 @@ class PartHealth(BaseModel):
 class Health(BaseModel):
     """The state of the service. Without its database it is unhealthy, without a kernel or a worker degraded."""
 
+    model_config = example(
+        status="healthy",
+        papermill_available=True,
+        timestamp="2026-10-31T08:00:00.000000Z",
+        database={"status": "healthy", "detail": None},
+        queue={"status": "healthy", "detail": "0 executions wait"},
+        workers={"status": "healthy", "detail": "2 executions can run at once"},
+        kernels={"status": "healthy", "detail": "python3"},
+    )
     status: State
     papermill_available: bool
     timestamp: Timestamp
@@ -44,15 +52,13 @@ async def health(parts: TheParts, response: Response) -> Health:
     database = PartHealth(status="healthy")
     queue, workers = PartHealth(status="healthy"), PartHealth(status="healthy")
     try:
-        async with asyncio.timeout(ANSWER_SECONDS), parts.database.transaction() as session:
-            waiting, places = await staff.summary(session)
+        waiting, places = await parts.database.ask(staff.summary, ANSWER_SECONDS)
         queue.detail = f"{waiting} executions wait"
         workers.detail = f"{places} executions can run at once"
         if not places:
             workers = PartHealth(status="degraded", detail="no worker runs; `pressroom worker` starts one")
-    except (Unavailable, TimeoutError) as error:
-        detail = error.detail if isinstance(error, Unavailable) else "it did not answer in time"
-        database = PartHealth(status="unhealthy", detail=detail)
+    except Unavailable as error:
+        database = PartHealth(status="unhealthy", detail=error.detail)
         queue = workers = PartHealth(status="unhealthy", detail="the database tells of it")
     names = await parts.kernels.names()
     kernels = PartHealth(status="healthy", detail=", ".join(names))

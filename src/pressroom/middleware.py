@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pressroom.api import problem_response
 from pressroom.errors import NotAllowed, TooLarge
-from pressroom.settings import LOOPBACK_NAMES
+from pressroom.settings import is_loopback
 
 
 class BodyLimit:
@@ -26,6 +26,7 @@ class BodyLimit:
             await problem_response(TooLarge("The body", limit))(scope, receive, send)
             return
         received = 0
+        began = False
 
         async def counted() -> Message:
             nonlocal received
@@ -35,7 +36,16 @@ class BodyLimit:
                 raise TooLarge("The body", limit)
             return message
 
-        await self._app(scope, counted, send)
+        async def answered(message: Message) -> None:
+            nonlocal began
+            # Whoever reads the body may take what was raised for a body that cannot be read: that answer is left out.
+            if received <= limit or began:
+                began = True
+                await send(message)
+
+        await self._app(scope, counted, answered)
+        if not began:
+            await problem_response(TooLarge("The body", limit))(scope, receive, send)
 
 
 class LoopbackOnly:
@@ -63,7 +73,6 @@ class LoopbackOnly:
 
 def _is_loopback(url: str) -> bool:
     try:
-        name = urlsplit(url).hostname or ""
+        return is_loopback(urlsplit(url).hostname or "")
     except ValueError:
         return False
-    return name in LOOPBACK_NAMES or name.startswith("127.")

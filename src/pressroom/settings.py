@@ -6,6 +6,7 @@ A setting ``name`` is the variable ``PRESSROOM_NAME`` and the flag ``--name`` of
 
 import getpass
 import os
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,7 +14,6 @@ from platformdirs import user_data_path
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-LOOPBACK_NAMES = ("127.0.0.1", "::1", "localhost")
 MEBIBYTE = 2**20
 
 
@@ -37,7 +37,9 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("database_url", "DATABASE_URL", "PRESSROOM_DATABASE_URL"),
         description="PostgreSQL to use, in SQLAlchemy's or libpq's spelling; if left out, an embedded server.",
     )
-    database_pool_size: int = Field(default=10, ge=1, le=1000, description="Database connections held at most.")
+    database_pool_size: int = Field(
+        default=10, ge=2, le=1000, description="Database connections held at most; one is held all the time."
+    )
     data_dir: Path = Field(
         default_factory=lambda: user_data_path("pressroom", appauthor=False),
         description="Where the embedded database lives.",
@@ -124,4 +126,12 @@ class Settings(BaseSettings):
     @property
     def listens_on_loopback(self) -> bool:
         """Whether only programs on this machine can connect."""
-        return self.host in LOOPBACK_NAMES or self.host.startswith("127.")
+        return is_loopback(self.host)
+
+
+def is_loopback(name: str) -> bool:
+    """Whether a host is this machine itself. A name that only looks like such an address, 127.example.com, is not."""
+    try:
+        return name == "localhost" or ip_address(name).is_loopback
+    except ValueError:
+        return False

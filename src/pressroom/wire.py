@@ -44,6 +44,11 @@ Timestamp = Annotated[datetime, PlainSerializer(_utc, return_type=str, when_used
 """A time; it travels as ISO 8601 in UTC."""
 
 
+def example(**fields: Any) -> ConfigDict:
+    """The configuration of a model that is shown with this example in the documentation."""
+    return ConfigDict(json_schema_extra={"example": fields})
+
+
 class WireModel(BaseModel):
     """The base of what the API answers."""
 

@@ -119,6 +119,14 @@ def test_the_history_is_given_whole_over_several_pages(service: Any, database_ur
     assert (len(ids), ids) == (250, sorted(set(ids), reverse=True))
 
 
+def test_a_notebooks_parameters_are_given_whole(service: Any, notebook: Path) -> None:
+    with pressroom.Client(service.url) as client:
+        made = client.register("Sales", notebook, "ana")
+        for start in (0, 700):
+            client.define(made.id, *({"param_name": f"p{start + n}", "param_type": "float"} for n in range(700)))
+        assert [p.param_name for p in client.parameters(made.id)] == [f"p{n}" for n in range(1400)]
+
+
 def test_an_unhealthy_service_is_unavailable(service: Any, server: URL, database_url: URL) -> None:
     name = str(database_url.database)
     with psycopg.connect(_conninfo(server), autocommit=True) as connection:

@@ -3,10 +3,14 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
 from sqlalchemy import URL
 
@@ -81,10 +85,34 @@ def test_every_setting_is_a_flag_of_serve(shell: dict[str, str]) -> None:
         assert f"--{name.replace('_', '-')}" in text
 
 
-def test_serve_refuses_an_address_that_others_reach(shell: dict[str, str]) -> None:
-    refused = pressroom(shell, "serve", "--host", "0.0.0.0")
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "127.example.com", "192.0.2.1"])
+def test_serve_refuses_an_address_that_others_reach(shell: dict[str, str], host: str) -> None:
+    refused = pressroom(shell, "serve", "--host", host)
     assert refused.returncode == 2
     assert "loopback" in refused.stderr
+
+
+def test_who_waits_when_the_service_ends_is_told_of_the_interruption(shell: dict[str, str], home: Path) -> None:
+    path = write_notebook(home / "slow.ipynb", "import time; time.sleep(600)")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    words = ["serve", "--port", url.rpartition(":")[2], "--users-root", str(home.parent), "--grace-seconds", "1"]
+    with (
+        subprocess.Popen([*PRESSROOM, *words], env=shell, stderr=subprocess.PIPE, text=True) as process,
+        httpx.Client(base_url=url, timeout=60) as http,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        assert process.stderr is not None
+        assert any("Uvicorn running" in line for line in process.stderr)
+        waiting = pool.submit(http.post, "/execute", json={"input_path": str(path)})
+        while not httpx.get(f"{url}/db/executions?status=running").json():
+            time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        answer = waiting.result(30)
+        process.stderr.read()
+        process.wait(30)
+    assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
+    assert answer.json()["type"].endswith("/execution-interrupted")
 
 
 def test_the_schema_is_checked_and_upgraded(shell: dict[str, str], empty_database_url: URL) -> None:

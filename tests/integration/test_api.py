@@ -1,6 +1,9 @@
 """The contract over real HTTP: the registry, parameters, executions, files, problems."""
 
+import os
 import stat
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ def define(http: httpx.Client, notebook_id: int, *definitions: dict[str, Any]) -
     assert answer.status_code == 201, answer.text
 
 
+FORM = "multipart/form-data; boundary=x"
 REGION = {
     "param_name": "region",
     "param_type": "string",
@@ -71,6 +75,24 @@ def test_lists_have_totals_and_a_link_to_the_next_page(http: httpx.Client, home:
     assert len(http.get("/db/notebooks/user/ana").json()) == 5
     assert http.get("/db/notebooks", params={"username": "bo"}).json() == []
     assert http.get("/db/notebooks", params={"skip": 99}).headers["x-total-count"] == "5"
+
+
+def test_parameters_come_in_pages_too(http: httpx.Client, notebook: Path) -> None:
+    made = register(http, notebook)
+    define(http, made["id"], *({"param_name": f"p{n}", "param_type": "integer"} for n in range(101)))
+    first = http.get(f"/db/parameters/notebook/{made['id']}")
+    assert [p["param_name"] for p in first.json()] == [f"p{n}" for n in range(100)]
+    assert first.headers["x-total-count"] == "101"
+    assert [p["param_name"] for p in http.get(first.links["next"]["url"]).json()] == ["p100"]
+    refused(http.get(f"/db/parameters/notebook/{made['id']}?limit=0"), 422, "invalid")
+
+
+def test_more_readers_of_a_history_than_connections_are_all_answered(http: httpx.Client, notebook: Path) -> None:
+    made = register(http, notebook)
+    with ThreadPoolExecutor(30) as readers:
+        answers = list(readers.map(lambda _: http.get(f"/db/executions/notebook/{made['id']}"), range(90)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert max(answer.elapsed.total_seconds() for answer in answers) < 20
 
 
 @pytest.mark.parametrize("query", ["skip=-1", "skip=x", "limit=0", "limit=1001", "limit=", "skip=1e3"])
@@ -146,6 +168,28 @@ def test_an_execution_records_the_parameters_it_really_used(http: httpx.Client, 
     assert http.get(f"/db/executions/{row['id']}").json()["notebook_id"] is None
 
 
+def test_who_acts_is_named_or_owns_or_holds_the_file_or_calls(
+    http: httpx.Client, notebook: Path, home: Path, tmp_path: Path
+) -> None:
+    bos = write_notebook(home.parent / "bo" / "b.ipynb", "1")
+    shared = write_notebook(tmp_path / "shared" / "s.ipynb", "1")
+
+    def acting(**body: Any) -> str:
+        answer = http.post("/execute", json=body)
+        assert answer.status_code == 200, answer.text
+        return http.get(f"/db/executions/{answer.json()['execution_id']}").json()["username"]
+
+    assert acting(input_path="sales.ipynb") == "ana", "the caller"
+    assert acting(input_path=str(shared)) == "ana", "the caller, where nobody's directory holds it"
+    assert acting(input_path=str(bos)) == "bo", "whoever's directory holds it"
+    register(http, shared, username="bo")
+    assert acting(input_path=str(shared)) == "bo", "the owner of the registered notebook"
+    assert acting(input_path=str(shared), username="ana") == "ana", "whom the body names"
+    refused(http.post("/execute", json={"input_path": str(bos), "user": "ana"}), 403, "path-not-allowed")
+    outside = {"input_path": str(bos), "output_path": str(home / "out.ipynb")}
+    refused(http.post("/run-notebook", json=outside), 403, "path-not-allowed")
+
+
 WRONG_PARAMETERS = [
     ({}, "region", "required"),
     ({"region": "EMEA", "months": "3"}, "months", "type"),
@@ -158,11 +202,50 @@ WRONG_PARAMETERS = [
     ({"region": "emea"}, "region", "options"),
     ({"region": ["EMEA"]}, "region", "type"),
     ({"region": "EMEA", "month": 3}, "month", "unknown"),
+    ({"region": None}, "region", "type"),
+    ({"region": 3}, "region", "type"),
+    ({"region": {"a": 1}}, "region", "type"),
+    ({"region": ""}, "region", "options"),
+    ({"region": "EMEA "}, "region", "options"),
+    ({"region": "\uff25\uff2d\uff25\uff21"}, "region", "options"),
+    ({"region": "EMEA", "months": ""}, "months", "type"),
+    ({"region": "EMEA", "months": []}, "months", "type"),
+    ({"region": "EMEA", "months": 1e300}, "months", "type"),
+    ({"region": "EMEA", "months": -1}, "months", "min"),
+    ({"region": "EMEA", "Months": 3}, "Months", "unknown"),
+    ({"region": "EMEA", "": 3}, "", "unknown"),
+    ({"region": "EMEA", "__import__": 3}, "__import__", "unknown"),
+    ({"region": "EMEA", "code": "abc"}, "code", "pattern"),
+    ({"region": "EMEA", "code": "A"}, "code", "min_length"),
+    ({"region": "EMEA", "code": "A" * 9}, "code", "max_length"),
+    ({"region": "EMEA", "code": 7}, "code", "type"),
+    ({"region": "EMEA", "day": "2026-02-29"}, "day", "type"),
+    ({"region": "EMEA", "day": "2026-1-1"}, "day", "type"),
+    ({"region": "EMEA", "day": "2025-12-31"}, "day", "min"),
+    ({"region": "EMEA", "when": "2026-10-31"}, "when", "type"),
+    ({"region": "EMEA", "rate": "0.5"}, "rate", "type"),
+    ({"region": "EMEA", "rate": 1.5}, "rate", "max"),
+    ({"region": "EMEA", "rate": 2**53 + 1}, "rate", "type"),
+    ({"region": "EMEA", "draft": "true"}, "draft", "type"),
+    ({"region": "EMEA", "draft": 0}, "draft", "type"),
+    ({"region": "EMEA", "names": "a,b"}, "names", "type"),
+    ({"region": "EMEA", "names": []}, "names", "min_length"),
+    ({"region": "EMEA", "names": ["c"]}, "names", "options"),
 ]
+MORE = [
+    {"param_name": "code", "param_type": "string",
+     "validation_rules": {"regex": "^[A-Z]+$", "min_length": 2, "max_length": 8}},
+    {"param_name": "day", "param_type": "date", "validation_rules": {"min": "2026-01-01"}},
+    {"param_name": "when", "param_type": "datetime"},
+    {"param_name": "rate", "param_type": "float", "validation_rules": {"max": 1}},
+    {"param_name": "draft", "param_type": "boolean"},
+    {"param_name": "names", "param_type": "list", "validation_rules": {"min_length": 1, "options": ["a", "b"]}},
+]  # fmt: skip
 
 
 def test_wrong_parameters_are_refused_by_name_before_anything_runs(http: httpx.Client, notebook: Path) -> None:
-    define(http, register(http, notebook)["id"], REGION, MONTHS)
+    define(http, register(http, notebook)["id"], REGION, MONTHS, *MORE)
+    assert len(WRONG_PARAMETERS) >= 30
     for given, parameter, rule in WRONG_PARAMETERS:
         problem = refused(
             http.post("/execute", json={"input_path": str(notebook), "parameters": given}), 422, "parameter-invalid"
@@ -235,6 +318,23 @@ def test_files_are_listed_uploaded_copied_filled_in_and_downloaded(
     assert http.get("/download-notebook", params={"notebook_id": made["id"]}).content == data
 
 
+def test_health_answers_within_50_ms(http: httpx.Client) -> None:
+    http.get("/health")
+    times = sorted(http.get("/health").elapsed.total_seconds() for _ in range(20))
+    assert times[len(times) // 2] < 0.05
+
+
+def test_a_listing_leaves_out_what_cannot_be_used(http: httpx.Client, notebook: Path, home: Path) -> None:
+    write_notebook(home / ".ipynb_checkpoints" / "sales-checkpoint.ipynb", "1")
+    (home / "link.ipynb").symlink_to(notebook)
+    no_text = os.fsdecode(b"caf\xe9")
+    (home / f"{no_text}.ipynb").write_bytes(b"{}")
+    write_notebook(home / no_text / "inside.ipynb", "1")
+    listing = http.get("/list-notebooks/ana")
+    assert listing.status_code == 200, listing.text
+    assert [f["relative_path"] for f in listing.json()["notebooks"]] == ["sales.ipynb"]
+
+
 def test_every_part_is_named_by_health(http: httpx.Client) -> None:
     health = http.get("/health").json()
     assert health["status"] == "healthy"
@@ -242,9 +342,15 @@ def test_every_part_is_named_by_health(http: httpx.Client) -> None:
     assert {health[part]["status"] for part in ("database", "queue", "workers", "kernels")} == {"healthy"}
 
 
-def test_a_page_of_another_site_gets_nowhere(http: httpx.Client) -> None:
-    refused(http.get("/db/notebooks", headers={"Host": "attacker.example"}), 403, "not-allowed")
-    refused(http.post("/db/notebooks", json={}, headers={"Origin": "https://attacker.example"}), 403, "not-allowed")
+@pytest.mark.parametrize("name", ["attacker.example", "127.attacker.example", "localhost.attacker.example", "[::2]"])
+def test_a_page_of_another_site_gets_nowhere(http: httpx.Client, name: str) -> None:
+    refused(http.get("/db/notebooks", headers={"Host": name}), 403, "not-allowed")
+    refused(http.post("/db/notebooks", json={}, headers={"Origin": f"https://{name}"}), 403, "not-allowed")
+
+
+@pytest.mark.parametrize("name", ["localhost:3000", "127.0.0.1", "127.1.2.3:80", "[::1]:8002"])
+def test_a_page_of_this_machine_is_answered(http: httpx.Client, name: str) -> None:
+    assert http.get("/db/notebooks", headers={"Host": name, "Origin": f"http://{name}"}).status_code == 200
 
 
 @pytest.mark.parametrize("body", [b"{", b'{"name": NaN}', b'{"name": "a\\u0000"}', b"[]", b"", b'{"nmae": "x"}'])
@@ -255,6 +361,19 @@ def test_a_body_that_is_not_valid_is_refused_in_words(http: httpx.Client, body: 
 def test_a_body_over_the_limit_is_refused(http: httpx.Client) -> None:
     body = b'{"name": "' + b"a" * 9 * 2**20 + b'"}'
     refused(http.post("/db/notebooks", content=body, headers={"Content-Type": "application/json"}), 413, "too-large")
+
+
+@pytest.mark.parametrize(("address", "kind"), [("/db/notebooks", "application/json"), ("/upload-notebook", FORM)])
+def test_a_body_over_the_limit_is_refused_where_its_length_was_not_announced(
+    http: httpx.Client, address: str, kind: str
+) -> None:
+    def pieces() -> Iterator[bytes]:
+        head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.ipynb"\r\n\r\n'
+        yield head if kind == FORM else b'"'
+        for _ in range(40):
+            yield b"a" * 2**20
+
+    refused(http.post(address, content=pieces(), headers={"Content-Type": kind}), 413, "too-large")
 
 
 def test_a_value_of_one_megabyte_arrives_whole(http: httpx.Client, home: Path) -> None:

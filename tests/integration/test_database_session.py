@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -190,6 +191,29 @@ async def test_a_ping_of_a_silent_server_ends_in_time() -> None:
         with pytest.raises(Unavailable, match=r"did not answer within 0\.2 seconds"):
             await database.ping(0.2)
         await database.dispose()
+
+
+async def test_a_ping_of_a_server_that_falls_silent_is_not_held_up(own_server: tuple[URL, Postmaster]) -> None:
+    url, postmaster = own_server
+    database = Database(url)
+    await database.ping(5)
+    running = postmaster.process()
+    assert running is not None
+    stopped = [running, *running.children()]
+    for process in stopped:
+        process.suspend()
+    try:
+        for _ in range(3):
+            began = time.monotonic()
+            with pytest.raises(Unavailable, match=r"did not answer within 0\.04 seconds"):
+                await database.ping(0.04)
+            assert time.monotonic() - began < 1
+    finally:
+        for process in stopped:
+            process.resume()
+    await asyncio.sleep(0.5)
+    await database.ping(5)
+    await database.dispose()
 
 
 async def test_a_database_at_another_revision_is_not_opened(empty_database_url: URL) -> None:

@@ -99,7 +99,12 @@ class AsyncClient:
 
     async def parameters(self, notebook_id: int) -> list[ParameterOut]:
         """A notebook's parameters."""
-        return await self._call(calls.parameters(notebook_id))
+        found: list[ParameterOut] = []
+        while page := await self._call(calls.parameters(notebook_id, len(found), calls.MOST)):
+            found += page
+            if len(page) < calls.MOST:
+                break
+        return found
 
     async def parameter(self, parameter_id: int) -> ParameterOut:
         """One definition."""

@@ -25,6 +25,8 @@ from pressroom.parameters.schemas import InferenceOut, ParameterOut
 
 T = TypeVar("T")
 DEFAULT_URL = "http://127.0.0.1:8002"
+MOST = 1000
+"""Items of the largest page."""
 ENDED = (Status.SUCCESS, Status.FAILED, Status.CANCELLED)
 
 
@@ -166,8 +168,9 @@ def infer(notebook_id: int) -> Call[InferenceOut]:
     return Call("POST", f"/db/parameters/infer/{notebook_id}", InferenceOut)
 
 
-def parameters(notebook_id: int) -> Call[list[ParameterOut]]:
-    return Call("GET", f"/db/parameters/notebook/{notebook_id}", list[ParameterOut])
+def parameters(notebook_id: int, skip: int, limit: int) -> Call[list[ParameterOut]]:
+    query = {"skip": skip, "limit": limit}
+    return Call("GET", f"/db/parameters/notebook/{notebook_id}", list[ParameterOut], query=query)
 
 
 def parameter(parameter_id: int) -> Call[ParameterOut]:

@@ -99,7 +99,12 @@ class Client:
 
     def parameters(self, notebook_id: int) -> list[ParameterOut]:
         """A notebook's parameters."""
-        return self._call(calls.parameters(notebook_id))
+        found: list[ParameterOut] = []
+        while page := self._call(calls.parameters(notebook_id, len(found), calls.MOST)):
+            found += page
+            if len(page) < calls.MOST:
+                break
+        return found
 
     def parameter(self, parameter_id: int) -> ParameterOut:
         """One definition."""

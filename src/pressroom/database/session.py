@@ -2,9 +2,9 @@
 
 import asyncio
 import select
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import psycopg
 from sqlalchemy import URL, event, text
@@ -19,8 +19,11 @@ from pressroom.database.url import normalise
 from pressroom.errors import Unavailable
 from pressroom.settings import Settings
 
+T = TypeVar("T")
 CONNECT_SECONDS = 10
 """How long a connection may take to be made, where the URL does not say."""
+ANSWER_SECONDS = 2.0
+"""How long a question goes on, its caller waiting or not."""
 POOL_SECONDS = 30.0
 """How long a transaction may wait for a connection, all of them being busy."""
 
@@ -47,6 +50,7 @@ class Database:
             hide_parameters=True,  # parameters of notebooks may be secret, and errors are logged
         )
         event.listen(self.engine.sync_engine, "checkout", _refuse_if_closed)
+        self._asking: dict[Callable[[AsyncSession], Awaitable[Any]], asyncio.Task[Any]] = {}
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
 
     @asynccontextmanager
@@ -64,16 +68,42 @@ class Database:
                 raise outage from error
             raise
 
+    async def ask(self, question: Callable[[AsyncSession], Awaitable[T]], seconds: float = 1.0) -> T:
+        """The answer to a question that may not take long. Raises ``Unavailable`` where none comes within ``seconds``.
+
+        To give up a question that a silent server was asked takes the driver seconds: that goes on behind, and whoever
+        asks the same meanwhile waits for the same answer.
+        """
+        asking = self._asking.get(question)
+        if asking is None or asking.done():
+            asking = self._asking[question] = asyncio.create_task(self._ask(question), name="ask")
+        done, _ = await asyncio.wait({asking}, timeout=seconds)
+        if not done:
+            raise Unavailable("database", f"it did not answer within {seconds:g} seconds")
+        answer = asking.result()
+        if isinstance(answer, Unavailable):
+            raise answer
+        return answer
+
     async def ping(self, seconds: float = 1.0) -> None:
-        """Ask the database for an answer. Raises ``Unavailable`` where none comes within ``seconds``."""
+        """Ask the database for an answer. Raises as :meth:`ask`."""
+        await self.ask(_anything, seconds)
+
+    async def _ask(self, question: Callable[[AsyncSession], Awaitable[Any]]) -> Any:
         try:
-            async with asyncio.timeout(seconds), self.transaction() as session:
-                await session.execute(text("SELECT 1"))
-        except TimeoutError as error:
-            raise Unavailable("database", f"it did not answer within {seconds:g} seconds") from error
+            async with asyncio.timeout(ANSWER_SECONDS), self.transaction() as session:
+                return await question(session)
+        except TimeoutError:
+            return Unavailable("database", f"it did not answer within {ANSWER_SECONDS:g} seconds")
+        except Unavailable as error:
+            return error
 
     async def dispose(self) -> None:
         """Close the connections."""
+        for asking in self._asking.values():
+            asking.cancel()
+        if self._asking:
+            await asyncio.wait(self._asking.values())
         await self.engine.dispose()
 
 
@@ -103,6 +133,10 @@ async def open_database(settings: Settings) -> AsyncGenerator[Database]:
 def violated(error: IntegrityError) -> str | None:
     """The name of the constraint or unique index that a statement broke; ``None`` where the driver does not say."""
     return error.orig.diag.constraint_name if isinstance(error.orig, psycopg.Error) else None
+
+
+async def _anything(session: AsyncSession) -> None:
+    await session.execute(text("SELECT 1"))
 
 
 async def driver_connection(session: AsyncSession) -> psycopg.AsyncConnection[Any]:

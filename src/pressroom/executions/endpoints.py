@@ -252,14 +252,15 @@ async def list_executions(
 async def list_executions_of_a_notebook(
     notebook_id: Id,
     request: Request,
-    session: Transaction,
     parts: TheParts,
     _: Caller,
     skip: Skip = 0,
     limit: Limit = 100,
 ) -> Response:
     """A notebook's history, newest first."""
-    await notebooks.get(session, notebook_id)
+    # In a transaction of its own: whoever holds a connection must not wait for another one.
+    async with parts.database.transaction() as session:
+        await notebooks.get(session, notebook_id)
     return await _page(request, parts, History(notebook_id=notebook_id), skip, limit)
 
 

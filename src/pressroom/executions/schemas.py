@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import AfterValidator, AliasChoices, AwareDatetime, Field, JsonValue, model_validator
 
 from pressroom.executions.states import RetryOn, Status
-from pressroom.wire import MAX_ID, FilePath, StorableObject, Text, Timestamp, Username, WireInput, WireModel
+from pressroom.wire import MAX_ID, FilePath, StorableObject, Text, Timestamp, Username, WireInput, WireModel, example
 
 Parameters = Annotated[
     StorableObject,
@@ -21,6 +21,8 @@ Parameters = Annotated[
 QueueName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$", examples=["reports"])]
 Limit = Annotated[int, Field(ge=1, le=100_000)]
 YEAR_SECONDS = 31_536_000
+_OUTPUT = "/home/ana/reports/executions/sales-20261031T075956Z-1.ipynb"
+_TIME = "2026-10-31T08:00:00.000000Z"
 
 
 def _sorted(reasons: list[RetryOn]) -> list[RetryOn]:
@@ -154,6 +156,7 @@ class BulkRequest(WireInput):
 class BulkAnswer(WireModel):
     """What was submitted: the ids, in the order of the request."""
 
+    model_config = example(total=2, ids=[1, 2])
     total: int
     ids: list[int]
 
@@ -161,6 +164,7 @@ class BulkAnswer(WireModel):
 class RunAnswer(WireModel):
     """The answer of `/run-notebook`. `output` is the path of the executed notebook."""
 
+    model_config = example(status="success", output=_OUTPUT, timestamp=_TIME, execution_id=1)
     status: Status
     output: str
     timestamp: Timestamp
@@ -170,6 +174,7 @@ class RunAnswer(WireModel):
 class ExecuteNotebookAnswer(WireModel):
     """The answer of `/execute-notebook`."""
 
+    model_config = example(status="success", output_notebook=_OUTPUT, timestamp=_TIME, execution_id=1)
     status: Status
     output_notebook: str
     timestamp: Timestamp
@@ -179,6 +184,14 @@ class ExecuteNotebookAnswer(WireModel):
 class ExecuteAnswer(WireModel):
     """The answer of `/execute`. `parameters` are those really used, defaults included."""
 
+    model_config = example(
+        status="success",
+        input_notebook="/home/ana/reports/sales.ipynb",
+        output_notebook=_OUTPUT,
+        parameters={"region": "EMEA", "month": "2026-10"},
+        timestamp=_TIME,
+        execution_id=1,
+    )
     status: Status
     input_notebook: str
     output_notebook: str
@@ -200,6 +213,39 @@ class Failure(WireModel):
 class ExecutionOut(WireModel):
     """One execution."""
 
+    model_config = example(
+        id=1,
+        notebook_id=1,
+        username="ana",
+        input_path="/home/ana/reports/sales.ipynb",
+        output_path=_OUTPUT,
+        parameters_used={"region": "EMEA", "month": "2026-10"},
+        status="success",
+        error_message=None,
+        execution_time_seconds=4,
+        started_at="2026-10-31T07:59:56.000000Z",
+        completed_at=_TIME,
+        kernel_name=None,
+        timeout_seconds=300,
+        failure=None,
+        cells_total=7,
+        cells_completed=7,
+        queue="reports",
+        priority=0,
+        attempt=1,
+        max_attempts=3,
+        retry_on=["worker_lost"],
+        retry_delay_seconds=10,
+        notebook_limit=None,
+        user_limit=None,
+        queue_limit=None,
+        submitted_by="ana",
+        submitted_at="2026-10-31T07:59:55.900000Z",
+        not_before=None,
+        expires_at=None,
+        cancel_requested_at=None,
+        retry_of=None,
+    )
     id: int
     notebook_id: int | None
     username: str
@@ -238,6 +284,16 @@ class ExecutionOut(WireModel):
 class AttemptOut(WireModel):
     """One try at an execution by one worker. Ended without a ``reason``, it succeeded."""
 
+    model_config = example(
+        number=1,
+        worker="press-1",
+        host="node-a",
+        process_id=4711,
+        started_at="2026-10-31T07:59:56.000000Z",
+        ended_at=_TIME,
+        reason=None,
+        message=None,
+    )
     number: int
     worker: str
     host: str
@@ -251,6 +307,19 @@ class AttemptOut(WireModel):
 class WorkerOut(WireModel):
     """A worker process. Without a heartbeat for 20 seconds it counts as lost."""
 
+    model_config = example(
+        id=1,
+        name="press-1",
+        host="node-a",
+        process_id=4711,
+        queues=None,
+        concurrency=4,
+        version="0.1.0",
+        started_at="2026-10-31T07:00:00.000000Z",
+        last_heartbeat=_TIME,
+        alive=True,
+        running=[17],
+    )
     id: int
     name: str
     host: str
@@ -267,6 +336,13 @@ class WorkerOut(WireModel):
 class QueueOut(WireModel):
     """A queue in which something waits or runs. ``waiting``: pending executions, those between attempts included."""
 
+    model_config = example(
+        name="reports",
+        waiting=12,
+        running=4,
+        oldest_submitted_at="2026-10-31T07:59:00.000000Z",
+        oldest_waiting_seconds=60.0,
+    )
     name: str
     waiting: int
     running: int

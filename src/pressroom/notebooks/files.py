@@ -19,7 +19,7 @@ from nbformat.warnings import MissingIDFieldWarning
 from pydantic import JsonValue
 
 from pressroom.errors import AlreadyExists, NotAllowed, NotebookInvalid, NotFound
-from pressroom.notebooks.places import Location
+from pressroom.notebooks.places import Location, mount_of
 from pressroom.notebooks.schemas import NotebookFile
 from pressroom.press.saving import create
 
@@ -115,7 +115,8 @@ def described(location: Location, home: Path) -> NotebookFile:
 def listing(home: Path) -> list[NotebookFile]:
     """The notebooks below a user's directory, by path; hidden folders, checkpoints among them, are left out.
 
-    Links are not followed. Raises :class:`NotFound` where there is no such directory.
+    Links are not followed, and what is mounted inside is left out; so is what the service may not look at, and a name
+    that is no text. Raises :class:`NotFound` where there is no such directory.
     """
     if not home.is_dir():
         raise NotFound("directory", home)
@@ -123,19 +124,29 @@ def listing(home: Path) -> list[NotebookFile]:
 
 
 def _walk(home: Path) -> Iterator[NotebookFile]:
+    mount: str | None = None
     for folder, folders, names, descriptor in os.fwalk(home, onerror=None, follow_symlinks=False):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        mount = mount or mount_of(descriptor)
+        if mount_of(descriptor) != mount:
+            folders.clear()
+            continue
+        folders[:] = [name for name in folders if not name.startswith(".") and _is_text(name)]
         for name in names:
-            if not name.endswith(".ipynb") or name.startswith("."):
+            if not name.endswith(".ipynb") or name.startswith(".") or not _is_text(name):
                 continue
             try:
                 state = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
-            except FileNotFoundError:  # deleted since the folder was read
+            except OSError:  # deleted since the folder was read, or in a folder that may be listed but not entered
                 continue
             path = Path(folder, name)
             if not stat.S_ISREG(state.st_mode):
                 continue
             yield _described(path, home, state)
+
+
+def _is_text(name: str) -> bool:
+    """Whether a file's name can travel: the system allows any bytes."""
+    return not any("\ud800" <= c <= "\udfff" for c in name)
 
 
 def _described(path: Path, home: Path, state: os.stat_result) -> NotebookFile:

@@ -104,7 +104,7 @@ class Location:
             return
         root = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            if _mount(root) != _mount(fd):
+            if mount_of(root) != mount_of(fd):
                 raise PathNotAllowed(
                     str(self.path),
                     f"lies on another file system, mounted inside {self.root}; an administrator can name its mount "
@@ -219,7 +219,7 @@ def _make_directory(name: str, parent: int) -> None:
         os.chown(name, owner.st_uid, owner.st_gid, dir_fd=parent, follow_symlinks=False)
 
 
-def _mount(fd: int) -> str:
+def mount_of(fd: int) -> str:
     """What identifies the mount that an open file lies on: the kernel's mount id, elsewhere the device."""
     try:
         lines = Path(f"/proc/self/fdinfo/{fd}").read_text().splitlines()

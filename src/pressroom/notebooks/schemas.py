@@ -5,8 +5,19 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, AliasChoices, Field, JsonValue, field_validator
 
 from pressroom.executions.schemas import ExecutionDefaults
-from pressroom.parameters.schemas import ParameterOut
-from pressroom.wire import FilePath, Name, StorableObject, Text, Timestamp, Username, WireInput, WireModel, WireUpdate
+from pressroom.parameters.schemas import PARAMETER, ParameterOut
+from pressroom.wire import (
+    FilePath,
+    Name,
+    StorableObject,
+    Text,
+    Timestamp,
+    Username,
+    WireInput,
+    WireModel,
+    WireUpdate,
+    example,
+)
 
 
 def _unique(tags: list[str]) -> list[str]:
@@ -48,9 +59,24 @@ class NotebookUpdate(WireUpdate):
     execution_defaults: ExecutionDefaults = Field(default_factory=ExecutionDefaults)
 
 
+_NOTEBOOK: dict[str, Any] = {
+    "id": 1,
+    "name": "Regional sales",
+    "description": "Sales of one region in one month.",
+    "file_path": "/home/ana/reports/sales.ipynb",
+    "username": "ana",
+    "tags": ["report", "monthly"],
+    "metadata": {"team": "finance"},
+    "execution_defaults": {"queue": "reports", "timeout_seconds": 900},
+    "created_at": "2026-10-31T08:00:00.000000Z",
+    "updated_at": "2026-10-31T08:00:00.000000Z",
+}
+
+
 class NotebookOut(WireModel):
     """A registered notebook."""
 
+    model_config = example(**_NOTEBOOK)
     id: int
     name: str
     description: str | None
@@ -76,6 +102,7 @@ class NotebookOut(WireModel):
 class NotebookWithParameters(NotebookOut):
     """A registered notebook and the definitions of its parameters."""
 
+    model_config = example(**_NOTEBOOK, parameters=[PARAMETER])
     parameters: list[ParameterOut]
 
 
@@ -92,6 +119,20 @@ class NotebookFile(WireModel):
 class NotebookFiles(WireModel):
     """The notebook files in a user's directory."""
 
+    model_config = example(
+        username="ana",
+        user_home="/home/ana",
+        notebook_count=1,
+        notebooks=[
+            {
+                "name": "sales.ipynb",
+                "path": "/home/ana/reports/sales.ipynb",
+                "relative_path": "reports/sales.ipynb",
+                "size": 4096,
+                "modified": "2026-10-31T08:00:00.000000Z",
+            }
+        ],
+    )
     username: str
     user_home: str
     notebook_count: int

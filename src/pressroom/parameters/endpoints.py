@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Request, Response
 
-from pressroom.api import Caller, Id, TheParts, Transaction, problems
+from pressroom.api import PAGE, Caller, Id, Limit, Page, Skip, TheParts, Transaction, page_response, problems
 from pressroom.errors import AlreadyExists, Invalid, NotAllowed, NotFound
 from pressroom.identity.policy import require_acting_for
 from pressroom.identity.principal import Principal
@@ -70,13 +70,14 @@ async def propose_parameters(notebook_id: Id, session: Transaction, parts: ThePa
     )
 
 
-@router.get("/notebook/{notebook_id}", responses=problems(NotFound, Invalid))
-async def list_parameters(notebook_id: Id, session: Transaction, _: Caller, response: Response) -> list[ParameterOut]:
+@router.get("/notebook/{notebook_id}", response_model=list[ParameterOut], responses=PAGE | problems(NotFound, Invalid))
+async def list_parameters(
+    notebook_id: Id, request: Request, session: Transaction, _: Caller, skip: Skip = 0, limit: Limit = 100
+) -> Response:
     """A notebook's parameters, in the order in which they were defined."""
     await notebooks.get(session, notebook_id)
-    rows = await service.of_notebook(session, notebook_id)
-    response.headers["X-Total-Count"] = str(len(rows))
-    return [ParameterOut.model_validate(row) for row in rows]
+    page = Page(*await service.page(session, notebook_id, skip, limit))
+    return page_response(request, page, skip, limit)
 
 
 @router.get("/{parameter_id}", responses=problems(NotFound, Invalid))

@@ -94,7 +94,8 @@ def is_time(kind: ParameterType, text: str) -> bool:
     """Whether a text is a date (``YYYY-MM-DD``) or a datetime in ISO 8601."""
     try:
         if kind is T.DATE:
-            return len(text) == 10 and bool(date.fromisoformat(text))
+            # Weeks (2026-W01-1) are ISO 8601 too, but do not sort as texts do.
+            return len(text) == 10 and date.fromisoformat(text).isoformat() == text
         return len(text) > 10 and bool(datetime.fromisoformat(text))
     except ValueError:
         return False

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, JsonValue, StringConstraints
 
-from pressroom.wire import MAX_ID, Storable, StorableObject, Text, Timestamp, WireInput, WireModel, WireUpdate
+from pressroom.wire import MAX_ID, Storable, StorableObject, Text, Timestamp, WireInput, WireModel, WireUpdate, example
 
 ParameterName = Annotated[Text, StringConstraints(min_length=1, max_length=100)]
 TypeName = Annotated[
@@ -67,9 +67,28 @@ def _no_rules(value: Any) -> Any:
     return {} if value is None else value
 
 
+_PROPOSAL: dict[str, Any] = {
+    "param_name": "region",
+    "param_type": "string",
+    "default_value": "EMEA",
+    "description": "Which region to report on.",
+    "required": False,
+    "validation_rules": {"options": ["EMEA", "APAC", "AMER"]},
+}
+PARAMETER: dict[str, Any] = {
+    "id": 1,
+    "notebook_id": 1,
+    **_PROPOSAL,
+    "created_at": "2026-10-31T08:00:00.000000Z",
+    "updated_at": "2026-10-31T08:00:00.000000Z",
+}
+"""The definition that the documentation shows."""
+
+
 class ParameterOut(WireModel):
     """The definition of a parameter."""
 
+    model_config = example(**PARAMETER)
     id: int
     notebook_id: int
     param_name: str
@@ -96,6 +115,7 @@ class Proposal(WireModel):
 class InferenceOut(WireModel):
     """What a notebook's parameters cell proposes. ``notes`` say in words what could not be told, and why."""
 
+    model_config = example(notebook_id=1, has_parameters_cell=True, parameters=[_PROPOSAL], notes=[])
     notebook_id: int
     has_parameters_cell: bool
     parameters: list[Proposal]

@@ -5,8 +5,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import JsonValue
-from sqlalchemy import select
+from pydantic import JsonValue, TypeAdapter
+from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -15,8 +15,10 @@ from pressroom.database.session import violated
 from pressroom.errors import AlreadyExists, NotFound
 from pressroom.parameters.definitions import check_definition
 from pressroom.parameters.rules import Definition
-from pressroom.parameters.schemas import ParameterFields
+from pressroom.parameters.schemas import ParameterFields, ParameterOut
 from pressroom.parameters.values import resolve
+
+ROWS = TypeAdapter(list[ParameterOut])
 
 
 async def add(session: AsyncSession, notebook_id: int, wanted: Sequence[ParameterFields]) -> list[Parameter]:
@@ -59,6 +61,14 @@ async def of_notebook(session: AsyncSession, notebook_id: int) -> Sequence[Param
     """A notebook's definitions, in the order in which they were made."""
     wanted = select(Parameter).where(Parameter.notebook_id == notebook_id).order_by(Parameter.id)
     return (await session.scalars(wanted)).all()
+
+
+async def page(session: AsyncSession, notebook_id: int, skip: int, limit: int) -> tuple[bytes, int, int]:
+    """A page of a notebook's definitions, in that order: its JSON, its length, and how many there are in all."""
+    wanted = select(Parameter).where(Parameter.notebook_id == notebook_id).order_by(Parameter.id)
+    rows = (await session.scalars(wanted.offset(skip).limit(limit))).all()
+    total = await session.scalar(select(func.count(Parameter.id)).where(Parameter.notebook_id == notebook_id))
+    return ROWS.dump_json(ROWS.validate_python(rows)), len(rows), int(total or 0)
 
 
 async def change(session: AsyncSession, parameter_id: int, changes: Mapping[str, Any]) -> Parameter:

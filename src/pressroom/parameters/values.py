@@ -7,6 +7,7 @@ or an object, and so is ``a,b`` a list of strings. ``null`` is a value for the t
 
 import json
 from collections.abc import Mapping, Sequence
+from decimal import Decimal, InvalidOperation
 from difflib import get_close_matches
 from typing import Any, cast
 
@@ -15,7 +16,7 @@ from jsonschema import Draft202012Validator, ValidationError, validators
 from pydantic import JsonValue
 
 from pressroom.errors import ParameterInvalid
-from pressroom.json_values import storable
+from pressroom.json_values import MAX_DIGITS, storable
 from pressroom.parameters.rules import Definition, ParameterType, canonical, check_name, is_time, moment, schema_of
 
 T = ParameterType
@@ -103,7 +104,7 @@ def _coerced(name: str, kind: ParameterType, value: JsonValue) -> JsonValue:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     match kind:
         case T.INTEGER if number and (not isinstance(value, float) or value.is_integer()):
-            return int(cast("float", value))
+            return _whole(name, cast("float", value))
         case T.FLOAT if number:
             try:
                 exact = float(cast("float", value))
@@ -126,6 +127,13 @@ def _coerced(name: str, kind: ParameterType, value: JsonValue) -> JsonValue:
             raise ParameterInvalid(name, "type", f"must be {_article(kind)}, not {_said(value)}", value)
 
 
+def _whole(name: str, value: float) -> int:
+    # From 2**53 on a float stands for several integers, and the one that was meant is lost.
+    if isinstance(value, float) and abs(value) >= 2**53:
+        raise ParameterInvalid(name, "type", "must be written without a point or an exponent", value)
+    return int(value)
+
+
 def _read(name: str, kind: ParameterType, text: str) -> JsonValue:
     """The value that a text stands for; a text that stands for none is left to the check of its type."""
     try:
@@ -133,7 +141,8 @@ def _read(name: str, kind: ParameterType, text: str) -> JsonValue:
             case T.INTEGER:
                 return _integer(text.strip())
             case T.FLOAT:
-                return float(text.strip())
+                # Digits alone are an integer, which may have no float.
+                return int(text) if text.strip().isdecimal() else float(text)
             case T.BOOLEAN:
                 return _WORDS.get(text.strip().lower(), text)
             case T.LIST:
@@ -149,10 +158,14 @@ def _read(name: str, kind: ParameterType, text: str) -> JsonValue:
 
 
 def _integer(text: str) -> JsonValue:
+    """The integer that a text stands for exactly, ``1e3`` and ``3.0`` among them; else the float nearest to it."""
     try:
-        return int(text)
-    except ValueError:
-        return float(text)
+        exact = Decimal(text)
+    except InvalidOperation:
+        raise ValueError(text) from None
+    if exact.is_finite() and exact.adjusted() < MAX_DIGITS and exact == exact.to_integral_value():
+        return int(exact)
+    return float(exact)
 
 
 def _items(text: str) -> list[JsonValue]:
