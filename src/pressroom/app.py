@@ -1,5 +1,6 @@
 """Puts the rooms together: the ASGI application."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -8,7 +9,7 @@ from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel
 
-from pressroom import __version__, errors, health
+from pressroom import __version__, errors, health, traces
 from pressroom.api import ANOTHER_PROBLEM, Parts, install_problem_handlers, problems
 from pressroom.database.session import open_database
 from pressroom.database.shared_read import SharedReads
@@ -84,6 +85,7 @@ def create_app(settings: Settings) -> FastAPI:
         async with open_database(settings) as database, open_runner(database, places, settings) as runner:
             app.state.parts = Parts(settings, database, SharedReads(), places, runner, Kernels())
             yield
+        await asyncio.to_thread(traces.flush)
 
     app = FastAPIOffline(
         title="Pressroom",
@@ -94,6 +96,8 @@ def create_app(settings: Settings) -> FastAPI:
         generate_unique_id_function=_operation_id,
         # The problem document is named in every operation's answers.
         responses=ANOTHER_PROBLEM,
+        # FastAPI's own spans hold query strings, and with them values of parameters.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     for router in (
         root_router,

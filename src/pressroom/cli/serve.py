@@ -8,6 +8,7 @@ import typer
 import uvicorn
 from pydantic_core import PydanticUndefined
 
+from pressroom import traces
 from pressroom.app import create_app
 from pressroom.cli.room import WRONG, complain, explained
 from pressroom.settings import Settings
@@ -25,6 +26,7 @@ def serve(**flags: Any) -> None:
             f"listens on a loopback address only; {settings.host} is none. Use 127.0.0.1."
         )
         raise typer.Exit(WRONG)
+    traces.configure()
     config = uvicorn.Config(
         create_app(settings),
         host=settings.host,
