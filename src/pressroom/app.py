@@ -21,6 +21,7 @@ from pressroom.notebooks import file_endpoints as files
 from pressroom.notebooks.places import Places
 from pressroom.parameters import endpoints as parameters
 from pressroom.press.kernels import Kernels
+from pressroom.request_log import RequestLog
 from pressroom.settings import MEBIBYTE, Settings
 
 DESCRIPTION = "Turns Jupyter notebooks into jobs: typed parameters in, a recorded execution out."
@@ -96,7 +97,7 @@ def create_app(settings: Settings) -> FastAPI:
         generate_unique_id_function=_operation_id,
         # The problem document is named in every operation's answers.
         responses=ANOTHER_PROBLEM,
-        # FastAPI's own spans hold query strings, and with them values of parameters.
+        # FastAPI's own spans hold query strings, and with them values of parameters: RequestLog makes ours.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     for router in (
@@ -114,6 +115,8 @@ def create_app(settings: Settings) -> FastAPI:
     uploads = {"/upload-notebook": notebook_bytes + MULTIPART_BYTES}
     app.add_middleware(BodyLimit, limit_bytes=int(settings.max_body_mb * MEBIBYTE), uploads=uploads)
     app.add_middleware(LoopbackOnly)
+    # Around the answers to unforeseen errors too, which middleware that is added does not see. Nothing is added after.
+    app.middleware_stack = RequestLog(app.build_middleware_stack())
     return app
 
 

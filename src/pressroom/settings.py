@@ -70,6 +70,10 @@ class Settings(BaseSettings):
         default=100.0, gt=0, description="Largest sum of the outputs of one execution, in MiB."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="How much is logged.")
+    log_format: Literal["console", "json"] | None = Field(
+        default=None,
+        description="How it is logged: console, for a person, or json; if left out, console on a terminal, else json.",
+    )
 
     @field_validator("shared_roots", mode="before")
     @classmethod

@@ -8,7 +8,7 @@ import typer
 import uvicorn
 from pydantic_core import PydanticUndefined
 
-from pressroom import traces
+from pressroom import logs, traces
 from pressroom.app import create_app
 from pressroom.cli.room import WRONG, complain, explained
 from pressroom.settings import Settings
@@ -26,13 +26,15 @@ def serve(**flags: Any) -> None:
             f"listens on a loopback address only; {settings.host} is none. Use 127.0.0.1."
         )
         raise typer.Exit(WRONG)
+    logs.configure(settings)
     traces.configure()
     config = uvicorn.Config(
         create_app(settings),
         host=settings.host,
         port=settings.port,
         log_level=settings.log_level,
-        access_log=settings.log_level == "debug",
+        log_config=None,
+        access_log=False,
         timeout_graceful_shutdown=int(settings.grace_seconds) + 5,
     )
     server = uvicorn.Server(config)
