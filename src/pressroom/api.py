@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, cast
 
 from fastapi import Depends, FastAPI, Path, Query, Request, Response
@@ -18,6 +18,7 @@ from pressroom.database.shared_read import SharedReads
 from pressroom.errors import PROBLEM_BASE, Invalid, NotFound, PressroomError, Unavailable
 from pressroom.executions.runner import Runner
 from pressroom.identity.principal import Principal
+from pressroom.metrics import Metrics
 from pressroom.notebooks.places import Places
 from pressroom.press.kernels import Kernels
 from pressroom.settings import Settings
@@ -37,6 +38,7 @@ class Parts:
     places: Places
     runner: Runner
     kernels: Kernels
+    metrics: Metrics = field(default_factory=Metrics)
 
 
 def parts(request: Request) -> Parts:

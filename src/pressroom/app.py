@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel
 
-from pressroom import __version__, errors, health, traces
+from pressroom import __version__, errors, health, metrics_endpoint, traces
 from pressroom.api import ANOTHER_PROBLEM, Parts, install_problem_handlers, problems
 from pressroom.database.session import open_database
 from pressroom.database.shared_read import SharedReads
@@ -103,6 +103,7 @@ def create_app(settings: Settings) -> FastAPI:
     for router in (
         root_router,
         health.router,
+        metrics_endpoint.router,
         notebooks.router,
         parameters.schema_router,
         parameters.router,

@@ -74,6 +74,11 @@ class Settings(BaseSettings):
         default=None,
         description="How it is logged: console, for a person, or json; if left out, console on a terminal, else json.",
     )
+    metrics_token: SecretStr | None = Field(
+        default=None,
+        description="What a program on another machine sends as its bearer token to read /metrics; if left out, only "
+        "programs on this machine may.",
+    )
 
     @field_validator("shared_roots", mode="before")
     @classmethod
