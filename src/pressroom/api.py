@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, cast
 
 from fastapi import Depends, FastAPI, Path, Query, Request, Response
@@ -19,6 +19,7 @@ from pressroom.errors import PROBLEM_BASE, Invalid, NotFound, PressroomError, Un
 from pressroom.executions.following import Following
 from pressroom.executions.orders import Intake
 from pressroom.identity.principal import Principal
+from pressroom.metrics import Metrics
 from pressroom.notebooks.places import Places
 from pressroom.press.kernels import Kernels
 from pressroom.settings import Settings
@@ -39,6 +40,7 @@ class Parts:
     following: Following
     intake: Intake
     kernels: Kernels
+    metrics: Metrics = field(default_factory=Metrics)
 
 
 def parts(request: Request) -> Parts:

@@ -1,5 +1,6 @@
 """Puts the rooms together: the ASGI application."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -8,7 +9,7 @@ from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel
 
-from pressroom import __version__, errors, health
+from pressroom import __version__, errors, health, metrics_endpoint, traces
 from pressroom.api import ANOTHER_PROBLEM, Parts, install_problem_handlers, problems
 from pressroom.database.session import open_database
 from pressroom.database.shared_read import SharedReads
@@ -23,6 +24,7 @@ from pressroom.notebooks.files import ValidFiles
 from pressroom.notebooks.places import Places
 from pressroom.parameters import endpoints as parameters
 from pressroom.press.kernels import Kernels
+from pressroom.request_log import RequestLog
 from pressroom.settings import MEBIBYTE, Settings
 from pressroom.wire import example
 from pressroom.worker import Staffing, open_crew, open_jobs
@@ -104,6 +106,7 @@ def create_app(settings: Settings) -> FastAPI:
             intake = Intake(places, settings, jobs, valid)
             app.state.parts = Parts(settings, database, SharedReads(), places, following, intake, Kernels())
             yield
+        await asyncio.to_thread(traces.flush)
 
     app = FastAPIOffline(
         title="Pressroom",
@@ -114,10 +117,13 @@ def create_app(settings: Settings) -> FastAPI:
         generate_unique_id_function=_operation_id,
         # The problem document is named in every operation's answers.
         responses=ANOTHER_PROBLEM,
+        # FastAPI's own spans hold query strings, and with them values of parameters: RequestLog makes ours.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     for router in (
         root_router,
         health.router,
+        metrics_endpoint.router,
         notebooks.router,
         parameters.schema_router,
         parameters.router,
@@ -133,6 +139,8 @@ def create_app(settings: Settings) -> FastAPI:
     uploads = {"/upload-notebook": notebook_bytes + MULTIPART_BYTES}
     app.add_middleware(BodyLimit, limit_bytes=int(settings.max_body_mb * MEBIBYTE), uploads=uploads)
     app.add_middleware(LoopbackOnly)
+    # Around the answers to unforeseen errors too, which middleware that is added does not see. Nothing is added after.
+    app.middleware_stack = RequestLog(app.build_middleware_stack())
     return app
 
 

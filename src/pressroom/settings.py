@@ -92,6 +92,15 @@ class Settings(BaseSettings):
         default=5.0, gt=0, description="Text of one attempt's outputs that is kept to follow and to read, in MiB."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="How much is logged.")
+    log_format: Literal["console", "json"] | None = Field(
+        default=None,
+        description="How it is logged: console, for a person, or json; if left out, console on a terminal, else json.",
+    )
+    metrics_token: SecretStr | None = Field(
+        default=None,
+        description="What a program on another machine sends as its bearer token to read /metrics; if left out, only "
+        "programs on this machine may.",
+    )
 
     @field_validator("shared_roots", mode="before")
     @classmethod

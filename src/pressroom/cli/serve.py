@@ -10,6 +10,7 @@ import uvicorn
 from fastapi import FastAPI
 from pydantic_core import PydanticUndefined
 
+from pressroom import logs, traces
 from pressroom.app import create_app, leave
 from pressroom.cli.room import WRONG, complain, explained
 from pressroom.settings import Settings
@@ -40,13 +41,16 @@ def serve(**flags: Any) -> None:
             f"listens on a loopback address only; {settings.host} is none. Use 127.0.0.1."
         )
         raise typer.Exit(WRONG)
+    logs.configure(settings)
+    traces.configure()
     app = create_app(settings)
     config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
         log_level=settings.log_level,
-        access_log=settings.log_level == "debug",
+        log_config=None,
+        access_log=False,
         timeout_graceful_shutdown=5,
     )
     server = Server(config, app)
