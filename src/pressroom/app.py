@@ -13,6 +13,7 @@ from pressroom.api import ANOTHER_PROBLEM, Parts, install_problem_handlers, prob
 from pressroom.database.session import open_database
 from pressroom.database.shared_read import SharedReads
 from pressroom.executions import endpoints as executions
+from pressroom.executions import history_endpoints as history
 from pressroom.executions.runner import open_runner
 from pressroom.middleware import BodyLimit, LoopbackOnly
 from pressroom.notebooks import endpoints as notebooks
@@ -102,6 +103,7 @@ def create_app(settings: Settings) -> FastAPI:
         parameters.schema_router,
         parameters.router,
         executions.router,
+        history.router,
         files.router,
     ):
         app.include_router(router)

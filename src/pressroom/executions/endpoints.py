@@ -3,23 +3,10 @@
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Header, Response
 from fastapi.responses import JSONResponse
 
-from pressroom.api import (
-    PAGE,
-    Caller,
-    Id,
-    Limit,
-    Page,
-    Parts,
-    QueryText,
-    Skip,
-    TheParts,
-    Transaction,
-    page_response,
-    problems,
-)
+from pressroom.api import Caller, Parts, TheParts, problems
 from pressroom.database.models import Execution
 from pressroom.errors import (
     AlreadyExists,
@@ -41,9 +28,8 @@ from pressroom.executions.schemas import (
     RunRequest,
     Status,
 )
-from pressroom.executions.service import History, Order
+from pressroom.executions.service import Order
 from pressroom.identity.principal import Principal
-from pressroom.notebooks import service as notebooks
 
 router = APIRouter(tags=["executions"])
 Prefer = Annotated[
@@ -140,51 +126,3 @@ async def execute_as_a_user(
         timestamp=datetime.now(UTC),
         execution_id=execution.id,
     )
-
-
-async def _page(request: Request, parts: Parts, history: History, skip: int, limit: int) -> Response:
-    async def ask() -> Page:
-        async with parts.database.transaction() as session:
-            return Page(*await service.page(session, history, skip, limit))
-
-    page = await parts.reads.get(("executions", history, skip, limit), ask)
-    return page_response(request, page, skip, limit)
-
-
-@router.get("/db/executions", response_model=list[ExecutionOut], responses=PAGE | problems(Invalid))
-async def list_executions(
-    request: Request,
-    parts: TheParts,
-    _: Caller,
-    skip: Skip = 0,
-    limit: Limit = 100,
-    username: QueryText = None,
-    status: Annotated[Status | None, Query()] = None,
-) -> Response:
-    """The history, newest first: all, or the executions of a user, or those of a status."""
-    return await _page(request, parts, History(username, status, None), skip, limit)
-
-
-@router.get(
-    "/db/executions/notebook/{notebook_id}",
-    response_model=list[ExecutionOut],
-    responses=PAGE | problems(NotFound, Invalid),
-)
-async def list_executions_of_a_notebook(
-    notebook_id: Id,
-    request: Request,
-    session: Transaction,
-    parts: TheParts,
-    _: Caller,
-    skip: Skip = 0,
-    limit: Limit = 100,
-) -> Response:
-    """A notebook's history, newest first."""
-    await notebooks.get(session, notebook_id)
-    return await _page(request, parts, History(notebook_id=notebook_id), skip, limit)
-
-
-@router.get("/db/executions/{execution_id}", responses=problems(NotFound, Invalid))
-async def read_an_execution(execution_id: Id, session: Transaction, _: Caller) -> ExecutionOut:
-    """One execution."""
-    return ExecutionOut.model_validate(await service.get(session, execution_id))

@@ -1,19 +1,19 @@
-"""Executions: what is asked is checked and becomes a row; rows become history."""
+"""Executions: what is asked is checked and becomes a row."""
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import JsonValue, TypeAdapter
-from sqlalchemy import func, select, update
+from pydantic import JsonValue
+from sqlalchemy import func, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from pressroom.database.models import Execution, ExecutionCount
+from pressroom.database.models import Execution
 from pressroom.database.session import violated
 from pressroom.errors import (
     AlreadyExists,
@@ -24,7 +24,7 @@ from pressroom.errors import (
     Invalid,
     NotFound,
 )
-from pressroom.executions.schemas import ExecutionOut, Status
+from pressroom.executions.schemas import Status
 from pressroom.identity.policy import require_acting_for
 from pressroom.identity.principal import Principal
 from pressroom.notebooks import files
@@ -35,7 +35,6 @@ from pressroom.parameters.values import check_unregistered, guessed
 from pressroom.settings import MEBIBYTE, Settings
 
 OUTPUT_FOLDER = "executions"
-ROWS = TypeAdapter(list[ExecutionOut])
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,37 +142,6 @@ async def get(session: AsyncSession, execution_id: int) -> Execution:
     if execution is None:
         raise NotFound("execution", execution_id)
     return execution
-
-
-@dataclass(frozen=True, slots=True)
-class History:
-    """Which executions a list holds: all, or those of a user, a status, a notebook."""
-
-    username: str | None = None
-    status: str | None = None
-    notebook_id: int | None = None
-
-    def of(self, table: type[Execution] | type[ExecutionCount], statement: Any) -> Any:
-        """``statement`` with these conditions on ``table``."""
-        for column, value in (
-            (table.username, self.username),
-            (table.status, self.status),
-            (table.notebook_id, self.notebook_id),
-        ):
-            if value is not None:
-                statement = statement.where(column == value)
-        return statement
-
-
-_COLUMNS = [getattr(Execution, name) for name in ExecutionOut.model_fields]
-
-
-async def page(session: AsyncSession, history: History, skip: int, limit: int) -> tuple[bytes, int, int]:
-    """A page of history, newest first: its JSON, its length, and how many executions there are in all."""
-    wanted = history.of(Execution, select(*_COLUMNS)).order_by(Execution.id.desc()).offset(skip).limit(limit)
-    rows: Sequence[Any] = (await session.execute(wanted)).all()
-    total = await session.scalar(history.of(ExecutionCount, select(func.coalesce(func.sum(ExecutionCount.change), 0))))
-    return ROWS.dump_json(ROWS.validate_python(rows)), len(rows), int(total or 0)
 
 
 async def start(session: AsyncSession, execution_id: int) -> bool:
