@@ -15,8 +15,11 @@ from pressroom.database.session import open_database
 from pressroom.database.shared_read import SharedReads
 from pressroom.executions import control_endpoints, live_endpoints
 from pressroom.executions import endpoints as executions
+from pressroom.executions import history_endpoints as history
 from pressroom.executions.following import open_following
 from pressroom.executions.orders import Intake
+from pressroom.executions.tasks import Workshop
+from pressroom.metrics import Metrics
 from pressroom.middleware import BodyLimit, LoopbackOnly
 from pressroom.notebooks import endpoints as notebooks
 from pressroom.notebooks import file_endpoints as files
@@ -99,12 +102,15 @@ def create_app(settings: Settings) -> FastAPI:
             database = await opened.enter_async_context(open_database(settings))
             following = await opened.enter_async_context(open_following(database))
             jobs = await opened.enter_async_context(open_jobs(database))
+            shop = Workshop(database, places, settings, Metrics())
             if settings.workers:
                 staffing = Staffing(settings.workers, grace_seconds=settings.worker_grace_seconds)
-                app.state.crew = await opened.enter_async_context(open_crew(database, places, settings, staffing))
+                app.state.crew = await opened.enter_async_context(open_crew(shop, staffing))
             valid = ValidFiles(int(settings.max_notebook_mb * MEBIBYTE))
             intake = Intake(places, settings, jobs, valid)
-            app.state.parts = Parts(settings, database, SharedReads(), places, following, intake, Kernels())
+            app.state.parts = Parts(
+                settings, database, SharedReads(), places, following, intake, Kernels(), shop.metrics
+            )
             yield
         await asyncio.to_thread(traces.flush)
 
@@ -131,6 +137,7 @@ def create_app(settings: Settings) -> FastAPI:
         control_endpoints.router,
         control_endpoints.staff_router,
         live_endpoints.router,
+        history.router,
         files.router,
     ):
         app.include_router(router)

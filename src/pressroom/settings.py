@@ -91,6 +91,16 @@ class Settings(BaseSettings):
     max_log_mb: float = Field(
         default=5.0, gt=0, description="Text of one attempt's outputs that is kept to follow and to read, in MiB."
     )
+    retention_days: float | None = Field(
+        default=None,
+        gt=0,
+        le=36_500,
+        description="Days after its end that an execution is deleted, with its output under executions/; if left out, "
+        "never.",
+    )
+    retention_keep_last: int = Field(
+        default=0, ge=0, le=10_000, description="Executions of each notebook that are kept however old they are."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="How much is logged.")
     log_format: Literal["console", "json"] | None = Field(
         default=None,

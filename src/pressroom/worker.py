@@ -15,15 +15,14 @@ from procrastinate.manager import JobManager
 from procrastinate.worker import Worker
 from psycopg_pool import AsyncConnectionPool
 
-from pressroom import __version__
+from pressroom import __version__, logs
 from pressroom.database.session import Database
 from pressroom.database.url import conninfo
+from pressroom.executions import retention_tasks
 from pressroom.executions.queue import HEARTBEAT_SECONDS, LOST_SECONDS, ExecutionJobs, PatientJobs, Registration
 from pressroom.executions.service import TASK
 from pressroom.executions.sweep import Sweep
-from pressroom.executions.tasks import Pressman, Watcher
-from pressroom.notebooks.places import Places
-from pressroom.settings import Settings
+from pressroom.executions.tasks import Pressman, Watcher, Workshop
 
 CHORES = "pressroom:chores"
 """The queue of everything that is not an execution: deliveries, pruning."""
@@ -103,23 +102,23 @@ async def open_jobs(database: Database) -> AsyncIterator[JobManager]:
 
 
 @asynccontextmanager
-async def open_crew(
-    database: Database, places: Places, settings: Settings, staffing: Staffing, watch: Watcher | None = None
-) -> AsyncIterator[Crew]:
+async def open_crew(shop: Workshop, staffing: Staffing, watch: Watcher | None = None) -> AsyncIterator[Crew]:
     """A worker at work, until the context ends: then it stops, and everything that it started has ended."""
     async with AsyncExitStack() as opened:
-        connector = connector_to(database)
+        opened.enter_context(logs.context(worker=staffing.registration().name))
+        connector = connector_to(shop.database)
         app = procrastinate.App(connector=connector)
         jobs = app.job_manager = ExecutionJobs(connector, staffing.registration())
-        pressman = Pressman(database, places, settings, jobs, watch)
+        pressman = Pressman(shop, jobs, watch)
         app.task(name=TASK, pass_context=True)(pressman.execute)
         await opened.enter_async_context(app.open_async())
         workers = [_worker(app, staffing, staffing.queues, staffing.concurrency)]
         if staffing.chores:
             chores = procrastinate.App(connector=connector)
             chores.job_manager = PatientJobs(connector)
+            retention_tasks.add_tasks(chores, shop)
             workers.append(_worker(chores, staffing, [CHORES], _CHORES_AT_ONCE))
-            sweeping = asyncio.create_task(Sweep(database, places).run(), name="sweep")
+            sweeping = asyncio.create_task(Sweep(shop).run(), name="sweep")
             opened.push_async_callback(_ended, sweeping)
         crew = Crew(workers, jobs)
         try:

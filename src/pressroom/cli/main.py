@@ -7,6 +7,7 @@ import typer
 from pressroom import __version__
 from pressroom.cli import db, executions, notebooks, parameters
 from pressroom.cli.pairs import PairsCommand
+from pressroom.cli.prune import prune
 from pressroom.cli.run import run
 from pressroom.cli.serve import serve
 from pressroom.cli.worker import worker
@@ -20,6 +21,7 @@ app = typer.Typer(
 app.command()(serve)
 app.command()(worker)
 app.command(cls=PairsCommand)(run)
+app.command()(prune)
 app.add_typer(notebooks.app, name="notebooks")
 app.add_typer(parameters.app, name="parameters")
 app.add_typer(executions.app, name="executions")

@@ -5,7 +5,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-FLAGS = ("-p", "--parameter", "--rule")
+FLAGS = ("-p", "--parameter", "--param", "--rule")
 # No argument of a command can hold a NUL, so that it parts the two without a doubt.
 _PART = "\0"
 

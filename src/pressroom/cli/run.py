@@ -21,6 +21,8 @@ from pressroom.executions import service
 from pressroom.executions.orders import Order
 from pressroom.executions.schemas import ExecutionOut, HowToExecute
 from pressroom.executions.states import Status
+from pressroom.executions.tasks import Workshop
+from pressroom.metrics import Metrics
 from pressroom.press import CellFinished, CellStarted, Event, Finished, Output, Reason, Started
 from pressroom.worker import Staffing, open_crew
 
@@ -88,8 +90,9 @@ async def _run(room: Room, order: Order, shown: "_Shown") -> Execution:
             ended.set()
 
     queue = str(order.how.queue)
+    shop = Workshop(room.database, room.places, room.settings, Metrics())
     staffing = Staffing(1, queues=[queue], name=queue, grace_seconds=0, chores=False)
-    async with open_crew(room.database, room.places, room.settings, staffing, watch) as crew:
+    async with open_crew(shop, staffing, watch) as crew:
         async with room.database.transaction() as session:
             [execution] = await service.submit(session, room.intake(crew.jobs), room.caller, [order])
         stopping: set[asyncio.Task[None]] = set()

@@ -3,12 +3,17 @@
 import asyncio
 import os
 import signal
+from contextlib import AsyncExitStack, suppress
 from typing import Annotated
 
 import typer
 
+from pressroom import logs, traces
 from pressroom.cli.room import WRONG, complain, explained
 from pressroom.database.session import open_database
+from pressroom.executions.tasks import Workshop
+from pressroom.metrics import Metrics
+from pressroom.metrics_listener import serve_metrics
 from pressroom.notebooks.places import Places
 from pressroom.settings import Settings
 from pressroom.worker import Staffing, open_crew
@@ -24,6 +29,9 @@ def worker(
         float | None,
         typer.Option(help="Seconds that executions may go on at a stop, before they go back into the queue.", min=0),
     ] = None,
+    metrics_port: Annotated[
+        int | None, typer.Option(help="Serve its own counters at /metrics of this port.", min=1, max=65535)
+    ] = None,
 ) -> None:
     """Run a worker. SIGTERM or Ctrl-C stops it: it takes nothing new, lets executions finish for the grace period, and
     puts the rest back into the queue."""
@@ -32,27 +40,43 @@ def worker(
         complain("--queues needs names, separated by ','.")
         raise typer.Exit(WRONG)
     settings = explained(Settings)
+    logs.configure(settings)
+    traces.configure()
     staffing = Staffing(
         concurrency or os.cpu_count() or 1,
         queues=wanted,
         name=name,
         grace_seconds=settings.worker_grace_seconds if grace is None else grace,
     )
-    explained(lambda: asyncio.run(_work(settings, staffing)))
+    explained(lambda: asyncio.run(_work(settings, staffing, metrics_port)))
 
 
-async def _work(settings: Settings, staffing: Staffing) -> None:
+async def _work(settings: Settings, staffing: Staffing, metrics_port: int | None) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     places = Places(settings.users_root, tuple(settings.shared_roots))
-    async with open_database(settings) as database, open_crew(database, places, settings, staffing) as crew:
+    async with AsyncExitStack() as opened:
+        database = await opened.enter_async_context(open_database(settings))
+        shop = Workshop(database, places, settings, Metrics())
+        if metrics_port is not None:
+            token = settings.metrics_token
+            serving = serve_metrics(shop.metrics, database, settings.host, metrics_port, token=token)
+            opened.push_async_callback(_ended, asyncio.create_task(serving, name="metrics"))
+        crew = await opened.enter_async_context(open_crew(shop, staffing))
         known = staffing.registration()
         typer.echo(f"Worker {known.name}: {staffing.concurrency} at once, {_shown(staffing.queues)}.", err=True)
         ended = asyncio.create_task(crew.wait())
         await asyncio.wait({asyncio.create_task(stopped.wait()), ended}, return_when=asyncio.FIRST_COMPLETED)
         if ended.done():
             ended.result()
+    await asyncio.to_thread(traces.flush)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
 
 
 def _shown(queues: list[str] | None) -> str:

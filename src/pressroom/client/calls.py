@@ -3,6 +3,8 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from json import dumps
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
@@ -214,16 +216,35 @@ def execution(execution_id: int) -> Call[ExecutionOut]:
     return Call("GET", f"/db/executions/{execution_id}", ExecutionOut)
 
 
-def executions(
-    username: str | None, status: str | None, notebook_id: int | None, skip: int, limit: int
-) -> Call[list[ExecutionOut]]:
-    query: dict[str, Any] = {"skip": skip, "limit": limit}
-    if notebook_id is not None:
-        if username is not None or status is not None:
-            raise ValueError("a notebook's history cannot be narrowed by username or status")
-        return Call("GET", f"/db/executions/notebook/{notebook_id}", list[ExecutionOut], query=query)
-    query |= {"username": username, "status": status}
-    return Call("GET", "/db/executions", list[ExecutionOut], query=query)
+def history(
+    *,
+    username: str | None,
+    status: str | Sequence[str] | None,
+    notebook_id: int | None,
+    queue: str | None,
+    submitted_after: datetime | None,
+    submitted_before: datetime | None,
+    parameters: Mapping[str, JsonValue] | None,
+    oldest: bool,
+) -> dict[str, Any]:
+    statuses = [status] if isinstance(status, str) else list(status or ())
+    query = _sent(
+        username=username,
+        status=[str(one) for one in statuses] or None,
+        notebook_id=notebook_id,
+        queue=queue,
+        submitted_after=submitted_after and submitted_after.astimezone(UTC).isoformat(),
+        submitted_before=submitted_before and submitted_before.astimezone(UTC).isoformat(),
+        order="oldest" if oldest else None,
+    )
+    for name, value in (parameters or {}).items():
+        query[f"param.{name}"] = value if isinstance(value, str) else dumps(value)
+    return query
+
+
+def executions(query: Mapping[str, Any], after: int | None, limit: int) -> Call[list[ExecutionOut]]:
+    page = {**query, "after": after, "limit": limit}
+    return Call("GET", "/db/executions", list[ExecutionOut], query=page)
 
 
 def files(username: str) -> Call[NotebookFiles]:

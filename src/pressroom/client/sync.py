@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -191,19 +192,40 @@ class Client:
             skip += limit
 
     def executions(
-        self, *, username: str | None = None, status: Status | str | None = None, notebook_id: int | None = None
+        self,
+        *,
+        username: str | None = None,
+        status: Status | str | Sequence[Status | str] | None = None,
+        notebook_id: int | None = None,
+        queue: str | None = None,
+        submitted_after: datetime | None = None,
+        submitted_before: datetime | None = None,
+        parameters: Mapping[str, JsonValue] | None = None,
+        oldest: bool = False,
     ) -> Iterator[ExecutionOut]:
-        """The history, newest first, page after page; one that begins meanwhile is not given, and none twice."""
-        skip, limit, last = 0, 100, None
+        """The history, newest first, page after page: what meets every condition given, each execution once.
+
+        ``status``: one, or any of several. A time without a zone is this machine's; ``submitted_before`` is not in the
+        range. A text in ``parameters`` matches the number, boolean or null that it spells, too. What begins meanwhile
+        is given with ``oldest``, and not without.
+        """
+        query = calls.history(
+            username=username,
+            status=status,
+            notebook_id=notebook_id,
+            queue=queue,
+            submitted_after=submitted_after,
+            submitted_before=submitted_before,
+            parameters=parameters,
+            oldest=oldest,
+        )
+        after, limit = None, 100
         while True:
-            page = self._call(calls.executions(username, status, notebook_id, skip, limit))
-            for item in page:
-                if last is None or item.id < last:
-                    last = item.id
-                    yield item
+            page = self._call(calls.executions(query, after, limit))
+            yield from page
             if len(page) < limit:
                 return
-            skip += limit
+            after = page[-1].id
 
     def execute(
         self,

@@ -25,6 +25,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 TERMINAL = ("success", "failed", "cancelled")
+HOUR_BLOCK_BITS = 10
+"""An id's block, in ``execution_hours``, is the id without its last bits."""
 
 
 class Base(DeclarativeBase):
@@ -100,6 +102,7 @@ class Execution(Base):
         Index("ix_notebook_executions_username_id", "username", "id"),
         Index("ix_notebook_executions_status_id", "status", "id"),
         Index("ix_notebook_executions_notebook_id_id", "notebook_id", "id"),
+        Index("ix_notebook_executions_queue_id", "queue", "id"),
         # Two executions that are under way never write to the same file.
         Index(
             "uq_notebook_executions_output_path_under_way",
@@ -155,6 +158,11 @@ class Execution(Base):
             postgresql_ops={"parameters_used": "jsonb_path_ops"},
         ),
         Index("ix_notebook_executions_submitted_at", "submitted_at"),
+        # What pruning asks of each execution: the newest of its notebook, and who else names its files. Paths are long,
+        # so their hashes are kept. Without the last one, each deleted row would search the table for its repetitions.
+        Index("ix_notebook_executions_input_path_id", text("hashtextextended(input_path, 0)"), "id"),
+        Index("ix_notebook_executions_output_path", "output_path", postgresql_using="hash"),
+        Index("ix_notebook_executions_retry_of", "retry_of", postgresql_where=text("retry_of IS NOT NULL")),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -323,3 +331,19 @@ class ExecutionCount(Base):
     status: Mapped[str] = mapped_column(String(50))
     notebook_id: Mapped[int | None]
     change: Mapped[int] = mapped_column(BigInteger)
+
+
+class ExecutionHour(Base):
+    """That executions whose ids lie in a block of 1,024 were submitted in an hour.
+
+    Ids come in the order of time, but only nearly, so a range of time is no range of ids; this table tells in which ids
+    it lies. Triggers add what is missing, and nothing is taken away: an entry too many costs little.
+    """
+
+    __tablename__ = "execution_hours"
+    __table_args__ = (Index("ix_execution_hours_hour_block", "hour", "block"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    hour: Mapped[datetime]
+    """Its beginning, in UTC."""
+    block: Mapped[int]

@@ -4,24 +4,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from pressroom.api import (
-    PAGE,
-    Caller,
-    Id,
-    Limit,
-    Page,
-    Parts,
-    QueryText,
-    Skip,
-    TheParts,
-    Transaction,
-    page_response,
-    problems,
-)
+from pressroom.api import Caller, Id, Parts, TheParts, Transaction, problems
 from pressroom.database.models import Execution
 from pressroom.errors import (
     AlreadyExists,
@@ -46,10 +33,8 @@ from pressroom.executions.schemas import (
     RunAnswer,
     RunRequest,
 )
-from pressroom.executions.service import History
 from pressroom.executions.states import TERMINAL, Status
 from pressroom.identity.principal import Principal
-from pressroom.notebooks import service as notebooks
 
 router = APIRouter(tags=["executions"])
 Prefer = Annotated[
@@ -219,52 +204,3 @@ def _once(request: Request, key: str | None, wanted: BaseModel) -> Once | None:
         return None
     said = [request.url.path, wanted.model_dump(mode="json", exclude_unset=True)]
     return Once(key, service.digest_of(said))
-
-
-async def _page(request: Request, parts: Parts, history: History, skip: int, limit: int) -> Response:
-    async def ask() -> Page:
-        async with parts.database.transaction() as session:
-            return Page(*await service.page(session, history, skip, limit))
-
-    page = await parts.reads.get(("executions", history, skip, limit), ask)
-    return page_response(request, page, skip, limit)
-
-
-@router.get("/db/executions", response_model=list[ExecutionOut], responses=PAGE | problems(Invalid))
-async def list_executions(
-    request: Request,
-    parts: TheParts,
-    _: Caller,
-    skip: Skip = 0,
-    limit: Limit = 100,
-    username: QueryText = None,
-    status: Annotated[Status | None, Query()] = None,
-) -> Response:
-    """The history, newest first: all, or the executions of a user, or those of a status."""
-    return await _page(request, parts, History(username, status, None), skip, limit)
-
-
-@router.get(
-    "/db/executions/notebook/{notebook_id}",
-    response_model=list[ExecutionOut],
-    responses=PAGE | problems(NotFound, Invalid),
-)
-async def list_executions_of_a_notebook(
-    notebook_id: Id,
-    request: Request,
-    parts: TheParts,
-    _: Caller,
-    skip: Skip = 0,
-    limit: Limit = 100,
-) -> Response:
-    """A notebook's history, newest first."""
-    # In a transaction of its own: whoever holds a connection must not wait for another one.
-    async with parts.database.transaction() as session:
-        await notebooks.get(session, notebook_id)
-    return await _page(request, parts, History(notebook_id=notebook_id), skip, limit)
-
-
-@router.get("/db/executions/{execution_id}", responses=problems(NotFound, Invalid))
-async def read_an_execution(execution_id: Id, session: Transaction, _: Caller) -> ExecutionOut:
-    """One execution."""
-    return ExecutionOut.model_validate(await service.get(session, execution_id))

@@ -12,6 +12,7 @@ from procrastinate.manager import JobManager
 from pydantic import JsonValue
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from pressroom import traces
 from pressroom.database.models import Execution, Notebook
 from pressroom.errors import Invalid
 from pressroom.executions.schemas import ExecutionDefaults, HowToExecute
@@ -102,6 +103,7 @@ class OrderBook:
             "in_place": order.in_place,
             "submitted_by": self._principal.username,
             "retry_of": order.retry_of,
+            "trace": traces.carried(),
             **self._how(order.how, subject.defaults, at),
         }
 

@@ -3,17 +3,15 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from procrastinate.jobs import Job
 from procrastinate.manager import JobManager
-from pydantic import TypeAdapter
 from sqlalchemy import func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from pressroom.database.models import Attempt, Execution, ExecutionCount
+from pressroom.database.models import Attempt, Execution
 from pressroom.database.session import driver_connection, violated
 from pressroom.errors import (
     AlreadyEnded,
@@ -27,14 +25,12 @@ from pressroom.errors import (
     NotFound,
 )
 from pressroom.executions.orders import Intake, Order, OrderBook, repeated
-from pressroom.executions.schemas import ExecutionOut
 from pressroom.executions.states import TERMINAL, Change, Status, after
 from pressroom.identity.policy import require_acting_for
 from pressroom.identity.principal import Principal
 
 TASK = "execute"
 """The name of Procrastinate's task."""
-ROWS = TypeAdapter(list[ExecutionOut])
 _IDS = text(
     "SELECT nextval(pg_get_serial_sequence('notebook_executions', 'id'))::integer AS id, now() AS at "
     "FROM generate_series(1, :n)"
@@ -165,37 +161,6 @@ async def get(session: AsyncSession, execution_id: int) -> Execution:
     if execution is None:
         raise NotFound("execution", execution_id)
     return execution
-
-
-@dataclass(frozen=True, slots=True)
-class History:
-    """Which executions a list holds: all, or those of a user, a status, a notebook."""
-
-    username: str | None = None
-    status: str | None = None
-    notebook_id: int | None = None
-
-    def of(self, table: type[Execution] | type[ExecutionCount], statement: Any) -> Any:
-        """``statement`` with these conditions on ``table``."""
-        for column, value in (
-            (table.username, self.username),
-            (table.status, self.status),
-            (table.notebook_id, self.notebook_id),
-        ):
-            if value is not None:
-                statement = statement.where(column == value)
-        return statement
-
-
-_COLUMNS = [getattr(Execution, name) for name in ExecutionOut.model_fields]
-
-
-async def page(session: AsyncSession, history: History, skip: int, limit: int) -> tuple[bytes, int, int]:
-    """A page of history, newest first: its JSON, its length, and how many executions there are in all."""
-    wanted = history.of(Execution, select(*_COLUMNS)).order_by(Execution.id.desc()).offset(skip).limit(limit)
-    rows: Sequence[Any] = (await session.execute(wanted)).all()
-    total = await session.scalar(history.of(ExecutionCount, select(func.coalesce(func.sum(ExecutionCount.change), 0))))
-    return ROWS.dump_json(ROWS.validate_python(rows)), len(rows), int(total or 0)
 
 
 async def attempts(session: AsyncSession, execution_id: int) -> Sequence[Attempt]:

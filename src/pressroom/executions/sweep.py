@@ -8,12 +8,10 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from pressroom.database.session import Database
 from pressroom.errors import Unavailable
 from pressroom.executions.queue import LOST_SECONDS
 from pressroom.executions.states import Patience, end_of_attempt
-from pressroom.executions.tasks import discard, end_attempt, staged_name
-from pressroom.notebooks.places import Places
+from pressroom.executions.tasks import Workshop, discard, end_attempt, staged_name
 from pressroom.press import Finished, Reason
 
 SWEEP_SECONDS = 5.0
@@ -77,8 +75,8 @@ DELETE FROM workers WHERE id IN (SELECT id FROM gone)
 class Sweep:
     """Ends what a lost worker ran and what expired, and tells what is late."""
 
-    def __init__(self, database: Database, places: Places) -> None:
-        self._database, self._places = database, places
+    def __init__(self, shop: Workshop) -> None:
+        self._database, self._places, self._metrics = shop.database, shop.places, shop.metrics
         self._random = random.Random()  # noqa: S311 - it spreads retries, it guards nothing
 
     async def run(self) -> None:

@@ -12,12 +12,15 @@ import random
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
+from opentelemetry.trace import SpanKind
 from procrastinate.job_context import AbortReason, JobContext
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from pressroom import logs, traces
 from pressroom.database.models import Attempt, Execution
 from pressroom.database.session import Database
 from pressroom.errors import PressroomError, Unavailable
@@ -25,6 +28,7 @@ from pressroom.executions.orders import OUTPUT_FOLDER
 from pressroom.executions.progress import Progress, kept
 from pressroom.executions.queue import ExecutionJobs
 from pressroom.executions.states import TRANSITIONS, Change, Patience, Status, delay_seconds, end_of_attempt
+from pressroom.metrics import Metrics
 from pressroom.notebooks.places import Location, Places
 from pressroom.press import Event, Finished, Press, Reason, Request, Stop
 from pressroom.press.environment import kernel_environment
@@ -52,6 +56,8 @@ class Claim:
     parameters: dict[str, Any]
     kernel_name: str | None
     timeout_seconds: float | None
+    trace: dict[str, Any] | None
+    waited_seconds: float
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> "Claim":
@@ -65,6 +71,8 @@ class Claim:
             parameters=row["parameters_used"] or {},
             kernel_name=row["kernel_name"],
             timeout_seconds=row["timeout_seconds"],
+            trace=row["trace"],
+            waited_seconds=(_time(row["started_at"]) - _time(row["submitted_at"])).total_seconds(),
         )
 
     @property
@@ -73,23 +81,32 @@ class Claim:
         return staged_name(self.id, self.attempt)
 
 
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
 def staged_name(execution_id: int, attempt: int) -> str:
     """The name of an attempt's output in the output's folder, until the attempt has ended."""
     return f".pressroom-{execution_id}-{attempt}.tmp"
 
 
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What a worker works with."""
+
+    database: Database
+    places: Places
+    settings: Settings
+    metrics: Metrics
+
+
 class Pressman:
     """Runs the executions of one worker. ``watch`` is told of every event, in this process."""
 
-    def __init__(
-        self,
-        database: Database,
-        places: Places,
-        settings: Settings,
-        jobs: ExecutionJobs,
-        watch: Watcher | None = None,
-    ) -> None:
-        self._database, self._places, self._jobs, self._watch = database, places, jobs, watch
+    def __init__(self, shop: Workshop, jobs: ExecutionJobs, watch: Watcher | None = None) -> None:
+        settings = shop.settings
+        self._database, self._places, self._metrics = shop.database, shop.places, shop.metrics
+        self._jobs, self._watch = jobs, watch
         self._log_bytes = int(settings.max_log_mb * MEBIBYTE)
         self._random = random.Random()  # noqa: S311 - it spreads retries, it guards nothing
         self._press = Press(
@@ -115,10 +132,20 @@ class Pressman:
         work.result()
 
     async def _attempt(self, claim: Claim, stop: Stop) -> None:
+        ids = {"pressroom.execution.id": claim.id, "pressroom.attempt": claim.attempt}
+        with (
+            logs.context(execution_id=claim.id, attempt=claim.attempt),
+            traces.span("execute", claim.trace, kind=SpanKind.CONSUMER, **ids),
+        ):
+            await self._worked(claim, stop)
+
+    async def _worked(self, claim: Claim, stop: Stop) -> None:
+        if claim.attempt == 1:
+            self._metrics.execution_started(claim.waited_seconds)
         progress = Progress(
             self._database, claim.id, claim.attempt, self._log_bytes, lambda: stop.set(Reason.WORKER_LOST)
         )
-        log.info("execution %s begins, attempt %s", claim.id, claim.attempt)
+        log.info("the attempt begins")
         finished = await self._pressed(claim, stop, progress)
         await progress.settle()
         while True:
@@ -130,7 +157,10 @@ class Pressman:
                 await asyncio.sleep(_RETRY_SECONDS)
         if self._watch is not None:
             self._watch(claim.id, finished)
-        log.info("execution %s, attempt %s: %s", claim.id, claim.attempt, change or "another worker has it")
+        log.info("the attempt has ended: %s", change or "another worker has the execution now")
+        if change is not None and change is not Change.PUT_BACK:
+            status = TRANSITIONS[Status.RUNNING, change].value
+            self._metrics.execution_ended(status, finished.reason and finished.reason.value, finished.seconds)
 
     async def _pressed(self, claim: Claim, stop: Stop, progress: Progress) -> Finished:
         """Run the notebook; whatever goes wrong is the attempt's end."""

@@ -75,6 +75,7 @@ def upgrade() -> None:
     _indexes()
     _tables()
     _run("queue.sql")
+    _run("history.sql")
 
 
 def _indexes() -> None:
@@ -102,9 +103,21 @@ def _indexes() -> None:
         postgresql_ops={"parameters_used": "jsonb_path_ops"},
     )
     index("ix_notebook_executions_submitted_at", ["submitted_at"])
+    index("ix_notebook_executions_queue_id", ["queue", "id"])
+    index("ix_notebook_executions_input_path_id", [sa.text("hashtextextended(input_path, 0)"), "id"])
+    index("ix_notebook_executions_output_path", ["output_path"], postgresql_using="hash")
+    index("ix_notebook_executions_retry_of", ["retry_of"], "retry_of IS NOT NULL")
 
 
 def _tables() -> None:
+    op.create_table(
+        "execution_hours",
+        sa.Column("id", sa.BigInteger, sa.Identity(always=True), nullable=False),
+        sa.Column("hour", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("block", sa.Integer, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_execution_hours"),
+    )
+    op.create_index("ix_execution_hours_hour_block", "execution_hours", ["hour", "block"])
     op.create_table(
         "execution_attempts",
         sa.Column("execution_id", sa.Integer, nullable=False),

@@ -1,0 +1,255 @@
+"""The history over HTTP."""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any, cast
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+
+from pressroom import __version__
+from pressroom.api import Caller, Id, Limit, Parts, QueryText, Skip, TheParts, Transaction, problems
+from pressroom.errors import Invalid, NotFound
+from pressroom.executions import history as service
+from pressroom.executions.history import History, HistoryPage
+from pressroom.executions.schemas import ExecutionOut
+from pressroom.executions.states import Status
+from pressroom.notebooks import service as notebooks
+from pressroom.wire import MAX_ID, checked
+
+router = APIRouter(tags=["executions"])
+PARAM = "param."
+LONGEST_VALUE = 1000
+PAGE: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "A page of the list.",
+        "headers": {
+            "X-Total-Count": {
+                "description": "How many there are in all, exactly. Left out where counting would cost more than the "
+                "page: with `after`, and with `queue`, `submitted_after`, `submitted_before` or `param.NAME` unless "
+                "the first page holds all there are.",
+                "schema": {"type": "integer"},
+            },
+            "Link": {
+                "description": 'The next page, `<...>; rel="next"`: from a cursor (`after`), or with `skip` where that '
+                "was asked for.",
+                "schema": {"type": "string"},
+            },
+        },
+    }
+}
+TAGGED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The execution.",
+        "headers": {
+            "ETag": {"description": "Another one after each change.", "schema": {"type": "string"}},
+        },
+    },
+    304: {"description": "Nothing changed since the `ETag` that `If-None-Match` names."},
+}
+PARAMETER_FILTER = {
+    "parameters": [
+        {
+            "name": "param.NAME",
+            "in": "query",
+            "description": "Those executed with this value of the parameter `NAME`; any number of names, each once. A "
+            "text matches itself, and the number, boolean or null that it spells: `param.month=7` matches `7` and "
+            '`"7"`.',
+            "schema": {"type": "string", "maxLength": LONGEST_VALUE},
+            "example": "EMEA",
+        }
+    ]
+}
+
+
+class Order(StrEnum):
+    """By id."""
+
+    NEWEST = "newest"
+    OLDEST = "oldest"
+
+
+def _parted(value: object) -> object:
+    """The texts of a list, parted at their commas."""
+    return [part for text in cast("list[object]", value) for part in str(text).split(",")] if value else value
+
+
+def _moment(value: object) -> object:
+    """A time of a query. A plus sign that was not escaped comes as a space."""
+    if not isinstance(value, str):
+        return value
+    text = value.replace(" ", "+") if "T" in value else value
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ValueError("must be a time as ISO 8601 writes it, such as 2026-10-01T08:00:00Z") from error
+    if moment.tzinfo is None:
+        raise ValueError("must say its time zone, as 2026-10-01T08:00:00Z or 2026-10-01T08:00:00+02:00 do")
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("lies outside the years 1 to 9999") from error
+
+
+Moment = Annotated[
+    datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"}, mode="validation")
+]
+Statuses = Annotated[list[Status], BeforeValidator(_parted)]
+IfNoneMatch = Annotated[str | None, Header(description="`ETag`s that the caller knows; 304 where one still holds.")]
+
+
+def _parameters(request: Request) -> tuple[tuple[str, str], ...]:
+    """The conditions ``param.NAME=VALUE`` of a query, by name. Raises :class:`Invalid`."""
+    found: dict[str, str] = {}
+    for key, value in request.query_params.multi_items():
+        if not key.startswith("param"):
+            continue
+        name = key.removeprefix(PARAM)
+        if not key.startswith(PARAM) or not 0 < len(name) <= 100:
+            raise Invalid(f"{key!r} is no filter; the value of a parameter is asked for as param.NAME=VALUE.")
+        if name in found:
+            raise Invalid(f"{key} is given twice, and a parameter has one value.")
+        if len(value) > LONGEST_VALUE:
+            raise Invalid(f"{key}: a value that is asked for has at most {LONGEST_VALUE} characters.")
+        try:
+            found[checked(name)] = checked(value)
+        except ValueError as error:
+            raise Invalid(f"{key!r}: {error}.") from error
+    return tuple(sorted(found.items()))
+
+
+def _history(
+    request: Request,
+    username: QueryText = None,
+    status: Annotated[
+        Statuses | None,
+        Query(description="Any of these; repeated, or separated by commas.", examples=["success", "failed,cancelled"]),
+    ] = None,
+    notebook_id: Annotated[int | None, Query(ge=1, le=MAX_ID, description="Those of this registered notebook.")] = None,
+    queue: Annotated[
+        str | None, Query(max_length=100, description="Those of this queue."), AfterValidator(checked)
+    ] = None,
+    submitted_after: Annotated[Moment | None, Query(description="Submitted at this time or later.")] = None,
+    submitted_before: Annotated[Moment | None, Query(description="Submitted before this time.")] = None,
+    order: Annotated[Order, Query(description="By id, the newest first or the oldest.")] = Order.NEWEST,
+    after: Annotated[
+        int | None,
+        Query(ge=1, le=MAX_ID, description="A cursor: only what comes after this id in the order. Not with `skip`."),
+    ] = None,
+) -> History:
+    """What the query of a list asks for. Raises :class:`Invalid`."""
+    if after is not None and "skip" in request.query_params:
+        raise Invalid("Give either after, a cursor, or skip.")
+    return History(
+        username=username,
+        statuses=tuple(sorted(set(status or ()))),
+        notebook_id=notebook_id,
+        queue=queue,
+        submitted_after=submitted_after,
+        submitted_before=submitted_before,
+        parameters=_parameters(request),
+        oldest=order is Order.OLDEST,
+        after=after,
+    )
+
+
+TheHistory = Annotated[History, Depends(_history)]
+
+
+async def _page(request: Request, parts: Parts, history: History, skip: int, limit: int) -> Response:
+    async def ask() -> HistoryPage:
+        async with parts.database.transaction() as session:
+            return await service.page(session, history, skip, limit)
+
+    page = await parts.reads.get(("executions", history, skip, limit), ask)
+    headers = {} if page.total is None else {"X-Total-Count": str(page.total)}
+    if page.more:
+        by_cursor = "skip" not in request.query_params
+        place = ("after", page.last) if by_cursor else ("skip", skip + limit)
+        kept = [(k, v) for k, v in request.query_params.multi_items() if k not in ("skip", "after", "limit")]
+        url = request.url.replace(query=urlencode([*kept, place, ("limit", limit)]))
+        headers["Link"] = f'<{url}>; rel="next"'
+    return Response(page.body, media_type="application/json", headers=headers)
+
+
+@router.get(
+    "/db/executions",
+    response_model=list[ExecutionOut],
+    responses=PAGE | problems(Invalid),
+    openapi_extra=PARAMETER_FILTER,
+)
+async def list_executions(
+    request: Request, parts: TheParts, _: Caller, history: TheHistory, skip: Skip = 0, limit: Limit = 100
+) -> Response:
+    """The history, newest first: all of it, or what meets every condition given."""
+    return await _page(request, parts, history, skip, limit)
+
+
+@router.head("/db/executions", responses=PAGE | problems(Invalid), openapi_extra=PARAMETER_FILTER)
+async def head_of_executions(
+    request: Request, parts: TheParts, _: Caller, history: TheHistory, skip: Skip = 0, limit: Limit = 100
+) -> Response:
+    """The headers of the list: how many there are, and the next page."""
+    return await _page(request, parts, history, skip, limit)
+
+
+@router.get(
+    "/db/executions/notebook/{notebook_id}",
+    response_model=list[ExecutionOut],
+    responses=PAGE | problems(NotFound, Invalid),
+)
+async def list_executions_of_a_notebook(
+    notebook_id: Id,
+    request: Request,
+    session: Transaction,
+    parts: TheParts,
+    _: Caller,
+    skip: Skip = 0,
+    limit: Limit = 100,
+    after: Annotated[int | None, Query(ge=1, le=MAX_ID, description="A cursor. Not with `skip`.")] = None,
+) -> Response:
+    """A notebook's history, newest first."""
+    if after is not None and "skip" in request.query_params:
+        raise Invalid("Give either after, a cursor, or skip.")
+    await notebooks.get(session, notebook_id)
+    return await _page(request, parts, History(notebook_id=notebook_id, after=after), skip, limit)
+
+
+def _same(known: str | None, tag: str) -> bool:
+    """Whether ``If-None-Match`` names this ``ETag``."""
+    given = [part.strip().removeprefix("W/") for part in (known or "").split(",")]
+    return "*" in given or tag in given
+
+
+def _tag(version: str) -> str:
+    """The ``ETag`` of a version of a row. A later version of the service may show more of it."""
+    return f'"{version}-{__version__}"'
+
+
+@router.get(
+    "/db/executions/{execution_id}", response_model=ExecutionOut, responses=TAGGED | problems(NotFound, Invalid)
+)
+async def read_an_execution(
+    execution_id: Id, session: Transaction, _: Caller, if_none_match: IfNoneMatch = None
+) -> Response:
+    """One execution. Who asks again and again sends `If-None-Match` with the `ETag` of the last answer."""
+    if if_none_match is not None:
+        tag = _tag(await service.version(session, execution_id))
+        if _same(if_none_match, tag):
+            return Response(status_code=304, headers={"ETag": tag})
+    execution, version = await service.one(session, execution_id)
+    return Response(execution.model_dump_json(), media_type="application/json", headers={"ETag": _tag(version)})
+
+
+@router.head("/db/executions/{execution_id}", responses=TAGGED | problems(NotFound, Invalid))
+async def head_of_an_execution(
+    execution_id: Id, session: Transaction, _: Caller, if_none_match: IfNoneMatch = None
+) -> Response:
+    """The `ETag` of an execution, which changes whenever the execution does."""
+    tag = _tag(await service.version(session, execution_id))
+    status = 304 if _same(if_none_match, tag) else 200
+    response = Response(status_code=status, media_type="application/json", headers={"ETag": tag})
+    if "content-length" in response.headers:
+        del response.headers["content-length"]  # that of the body, which is not made
+    return response

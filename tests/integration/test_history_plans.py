@@ -1,0 +1,126 @@
+"""How pages of a long history are found: by indexes, whatever is asked for."""
+
+import importlib.util
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from sqlalchemy import URL, event
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from pressroom.database.session import Database
+from pressroom.executions import history
+from pressroom.executions.history import History
+
+ROWS = 200_000
+NOW = datetime.now(UTC)
+
+
+def generate(url: URL) -> None:
+    """The rows of ``bench/history_rows.py``."""
+    file = Path(__file__).parents[2] / "bench" / "history_rows.py"
+    spec = importlib.util.spec_from_file_location("history_rows", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    with psycopg.connect(url.set(drivername="postgresql").render_as_string(hide_password=False)) as connection:
+        module.generate(connection, ROWS, lambda _: None)
+
+
+def asked() -> dict[str, History]:
+    start = NOW - timedelta(seconds=9) * (ROWS // 2)
+    alone = {
+        "all": History(),
+        "common user": History(username="user0"),
+        "rare user": History(username="user199"),
+        "no user": History(username="nobody"),
+        "common status": History(statuses=("success",)),
+        "rare status": History(statuses=("running",)),
+        "statuses": History(statuses=("cancelled", "failed")),
+        "notebook": History(notebook_id=2),
+        "common queue": History(queue="default"),
+        "rare queue": History(queue="gpu"),
+        "common parameter": History(parameters=(("region", "EMEA"),)),
+        "rare parameter": History(parameters=(("ticket", "T77"),)),
+        "no parameter": History(parameters=(("ticket", "X"),)),
+        "old parameter": History(parameters=(("month", (NOW - timedelta(days=20)).strftime("%Y-%m")),)),
+        "number": History(parameters=(("weeks", "7"),)),
+        "since": History(submitted_after=start),
+        "until": History(submitted_before=start),
+        "hour": History(submitted_after=start, submitted_before=start + timedelta(hours=1)),
+        "user and status": History(username="user0", statuses=("failed", "cancelled")),
+        "user and parameter": History(username="user1", parameters=(("region", "EMEA"),)),
+        "user and range": History(username="user150", submitted_before=start),
+        "everything": History("user0", ("success",), 2, "default", start, NOW, (("region", "EMEA"), ("weeks", "7"))),
+    }
+    cursor = {f"{name}, by cursor": replace(one, after=ROWS // 3) for name, one in alone.items()}
+    oldest = {f"{name}, oldest first": replace(one, oldest=True) for name, one in alone.items()}
+    return alone | cursor | oldest
+
+
+async def plans(session: AsyncSession, wanted: History, skip: int) -> list[dict[str, Any]]:
+    """The plans of the statements of a page that read executions, by the settings that they ran with."""
+    sent: list[tuple[str, Any]] = []
+
+    def note(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if "notebook_executions" in statement and not statement.startswith("EXPLAIN"):
+            sent.append((statement, parameters))
+
+    connection = await session.connection()
+    event.listen(connection.sync_connection, "before_cursor_execute", note)
+    await history.page(session, wanted, skip, 100)
+    event.remove(connection.sync_connection, "before_cursor_execute", note)
+    assert sent or wanted.submitted_after or wanted.submitted_before
+    found = []
+    for statement, parameters in sent:
+        explained = await connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", parameters)
+        found.append(explained.scalar_one()[0]["Plan"])
+    return found
+
+
+def scans(plan: dict[str, Any]) -> set[str]:
+    """How a plan reads executions."""
+    own = {plan["Node Type"]} if plan.get("Relation Name") == "notebook_executions" else set()
+    return own.union(*(scans(inner) for inner in plan.get("Plans", [])))
+
+
+async def test_no_page_of_a_long_history_reads_all_of_it(database: Database, database_url: URL) -> None:
+    generate(database_url)
+    read: dict[str, list[set[str]]] = {}
+    for name, wanted in asked().items():
+        for skip in (0, 500):
+            if skip and wanted.after:
+                continue
+            async with database.transaction() as session:
+                read[f"{name}, skip {skip}"] = [scans(plan) for plan in await plans(session, wanted, skip)]
+    sequential = {name: ways for name, ways in read.items() if any("Seq Scan" in way for way in ways)}
+    assert sequential == {}, json.dumps({name: [sorted(way) for way in ways] for name, ways in sequential.items()})
+    assert any("Bitmap Heap Scan" in way for way in read["rare parameter, skip 0"]), "the check sees what it looks for"
+
+
+async def test_every_way_of_finding_a_page_finds_the_same(database: Database, database_url: URL) -> None:
+    generate(database_url)
+    conditions = {
+        "common parameter": "parameters_used ->> 'region' = 'EMEA'",
+        "rare parameter": "parameters_used ->> 'ticket' = 'T77'",
+        "number": "parameters_used ->> 'weeks' = '7'",
+        "statuses": "status IN ('cancelled', 'failed')",
+        "user and status": "username = 'user0' AND status IN ('cancelled', 'failed')",
+        "user and parameter": "username = 'user1' AND parameters_used ->> 'region' = 'EMEA'",
+        "rare queue": "queue = 'gpu'",
+    }
+    with psycopg.connect(database_url.set(drivername="postgresql").render_as_string(hide_password=False)) as plain:
+        for name, condition in conditions.items():
+            for wanted in (asked()[name], asked()[f"{name}, by cursor"], asked()[f"{name}, oldest first"]):
+                where = condition + (f" AND id < {wanted.after}" if wanted.after else "")
+                order = "ASC" if wanted.oldest else "DESC"
+                rows = plain.execute(
+                    f"SELECT id FROM notebook_executions WHERE {where} ORDER BY id {order} OFFSET 5 LIMIT 100"
+                ).fetchall()
+                async with database.transaction() as session:
+                    page = await history.page(session, wanted, 5, 100)
+                assert [row["id"] for row in json.loads(page.body)] == [row[0] for row in rows], name
