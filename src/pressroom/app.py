@@ -18,6 +18,7 @@ from pressroom.middleware import BodyLimit, LoopbackOnly
 from pressroom.notebooks import endpoints as notebooks
 from pressroom.notebooks import file_endpoints as files
 from pressroom.notebooks.places import Places
+from pressroom.notifications import endpoints as notifications
 from pressroom.parameters import endpoints as parameters
 from pressroom.press.kernels import Kernels
 from pressroom.settings import MEBIBYTE, Settings
@@ -29,6 +30,7 @@ TAGS = [
     {"name": "notebooks", "description": "The registry."},
     {"name": "parameters", "description": "Typed, checked parameters of registered notebooks."},
     {"name": "executions", "description": "Executing, and the history."},
+    {"name": "notifications", "description": "Telling others how executions end."},
     {"name": "files", "description": "Notebook files in users' directories."},
     {"name": "service", "description": "The service itself."},
 ]
@@ -102,6 +104,7 @@ def create_app(settings: Settings) -> FastAPI:
         parameters.schema_router,
         parameters.router,
         executions.router,
+        notifications.router,
         files.router,
     ):
         app.include_router(router)
