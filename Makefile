@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 UV := $(VENV)/bin/uv
 
-.PHONY: help setup demo serve test lint format types contracts wheel bench lock clean
+.PHONY: help setup demo serve test browser lint format types contracts wheel bench lock clean
 
 help:  ## Say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -24,8 +24,11 @@ demo: setup  ## Execute an example with parameters, show its history, and leave 
 serve: setup  ## Run the service
 	$(VENV)/bin/pressroom serve
 
-test: setup  ## Run all the tests
+test: setup browser  ## Run all the tests
 	$(VENV)/bin/pytest -n 2 --dist worksteal
+
+browser:  ## Install the Chromium that a test looks at pages with, where there is none
+	@test -x /usr/bin/chromium || { apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium >/dev/null; }
 
 lint: setup  ## Check style
 	$(VENV)/bin/ruff check .

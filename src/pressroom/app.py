@@ -25,6 +25,7 @@ from pressroom.notebooks import endpoints as notebooks
 from pressroom.notebooks import file_endpoints as files
 from pressroom.notebooks.files import ValidFiles
 from pressroom.notebooks.places import Places
+from pressroom.notifications import endpoints as notifications
 from pressroom.parameters import endpoints as parameters
 from pressroom.press.kernels import Kernels
 from pressroom.request_log import RequestLog
@@ -39,6 +40,7 @@ TAGS = [
     {"name": "notebooks", "description": "The registry."},
     {"name": "parameters", "description": "Typed, checked parameters of registered notebooks."},
     {"name": "executions", "description": "Executing, and the history."},
+    {"name": "notifications", "description": "Telling others how executions end."},
     {"name": "files", "description": "Notebook files in users' directories."},
     {"name": "service", "description": "The service itself."},
 ]
@@ -138,6 +140,7 @@ def create_app(settings: Settings) -> FastAPI:
         control_endpoints.staff_router,
         live_endpoints.router,
         history.router,
+        notifications.router,
         files.router,
     ):
         app.include_router(router)

@@ -9,7 +9,7 @@ from pressroom.errors import NotAllowed
 from pressroom.metrics_listener import REFUSED, may_read
 
 router = APIRouter(tags=["service"])
-_TEXT = {"schema": {"type": "string"}}
+_TEXT = {"schema": {"type": "string"}, "example": "pressroom_workers 1.0\n"}
 _ANSWER: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The metrics, in Prometheus' text format, or in OpenMetrics where `Accept` asks for it.",

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from platformdirs import user_data_path
-from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from pressroom.smtp import mail_server, mailbox
 
 MEBIBYTE = 2**20
 
@@ -20,7 +22,9 @@ MEBIBYTE = 2**20
 class Settings(BaseSettings):
     """The settings of a service or a command."""
 
-    model_config = SettingsConfigDict(env_prefix="PRESSROOM_", extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="PRESSROOM_", extra="ignore", populate_by_name=True, hide_input_in_errors=True
+    )
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8002, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
@@ -101,6 +105,25 @@ class Settings(BaseSettings):
     retention_keep_last: int = Field(
         default=0, ge=0, le=10_000, description="Executions of each notebook that are kept however old they are."
     )
+    smtp_url: SecretStr | None = Field(
+        default=None,
+        description="The mail server that notifications go out through, as smtp://user:password@host:587 or "
+        "smtps://host; ?starttls=always or never says whether the first is encrypted, else it is where the server can. "
+        "If left out, no e-mail is sent.",
+    )
+    mail_from: str | None = Field(
+        default=None,
+        validate_default=True,
+        description="Who e-mail is from, as Reports <reports@example.com>; needed with smtp_url.",
+    )
+    public_url: str | None = Field(
+        default=None,
+        description="The address under which people reach this service, for links in e-mail; if left out, none.",
+    )
+    webhook_private_addresses: bool = Field(
+        default=False,
+        description="Whether webhooks may go to private, loopback and other addresses outside the public Internet.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="How much is logged.")
     log_format: Literal["console", "json"] | None = Field(
         default=None,
@@ -141,6 +164,31 @@ class Settings(BaseSettings):
     @classmethod
     def _all_absolute(cls, value: list[Path]) -> list[Path]:
         return [path.expanduser().absolute() for path in value]
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _a_mail_server(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            mail_server(value.get_secret_value())
+        return value
+
+    @field_validator("mail_from")
+    @classmethod
+    def _a_mailbox(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None:
+            mailbox(value)
+        elif info.data.get("smtp_url") is not None:
+            raise ValueError("is needed with smtp_url: say who e-mail is from")
+        return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _an_address(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        if not value.startswith(("http://", "https://")) or not value.isprintable() or set(value) & set(" \"'<>?#"):
+            raise ValueError("is not an address; write it as https://pressroom.example.com")
+        return value.rstrip("/")
 
     @property
     def listens_on_loopback(self) -> bool:

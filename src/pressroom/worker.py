@@ -23,6 +23,7 @@ from pressroom.executions.queue import HEARTBEAT_SECONDS, LOST_SECONDS, Executio
 from pressroom.executions.service import TASK
 from pressroom.executions.sweep import Sweep
 from pressroom.executions.tasks import Pressman, Watcher, Workshop
+from pressroom.notifications import tasks as notification_tasks
 
 CHORES = "pressroom:chores"
 """The queue of everything that is not an execution: deliveries, pruning."""
@@ -117,8 +118,9 @@ async def open_crew(shop: Workshop, staffing: Staffing, watch: Watcher | None = 
             chores = procrastinate.App(connector=connector)
             chores.job_manager = PatientJobs(connector)
             retention_tasks.add_tasks(chores, shop)
+            notification_tasks.add_tasks(chores, shop)
             workers.append(_worker(chores, staffing, [CHORES], _CHORES_AT_ONCE))
-            sweeping = asyncio.create_task(Sweep(shop).run(), name="sweep")
+            sweeping = asyncio.create_task(Sweep(shop, jobs).run(), name="sweep")
             opened.push_async_callback(_ended, sweeping)
         crew = Crew(workers, jobs)
         try:

@@ -85,7 +85,7 @@ async def test_the_asynchronous_client_does_the_same(service: Any, notebook: Pat
 
 
 def _methods(client: type) -> set[str]:
-    return {name for name in vars(client) if not name.startswith("_")}
+    return {name for name in dir(client) if not name.startswith("_")}
 
 
 def test_both_clients_offer_the_same() -> None:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, JsonValue
 
 from pressroom.client import calls
 from pressroom.client.calls import ENDED, Call, address, raise_for_status, unreachable
+from pressroom.client.notifications import AsyncNotifications
 from pressroom.client.progress import Bar, pauses
 from pressroom.executions.schemas import ExecutionOut
 from pressroom.executions.states import Status
@@ -20,7 +21,7 @@ from pressroom.parameters.schemas import InferenceOut, ParameterOut
 T = TypeVar("T")
 
 
-class AsyncClient:
+class AsyncClient(AsyncNotifications):
     """A client of a Pressroom service.
 
     ``base_url`` is its address; if left out, ``PRESSROOM_URL``, else this machine. ``timeout`` is how long one request

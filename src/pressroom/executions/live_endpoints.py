@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
@@ -16,6 +16,7 @@ from pressroom.executions import service
 from pressroom.executions.following import EVENTS_AT_ONCE, Told
 from pressroom.executions.schemas import ExecutionOut
 from pressroom.executions.states import TERMINAL, Status
+from pressroom.notebooks.rendering import HTML, SANDBOX, to_html
 from pressroom.settings import MEBIBYTE
 from pressroom.wire import MAX_EVENT_ID
 
@@ -24,12 +25,27 @@ EVENT_STREAM = "text/event-stream"
 IPYNB = "application/x-ipynb+json"
 ALIVE_SECONDS = 15.0
 """How long a stream may be silent."""
+
+
+def _text_like(sample: str) -> dict[str, Any]:
+    return {"schema": {"type": "string"}, "example": sample}
+
+
+_FRAME = 'id: 7\nevent: started\ndata: {"cells": 5, "attempt": 1, "at": "2026-10-31T07:59:57Z"}\n\n'
+_EMPTY: dict[str, Any] = {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": []}
 THE_STREAM: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The events, as they come.", "content": {EVENT_STREAM: {}}},
+    200: {"description": "The events, as they come.", "content": {EVENT_STREAM: _text_like(_FRAME)}},
     204: {"description": "It has ended, and there is no event beyond `Last-Event-ID`: do not ask again."},
 }
-THE_TEXT: dict[int | str, dict[str, Any]] = {200: {"description": "The text.", "content": {"text/plain": {}}}}
-THE_NOTEBOOK: dict[int | str, dict[str, Any]] = {200: {"description": "The notebook.", "content": {IPYNB: {}}}}
+THE_TEXT: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The text.", "content": {"text/plain": _text_like("EMEA: 24\n")}}
+}
+THE_NOTEBOOK: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The notebook.", "content": {IPYNB: {"schema": {"type": "object"}, "example": _EMPTY}}}
+}
+THE_PAGE: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The page.", "content": {"text/html": {"schema": {"type": "string"}, "example": "<html>"}}}
+}
 _UNBUFFERED = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
@@ -87,6 +103,27 @@ async def download_the_output(execution_id: Id, parts: TheParts, session: Transa
     """The executed notebook; of one that failed or was stopped, as far as it came."""
     execution = await service.get(session, execution_id)
     return Response(await _output(parts, execution), media_type=IPYNB)
+
+
+@router.get(
+    "/db/executions/{execution_id}/html",
+    response_class=Response,
+    responses=THE_PAGE | problems(NotAllowed, NotFound, Invalid),
+)
+async def read_the_output(
+    execution_id: Id,
+    parts: TheParts,
+    session: Transaction,
+    _: Caller,
+    code: Annotated[
+        Literal["show", "hide"], Query(alias="input", description="Whether the cells' source is shown.")
+    ] = "show",
+) -> Response:
+    """The executed notebook as a page that stands alone. Its scripts run in a sandbox, without any right here."""
+    execution = await service.get(session, execution_id)
+    data = await _output(parts, execution)
+    page = await asyncio.to_thread(to_html, data, hide_input=code == "hide")
+    return Response(page, media_type=HTML, headers=dict(SANDBOX))
 
 
 async def _output(parts: Parts, execution: Execution) -> bytes:

@@ -28,6 +28,8 @@ from pressroom.executions.orders import Intake, Order, OrderBook, repeated
 from pressroom.executions.states import TERMINAL, Change, Status, after
 from pressroom.identity.policy import require_acting_for
 from pressroom.identity.principal import Principal
+from pressroom.notifications import service as notifications
+from pressroom.notifications.schemas import Event
 
 TASK = "execute"
 """The name of Procrastinate's task."""
@@ -140,6 +142,8 @@ async def cancel(session: AsyncSession, intake: Intake, principal: Principal, ex
         execution.job_id, abort=not at_once, delete_job=at_once, connection=await driver_connection(session)
     )
     await session.refresh(execution)
+    if at_once:
+        await notifications.announce(session, intake.jobs, execution.id, execution.notebook_id, Event.CANCELLED)
     return execution
 
 

@@ -5,13 +5,16 @@ import logging
 import random
 from typing import Any
 
+from procrastinate.manager import JobManager
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pressroom.errors import Unavailable
 from pressroom.executions.queue import LOST_SECONDS
-from pressroom.executions.states import Patience, end_of_attempt
+from pressroom.executions.states import TRANSITIONS, Change, Patience, Status, end_of_attempt
 from pressroom.executions.tasks import Workshop, discard, end_attempt, staged_name
+from pressroom.notifications import service as notifications
+from pressroom.notifications.schemas import Event
 from pressroom.press import Finished, Reason
 
 SWEEP_SECONDS = 5.0
@@ -21,7 +24,7 @@ log = logging.getLogger("pressroom.sweep")
 
 # After a start of the database no worker has had the time to give a sign of life.
 _LOST = text("""
-SELECT e.id, e.attempt, e.username, e.output_path, e.max_attempts, e.retry_on, e.retry_delay_seconds,
+SELECT e.id, e.attempt, e.notebook_id, e.username, e.output_path, e.max_attempts, e.retry_on, e.retry_delay_seconds,
     e.cancel_requested_at, a.worker, a.host, extract(epoch FROM clock_timestamp() - a.started_at)::float AS seconds,
     (
         SELECT count(*) FROM execution_attempts AS t
@@ -42,18 +45,18 @@ WITH expired AS (
         error_message = 'It was not started before ' || to_char(expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')
             || ' UTC, when it expired.'
     WHERE status = 'pending' AND expires_at <= clock_timestamp()
-    RETURNING id, job_id
+    RETURNING id, notebook_id, job_id
 ), done AS (DELETE FROM procrastinate_jobs USING expired WHERE procrastinate_jobs.id = expired.job_id)
-SELECT id FROM expired
+SELECT id, notebook_id FROM expired
 """)
 _LATE = text("""
 WITH late AS (
     UPDATE notebook_executions SET late_at = NULL
-    WHERE status IN ('pending', 'running') AND late_at <= clock_timestamp() RETURNING id, attempt
+    WHERE status IN ('pending', 'running') AND late_at <= clock_timestamp() RETURNING id, notebook_id, attempt
 ), told AS (
     INSERT INTO execution_events (execution_id, attempt, kind, data) SELECT id, attempt, 'late', '{}' FROM late
 )
-SELECT id, pg_notify('pressroom_executions', id || ' late') FROM late
+SELECT id, notebook_id, pg_notify('pressroom_executions', id || ' late') FROM late
 """)
 # Jobs other than executions that a lost worker had in hand: they can be done twice.
 _CHORES = text("""
@@ -75,8 +78,8 @@ DELETE FROM workers WHERE id IN (SELECT id FROM gone)
 class Sweep:
     """Ends what a lost worker ran and what expired, and tells what is late."""
 
-    def __init__(self, shop: Workshop) -> None:
-        self._database, self._places, self._metrics = shop.database, shop.places, shop.metrics
+    def __init__(self, shop: Workshop, jobs: JobManager) -> None:
+        self._database, self._places, self._metrics, self._jobs = shop.database, shop.places, shop.metrics, jobs
         self._random = random.Random()  # noqa: S311 - it spreads retries, it guards nothing
 
     async def run(self) -> None:
@@ -97,8 +100,11 @@ class Sweep:
                 return
             for row in (await session.execute(_LOST, {"lost": LOST_SECONDS})).all():
                 await self._end_lost(session, row)
-            await session.execute(_EXPIRE)
-            await session.execute(_LATE)
+            for row in (await session.execute(_EXPIRE)).all():
+                await notifications.announce(session, self._jobs, row.id, row.notebook_id, Event.CANCELLED)
+                self._metrics.execution_ended(Status.CANCELLED, Reason.EXPIRED, None)
+            for row in (await session.execute(_LATE)).all():
+                await notifications.announce(session, self._jobs, row.id, row.notebook_id, Event.LATE)
             await session.execute(_CHORES, {"lost": LOST_SECONDS})
             await session.execute(_FORGET, {"forgotten": _FORGOTTEN_SECONDS})
 
@@ -114,5 +120,7 @@ class Sweep:
         finished = Finished(Reason.WORKER_LOST, sentence, row.seconds, written=False)
         change = end_of_attempt(finished.reason, patience)
         await asyncio.to_thread(discard, self._places, row.output_path, row.username, staged_name(row.id, row.attempt))
-        await end_attempt(session, row.id, row.attempt, change, finished, patience, self._random)
+        await end_attempt(session, self._jobs, row, change, finished, patience, self._random)
+        if change is not Change.PUT_BACK:
+            self._metrics.execution_ended(TRANSITIONS[Status.RUNNING, change], Reason.WORKER_LOST, row.seconds)
         log.warning("execution %s: %s It is %s", row.id, sentence, change)

@@ -13,10 +13,11 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from opentelemetry.trace import SpanKind
 from procrastinate.job_context import AbortReason, JobContext
+from procrastinate.manager import JobManager
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -30,18 +31,40 @@ from pressroom.executions.queue import ExecutionJobs
 from pressroom.executions.states import TRANSITIONS, Change, Patience, Status, delay_seconds, end_of_attempt
 from pressroom.metrics import Metrics
 from pressroom.notebooks.places import Location, Places
-from pressroom.press import Event, Finished, Press, Reason, Request, Stop
+from pressroom.notifications import service as notifications
+from pressroom.notifications.schemas import Event
+from pressroom.press import Event as PressEvent
+from pressroom.press import Finished, Press, Reason, Request, Stop
 from pressroom.press.environment import kernel_environment
 from pressroom.press.saving import publish, unstage
 from pressroom.settings import MEBIBYTE, Settings
 
 log = logging.getLogger("pressroom.executions")
-Watcher = Callable[[int, Event], None]
+Watcher = Callable[[int, PressEvent], None]
 _RETRY_SECONDS = 0.5
 _END = text(
     "SELECT end_attempt(:id, :attempt, :status, :reason, :message, CAST(:failure AS jsonb), :seconds, "
     "make_interval(secs => :delay))"
 )
+
+
+class Held(Protocol):
+    """The attempt that ends, and its execution."""
+
+    @property
+    def id(self) -> int:
+        """The execution's id."""
+        ...
+
+    @property
+    def attempt(self) -> int:
+        """The attempt's number."""
+        ...
+
+    @property
+    def notebook_id(self) -> int | None:
+        """The registered notebook."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +73,7 @@ class Claim:
 
     id: int
     attempt: int
+    notebook_id: int | None
     username: str
     input_path: str
     output_path: str
@@ -65,6 +89,7 @@ class Claim:
         return cls(
             id=row["id"],
             attempt=row["attempt"],
+            notebook_id=row["notebook_id"],
             username=row["username"],
             input_path=row["input_path"],
             output_path=row["output_path"],
@@ -211,7 +236,7 @@ class Pressman:
             if finished.written:
                 finished = await asyncio.to_thread(self._published, claim, finished)
             change = end_of_attempt(finished.reason, patience)
-            await end_attempt(session, claim.id, claim.attempt, change, finished, patience, self._random)
+            await end_attempt(session, self._jobs, claim, change, finished, patience, self._random)
             return change
 
     def _published(self, claim: Claim, finished: Finished) -> Finished:
@@ -247,10 +272,13 @@ async def _patience(session: AsyncSession, claim: Claim) -> Patience | None:
     return Patience(tries, most, retry_on, delay, cancel_requested=cancelled is not None)
 
 
+_TOLD = {Change.SUCCEEDED: Event.SUCCEEDED, Change.FAILED: Event.FAILED, Change.CANCELLED: Event.CANCELLED}
+
+
 async def end_attempt(
     session: AsyncSession,
-    execution_id: int,
-    attempt: int,
+    jobs: JobManager,
+    held: Held,
     change: Change,
     finished: Finished,
     patience: Patience,
@@ -273,8 +301,8 @@ async def end_attempt(
     await session.execute(
         _END,
         {
-            "id": execution_id,
-            "attempt": attempt,
+            "id": held.id,
+            "attempt": held.attempt,
             "status": TRANSITIONS[Status.RUNNING, change].value,
             "reason": finished.reason.value if finished.reason else None,
             "message": sentence,
@@ -283,6 +311,8 @@ async def end_attempt(
             "delay": delay_seconds(finished.reason.value, patience, rng) if again and finished.reason else 0.0,
         },
     )
+    if not again:
+        await notifications.announce(session, jobs, held.id, held.notebook_id, _TOLD[change])
 
 
 def discard(places: Places, output_path: str, username: str, staged: str) -> None:

@@ -1,0 +1,1 @@
+"""Telling others how executions end: webhooks and e-mail."""
