@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, field
 from email.headerregistry import Address
-from email.utils import parseaddr
+from email.utils import getaddresses
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 _SPELLING = "write it as smtp://user:password@host:587 or smtps://host, what is special in the password as %40"
@@ -66,7 +66,8 @@ def is_address(text: str) -> bool:
 
 def mailbox(text: str) -> Address:
     """The sender or the receiver in ``ana@example.com`` or ``Ana <ana@example.com>``. Raises ``ValueError``."""
-    name, address = parseaddr(text)
-    if not text.isprintable() or not is_address(address):
+    found = getaddresses([text]) if text.isprintable() else []
+    if len(found) != 1 or not is_address(found[0][1]):
         raise ValueError("is not an e-mail address; write it as reports@example.com or Reports <reports@example.com>")
+    name, address = found[0]
     return Address(name, addr_spec=address)

@@ -12,6 +12,15 @@ import socket
 from pressroom.notifications.failures import NotDelivered
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+# What Python's own lists call global, in some version or in all, and is not for webhooks: protocol assignments, relays
+# that are given up, documentation, segment routing, and the address of Azure's metadata.
+_REFUSED = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32",
+        "64:ff9b:1::/48", "100::/64", "2001:2::/48", "2001:10::/28", "2001:20::/28", "3fff::/20", "5f00::/16",
+    )
+)  # fmt: skip
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _COMPATIBLE = ipaddress.ip_network("::/96")
 REFUSED = "not an address of the public Internet, and webhooks to others are not allowed here"
@@ -31,6 +40,7 @@ def is_public(address: IpAddress) -> bool:
         and not address.is_loopback
         and not address.is_link_local
         and not address.is_unspecified
+        and not any(address in network for network in _REFUSED)
     )
 
 

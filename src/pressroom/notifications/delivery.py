@@ -39,10 +39,13 @@ async def post(url: str, secret: str, message_id: str, body: bytes, *, private: 
     environment's proxies are not asked, redirects are not followed, and what the receiver answers beside its status is
     not kept.
 
-    Raises :class:`NotDelivered` for every answer but 2xx, as the specification has it; a permanent one for 410 and for
-    an address that is not allowed.
+    Raises :class:`NotDelivered` for every answer but 2xx, as the specification has it; a permanent one for 410, for
+    an address that is not allowed and for a URL that cannot be read.
     """
-    target = httpx.URL(url)
+    try:
+        target = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise NotDelivered(f"The URL cannot be read: {error}", permanent=True) from error
     now = datetime.now(UTC)
     headers = {
         "Host": target.netloc.decode("ascii"),
