@@ -92,11 +92,12 @@ def test_serve_refuses_an_address_that_others_reach(shell: dict[str, str], host:
     assert "loopback" in refused.stderr
 
 
-def test_who_waits_when_the_service_ends_is_told_of_the_interruption(shell: dict[str, str], home: Path) -> None:
+def test_who_waits_when_the_service_ends_is_told_that_the_execution_goes_on(shell: dict[str, str], home: Path) -> None:
     path = write_notebook(home / "slow.ipynb", "import time; time.sleep(600)")
     with socket.create_server(("127.0.0.1", 0)) as free:
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
     words = ["serve", "--port", url.rpartition(":")[2], "--users-root", str(home.parent), "--grace-seconds", "1"]
+    words += ["--worker-grace-seconds", "0"]
     with (
         subprocess.Popen([*PRESSROOM, *words], env=shell, stderr=subprocess.PIPE, text=True) as process,
         httpx.Client(base_url=url, timeout=60) as http,
@@ -112,7 +113,10 @@ def test_who_waits_when_the_service_ends_is_told_of_the_interruption(shell: dict
         process.stderr.read()
         process.wait(30)
     assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
-    assert answer.json()["type"].endswith("/execution-interrupted")
+    assert answer.json()["type"].endswith("/unavailable")
+    execution_id = answer.json()["execution_id"]
+    row = json.loads(pressroom(shell, "executions", "show", str(execution_id), "--json").stdout)
+    assert (row["status"], row["failure"]["reason"]) == ("pending", "interrupted"), "it is back in the queue"
 
 
 def test_the_schema_is_checked_and_upgraded(shell: dict[str, str], empty_database_url: URL) -> None:

@@ -87,10 +87,7 @@ class Following:
                         if await self._known_status(execution_id) in TERMINAL:
                             return True
                         if self._closing:
-                            raise Unavailable(
-                                "service",
-                                f"it stops; execution {execution_id} goes on: GET /db/executions/{execution_id}",
-                            )
+                            raise _goes_on(execution_id)
                         await changed.wait()
             except TimeoutError:
                 return False
@@ -158,6 +155,12 @@ class Following:
         for waiting in self._waiting.values():
             for changed in waiting:
                 changed.set()
+
+
+def _goes_on(execution_id: int) -> Unavailable:
+    error = Unavailable("service", f"it stops; execution {execution_id} goes on, GET /db/executions/{execution_id}")
+    error.facts["execution_id"] = execution_id
+    return error
 
 
 def _told(row: ExecutionEvent) -> Told:

@@ -109,7 +109,7 @@ class NotificationOut(WireModel):
 class NotificationCreated(NotificationOut):
     """A notification that was just made. `secret` is said this once."""
 
-    model_config = example(**_NOTIFICATION, secret="whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")
+    model_config = example(**_NOTIFICATION | {"secret": "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"})
     secret: str | None
 
 
