@@ -202,7 +202,6 @@ async def head_of_executions(
 async def list_executions_of_a_notebook(
     notebook_id: Id,
     request: Request,
-    session: Transaction,
     parts: TheParts,
     _: Caller,
     skip: Skip = 0,
@@ -212,7 +211,9 @@ async def list_executions_of_a_notebook(
     """A notebook's history, newest first."""
     if after is not None and "skip" in request.query_params:
         raise Invalid("Give either after, a cursor, or skip.")
-    await notebooks.get(session, notebook_id)
+    # In a transaction of its own: whoever holds a connection must not wait for another one.
+    async with parts.database.transaction() as session:
+        await notebooks.get(session, notebook_id)
     return await _page(request, parts, History(notebook_id=notebook_id, after=after), skip, limit)
 
 
