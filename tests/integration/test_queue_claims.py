@@ -1,0 +1,185 @@
+"""Which execution is next: turns, priorities, limits, times; and that a row and its job come and go together."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select, text
+
+from pressroom.database.models import Attempt, Execution
+from pressroom.database.session import Database
+from pressroom.executions import service
+from pressroom.executions.orders import Intake, Order
+from pressroom.executions.queue import ExecutionJobs, Registration
+from pressroom.executions.schemas import HowToExecute
+from pressroom.identity.principal import Principal
+from pressroom.notebooks.files import ValidFiles
+from pressroom.notebooks.places import Places
+from pressroom.settings import Settings
+from pressroom.worker import connector_to, open_jobs
+
+write_notebook = pytest.write_notebook  # type: ignore[attr-defined]
+ANA = Principal.local("ana")
+
+
+class Line:
+    """The queue of a test: submits, and claims as a worker would."""
+
+    def __init__(self, database: Database, intake: Intake, jobs: ExecutionJobs, worker_id: int, home: Path) -> None:
+        self.database, self.intake, self.jobs, self.worker_id, self.home = database, intake, jobs, worker_id, home
+
+    async def submit(self, user: str = "ana", n: int = 1, notebook: str = "n", **how: Any) -> list[int]:
+        path = self.home.parent / user / f"{notebook}.ipynb"
+        if not path.exists():
+            write_notebook(path, "1")
+        orders = [Order(parameters={}, input_path=str(path), username=user, how=HowToExecute(**how))] * n
+        async with self.database.transaction() as session:
+            return [row.id for row in await service.submit(session, self.intake, ANA, orders)]
+
+    async def claim(self, queues: list[str] | None = None) -> int | None:
+        job = await self.jobs.fetch_job(queues, self.worker_id)
+        return None if job is None else self.jobs.claimed(job.task_kwargs["execution_id"])["id"]
+
+    async def end(self, execution_id: int, status: str = "success", back_in: str = "0") -> bool:
+        async with self.database.transaction() as session:
+            attempt = await session.scalar(select(Execution.attempt).where(Execution.id == execution_id))
+            ended = "SELECT end_attempt(:id, :attempt, :status, NULL, NULL, NULL, 0, CAST(:back AS interval))"
+            facts = {"id": execution_id, "attempt": attempt, "status": status, "back": back_in}
+            return bool(await session.scalar(text(ended), facts))
+
+    async def count(self, what: str) -> int:
+        async with self.database.transaction() as session:
+            return int(await session.scalar(text(f"SELECT count(*) FROM {what}")) or 0)
+
+
+@pytest.fixture
+async def line(database: Database, settings: Settings, home: Path) -> AsyncIterator[Line]:
+    places = Places(settings.users_root, ())
+    connector = connector_to(database)
+    await connector.open_async()
+    jobs = ExecutionJobs(connector, Registration("w", "h", 1, None, 8, "0"))
+    async with open_jobs(database) as submitting:
+        intake = Intake(places, settings, submitting, ValidFiles(2**20))
+        yield Line(database, intake, jobs, await jobs.register_worker(), home)
+    await connector.close_async()
+
+
+async def test_the_oldest_of_one_user_is_first(line: Line) -> None:
+    submitted = await line.submit(n=3)
+    assert [await line.claim() for _ in range(4)] == [*submitted, None]
+
+
+async def test_ten_thousand_of_one_user_delay_anothers_one_by_what_is_running_and_no_more(line: Line) -> None:
+    many = await line.submit("ana", n=10_000)
+    running = [await line.claim() for _ in range(4)]
+    assert running == many[:4]
+    [one] = await line.submit("bo")
+    assert await line.claim() == one
+
+
+async def test_users_take_turns_within_a_priority(line: Line) -> None:
+    ana, bo, cy = await line.submit("ana", n=3), await line.submit("bo", n=3), await line.submit("cy", n=1)
+    claimed = [await line.claim() for _ in range(7)]
+    assert claimed == [ana[0], bo[0], cy[0], ana[1], bo[1], ana[2], bo[2]]
+
+
+async def test_who_comes_again_and_again_does_not_go_before_who_has_waited(line: Line) -> None:
+    waiting = await line.submit("ana", n=4)
+    order = []
+    for _ in range(3):
+        await line.submit("bo")
+        order += [await line.claim(), await line.claim()]
+    assert [execution_id for execution_id in order if execution_id in waiting] == waiting[:3]
+
+
+async def test_a_higher_priority_goes_first_whoever_had_the_turn(line: Line) -> None:
+    [low] = await line.submit("bo", priority=-1)
+    [normal] = await line.submit("ana")
+    high = await line.submit("ana", n=2, priority=5)
+    assert [await line.claim() for _ in range(4)] == [*high, normal, low]
+
+
+@pytest.mark.parametrize(("limit", "others"), [("notebook_limit", 1), ("user_limit", 1), ("queue_limit", 0)])
+async def test_a_limit_leaves_others_their_way(line: Line, limit: str, others: int) -> None:
+    limited = await line.submit("ana", n=3, **{limit: 2})
+    assert [await line.claim() for _ in range(3)] == [*limited[:2], None]
+    [other] = await line.submit("bo", notebook="other", **{limit: 2})
+    assert await line.claim() == (other if others else None)
+    assert await line.end(limited[0])
+    assert await line.claim() == (limited[2] if others else other)
+
+
+async def test_a_limit_holds_when_many_workers_claim_at_once(line: Line) -> None:
+    limited = await line.submit(n=30, user_limit=3)
+    claimed = await asyncio.gather(*(line.claim() for _ in range(20)))
+    assert sorted(found for found in claimed if found) == limited[:3]
+
+
+async def test_no_two_workers_claim_the_same(line: Line) -> None:
+    submitted = await line.submit(n=40)
+    claimed = await asyncio.gather(*(line.claim() for _ in range(40)))
+    assert sorted(found for found in claimed if found is not None) == submitted
+
+
+async def test_a_worker_takes_from_its_queues_alone(line: Line) -> None:
+    [gpu], [plain] = await line.submit(queue="gpu"), await line.submit()
+    assert await line.claim(["gpu", "big"]) == gpu
+    assert await line.claim(["gpu", "big"]) is None
+    assert await line.claim(["default"]) == plain
+
+
+async def test_what_may_not_start_yet_or_no_more_is_left_out(line: Line) -> None:
+    [first] = await line.submit()
+    assert await line.claim() == first
+    assert await line.end(first, "pending", "1 hour")
+    await line.submit(expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    assert await line.claim() is None
+    assert await line.count("notebook_executions WHERE status = 'pending'") == 2
+    async with line.database.transaction() as session:
+        await session.execute(text("UPDATE notebook_executions SET not_before = now() WHERE id = :id"), {"id": first})
+    assert await line.claim() == first
+
+
+async def test_an_attempt_is_ended_once_and_by_its_number(line: Line) -> None:
+    [one] = await line.submit()
+    await line.claim()
+    assert await line.end(one, "pending")
+    assert await line.claim() == one
+    async with line.database.transaction() as session:
+        stale = text("SELECT end_attempt(:id, 1, 'success', NULL, NULL, NULL, 0, '0')")
+        assert not await session.scalar(stale, {"id": one})
+        attempts = (await session.scalars(select(Attempt).order_by(Attempt.number))).all()
+        assert [(a.number, a.worker, a.ended_at is None) for a in attempts] == [(1, "w", False), (2, "w", True)]
+    assert await line.end(one)
+    assert not await line.end(one, "failed"), "a terminal state never changes"
+    assert await line.count("procrastinate_jobs") == 0
+
+
+async def test_a_row_and_its_job_are_committed_together_or_not_at_all(line: Line) -> None:
+    path = write_notebook(line.home / "n.ipynb", "1")
+    async with line.database.transaction() as session:
+        await service.submit(session, line.intake, ANA, [Order(parameters={}, input_path=str(path))] * 5)
+        assert await session.scalar(select(func.count()).select_from(Execution)) == 5
+        await session.rollback()
+    assert await line.count("notebook_executions") == 0
+    assert await line.count("procrastinate_jobs") == 0
+    await line.submit(n=3)
+    linked = "notebook_executions JOIN procrastinate_jobs AS j ON j.id = job_id"
+    linked += r" AND (j.args ->> 'execution_id')\:\:int = notebook_executions.id"
+    assert await line.count(linked) == 3
+
+
+async def test_what_is_cancelled_while_it_waits_is_never_claimed(line: Line) -> None:
+    first, second = await line.submit(n=2)
+    async with line.database.transaction() as session:
+        cancelled = await service.cancel(session, line.intake, ANA, first)
+        assert (cancelled.status, cancelled.failure) == ("cancelled", {"reason": "cancelled"})
+        claiming = asyncio.create_task(line.claim())
+        _, pending = await asyncio.wait({claiming}, timeout=0.2)
+        assert pending, "the claim waits for the row that is being cancelled"
+    assert await claiming == second
+    assert await line.claim() is None
+    assert await line.count("procrastinate_jobs") == 1
