@@ -29,6 +29,7 @@ CHORES = "pressroom:chores"
 """The queue of everything that is not an execution: deliveries, pruning."""
 _CHORES_AT_ONCE = 4
 _CONNECTIONS = 4
+_CONNECTION_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ async def _not_closed(connection: psycopg.AsyncConnection[Any]) -> None:
     poll = select.poll()
     poll.register(connection.pgconn.socket, select.POLLIN)
     if poll.poll(0):
+        await connection.close()  # else the pool, which sees nothing wrong with it, takes it back
         raise psycopg.OperationalError("the server has closed this connection")
 
 
@@ -91,6 +93,10 @@ def connector_to(database: Database, connections: int = 1) -> procrastinate.Psyc
         configure=_autocommit,
         min_size=connections,
         max_size=_CONNECTIONS,
+        # After an outage whoever asks for a connection makes the pool try anew: its own pauses grow to minutes, in which
+        # a worker that gives no sign of life would be taken for lost.
+        timeout=_CONNECTION_SECONDS,
+        reconnect_timeout=_CONNECTION_SECONDS,
         kwargs={"connect_timeout": 10},
     )
 
