@@ -133,11 +133,18 @@ class Service:
             self._started.set()
             await serving
 
-        asyncio.run(serve())
+        try:
+            asyncio.run(serve())
+        finally:
+            self._started.set()
 
     def __enter__(self) -> "Service":
         self._thread.start()
         self._started.wait()
+        if not self._server.started:
+            self._thread.join()
+            self._socket.close()
+            raise RuntimeError("the service did not start; its log says why")
         return self
 
     def __exit__(self, *_: object) -> None:

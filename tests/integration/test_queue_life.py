@@ -289,6 +289,15 @@ def test_what_is_late_is_told_once_and_goes_on(http: httpx.Client, slow: Path) -
     assert seen(http, made["id"])["status"] == "running"
 
 
+def test_an_execution_goes_on_when_its_caller_goes_away(http: httpx.Client, home: Path) -> None:
+    path = write_notebook(home / "goes-on.ipynb", "print('be' 'gan', flush=True)", "import time; time.sleep(1)")
+    with pytest.raises(httpx.ReadTimeout):
+        http.post("/execute", json={"input_path": str(path)}, timeout=0.5)
+    [row] = http.get("/db/executions").json()
+    assert row["status"] in ("pending", "running")
+    assert ended(http, row["id"])["status"] == "success"
+
+
 def test_prefer_wait_answers_202_when_its_time_is_over_and_200_when_the_end_comes_first(
     http: httpx.Client, slow: Path, notebook: Path
 ) -> None:
