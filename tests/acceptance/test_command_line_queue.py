@@ -238,3 +238,12 @@ def test_ctrl_c_while_modules_are_imported_ends_without_a_traceback(
         rest = process.stderr.read()
         assert process.wait(30) == 130, rest
     assert "Traceback" not in rest
+
+
+@pytest.mark.xfail(reason="claim_execution() gives the private queue of a run to workers that serve every queue")
+def test_a_run_is_executed_by_the_command_itself_whoever_else_works(
+    shell: dict[str, str], worker: None, tmp_path: Path
+) -> None:
+    outside = write_notebook(tmp_path / "outside.ipynb", "1")
+    for _ in range(3):
+        pressroom(shell, "run", outside)

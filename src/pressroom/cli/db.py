@@ -49,9 +49,13 @@ def check(*, json: Annotated[bool, typer.Option("--json", help="Answer JSON.")] 
     def work() -> None:
         with _database() as url:
             state = migrate.check(url)
-        ready = state.current == state.head and not state.differences
         if json:
-            facts = {"current": state.current, "needed": state.head, "differences": state.differences, "ready": ready}
+            facts = {
+                "current": state.current,
+                "needed": state.head,
+                "differences": state.differences,
+                "ready": state.up_to_date,
+            }
             out(dumps({"database": safe(url), **facts}, indent=2, default=str))
         elif state.current != state.head:
             complain(
@@ -62,7 +66,7 @@ def check(*, json: Annotated[bool, typer.Option("--json", help="Answer JSON.")] 
             complain(f"{safe(url)} is at revision {state.head}, but was changed by hand: {state.differences}")
         else:
             out(f"{safe(url)} is at revision {state.head}, as this version needs it.")
-        if not ready:
+        if not state.up_to_date:
             raise typer.Exit(FAILED)
 
     explained(work)
