@@ -1,5 +1,5 @@
 """``python -m pressroom.cli``."""
 
-from pressroom.cli.main import app
+from pressroom.cli.start import main
 
-app()
+main()

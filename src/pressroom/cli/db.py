@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from json import dumps
+from typing import Annotated
 
 import typer
 from sqlalchemy import URL
 
-from pressroom.cli.room import FAILED, complain, explained
+from pressroom.cli.room import FAILED, complain, explained, out
 from pressroom.database import migrate
 from pressroom.database.embedded import EmbeddedServer
 from pressroom.database.url import normalise, safe
@@ -41,21 +43,30 @@ def upgrade() -> None:
 
 
 @app.command()
-def check() -> None:
+def check(*, json: Annotated[bool, typer.Option("--json", help="Answer JSON.")] = False) -> None:
     """Say whether the schema is the one that this version needs; exits with 1 where it is not."""
 
     def work() -> None:
         with _database() as url:
             state = migrate.check(url)
-            if state.current != state.head:
-                complain(
-                    f"{safe(url)} is at revision {state.current or 'none'}, and this version needs {state.head}; "
-                    "run `pressroom db upgrade`."
-                )
-                raise typer.Exit(FAILED)
-            if state.differences:
-                complain(f"{safe(url)} is at revision {state.head}, but was changed by hand: {state.differences}")
-                raise typer.Exit(FAILED)
-            typer.echo(f"{safe(url)} is at revision {state.head}, as this version needs it.")
+        if json:
+            facts = {
+                "current": state.current,
+                "needed": state.head,
+                "differences": state.differences,
+                "ready": state.up_to_date,
+            }
+            out(dumps({"database": safe(url), **facts}, indent=2, default=str))
+        elif state.current != state.head:
+            complain(
+                f"{safe(url)} is at revision {state.current or 'none'}, and this version needs {state.head}; "
+                "run `pressroom db upgrade`."
+            )
+        elif state.differences:
+            complain(f"{safe(url)} is at revision {state.head}, but was changed by hand: {state.differences}")
+        else:
+            out(f"{safe(url)} is at revision {state.head}, as this version needs it.")
+        if not state.up_to_date:
+            raise typer.Exit(FAILED)
 
     explained(work)

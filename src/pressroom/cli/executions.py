@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from pydantic import TypeAdapter
 
+from pressroom.cli import following
 from pressroom.cli.pairs import PairsCommand, pairs
 from pressroom.cli.room import WRONG, Room, complain, in_room
 from pressroom.cli.tables import show_one, show_rows
@@ -91,3 +92,6 @@ def show(execution_id: Annotated[int, typer.Argument(min=1, max=MAX_ID)], *, jso
             return execution
 
     show_one(in_room(work), as_json=json)
+
+
+following.add_commands(app)

@@ -5,11 +5,13 @@ from typing import Annotated
 import typer
 
 from pressroom import __version__
-from pressroom.cli import db, executions, notebooks, parameters
+from pressroom.cli import db, executions, notebooks, notifications, parameters
 from pressroom.cli.pairs import PairsCommand
 from pressroom.cli.prune import prune
 from pressroom.cli.run import run
 from pressroom.cli.serve import serve
+from pressroom.cli.staff import queues, workers
+from pressroom.cli.submit import submit
 from pressroom.cli.worker import worker
 
 app = typer.Typer(
@@ -21,10 +23,14 @@ app = typer.Typer(
 app.command()(serve)
 app.command()(worker)
 app.command(cls=PairsCommand)(run)
+app.command(cls=PairsCommand)(submit)
+app.command()(workers)
+app.command()(queues)
 app.command()(prune)
 app.add_typer(notebooks.app, name="notebooks")
 app.add_typer(parameters.app, name="parameters")
 app.add_typer(executions.app, name="executions")
+app.add_typer(notifications.app, name="notifications")
 app.add_typer(db.app, name="db")
 
 

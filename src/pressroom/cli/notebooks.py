@@ -7,7 +7,7 @@ import typer
 from pydantic import TypeAdapter
 
 from pressroom.cli.room import Room, absolute, in_room, out
-from pressroom.cli.tables import show_one, show_rows
+from pressroom.cli.tables import show_one, show_removed, show_rows
 from pressroom.notebooks import service
 from pressroom.notebooks.schemas import NotebookCreate, NotebookOut, NotebookUpdate, NotebookWithParameters
 from pressroom.parameters import service as parameters
@@ -133,7 +133,7 @@ def update(
 
 
 @app.command()
-def remove(notebook_id: Id) -> None:
+def remove(notebook_id: Id, *, json: Json = False) -> None:
     """Take a notebook out of the registry; its file and its history stay."""
 
     async def work(room: Room) -> None:
@@ -141,4 +141,5 @@ def remove(notebook_id: Id) -> None:
             await service.delete(session, room.caller, notebook_id)
 
     in_room(work)
-    typer.echo(f"Notebook {notebook_id} is not registered any more; its file and its executions are still there.")
+    sentence = f"Notebook {notebook_id} is not registered any more; its file and its executions are still there."
+    show_removed(notebook_id, sentence, as_json=json)

@@ -5,6 +5,8 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
+from pressroom.cli.room import WRONG, complain
+
 FLAGS = ("-p", "--parameter", "--param", "--rule")
 # No argument of a command can hold a NUL, so that it parts the two without a doubt.
 _PART = "\0"
@@ -37,3 +39,13 @@ def pairs(values: list[str] | None) -> list[tuple[str, str]]:
             raise typer.BadParameter(f"{name!r} needs a value: NAME VALUE")
         found.append((name, text))
     return found
+
+
+def given_once(values: list[str] | None) -> dict[str, str]:
+    """The parameters of a command. One that is given twice ends the command."""
+    given = pairs(values)
+    names = [name for name, _ in given]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        complain(f"Parameter {twice[0]!r} is given more than once.")
+        raise typer.Exit(WRONG)
+    return dict(given)

@@ -8,7 +8,7 @@ import typer
 from pressroom.cli.notebooks import limit_of
 from pressroom.cli.pairs import PairsCommand, pairs
 from pressroom.cli.room import WRONG, Room, complain, in_room
-from pressroom.cli.tables import show_one, show_rows
+from pressroom.cli.tables import show_one, show_removed, show_rows
 from pressroom.notebooks import service as notebooks
 from pressroom.parameters import service
 from pressroom.parameters.proposals import propose
@@ -99,7 +99,7 @@ def infer(
 
 
 @app.command()
-def remove(parameter_id: Annotated[int, typer.Argument(min=1)]) -> None:
+def remove(parameter_id: Annotated[int, typer.Argument(min=1)], *, json: Json = False) -> None:
     """Delete a definition."""
 
     async def work(room: Room) -> None:
@@ -107,6 +107,7 @@ def remove(parameter_id: Annotated[int, typer.Argument(min=1)]) -> None:
             await service.delete(session, parameter_id)
 
     in_room(work)
+    show_removed(parameter_id, f"Parameter {parameter_id} is defined no more.", as_json=json)
 
 
 def _json(text: str) -> Any:

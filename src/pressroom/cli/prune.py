@@ -10,13 +10,11 @@ import typer
 from rich.console import Console
 
 from pressroom.cli.room import Room, in_room, out
+from pressroom.cli.start import CANCELLED
 from pressroom.cli.times import span
 from pressroom.executions import retention
 from pressroom.executions.retention import Pruned
 from pressroom.settings import MEBIBYTE
-
-CANCELLED = 130
-"""The exit code of a command that Ctrl-C ended."""
 
 
 def prune(

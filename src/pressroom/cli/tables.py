@@ -1,6 +1,7 @@
 """How commands show rows: a table for a person, JSON for a program."""
 
 from collections.abc import Sequence
+from json import dumps
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
@@ -41,6 +42,11 @@ def show_one(row: BaseModel, *, as_json: bool) -> None:
     for name, value in row.model_dump(mode="json").items():
         table.add_row(Text(name.replace("_", " "), style="bold"), _cell(name, value))
     _console().print(table)
+
+
+def show_removed(row_id: int, sentence: str, *, as_json: bool) -> None:
+    """Say that a row is gone."""
+    out(dumps({"id": row_id, "removed": True}) if as_json else sentence)
 
 
 def _console() -> Console:

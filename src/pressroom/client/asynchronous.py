@@ -1,6 +1,5 @@
 """The asynchronous client."""
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -10,9 +9,10 @@ import httpx
 from pydantic import BaseModel, JsonValue
 
 from pressroom.client import calls
-from pressroom.client.calls import ENDED, Call, address, raise_for_status, unreachable
+from pressroom.client.calls import Call, address, unreachable
+from pressroom.client.live_async import AsyncLive
 from pressroom.client.notifications import AsyncNotifications
-from pressroom.client.progress import Bar, pauses
+from pressroom.client.stream import GIVE_UP_SECONDS
 from pressroom.executions.schemas import ExecutionOut
 from pressroom.executions.states import Status
 from pressroom.notebooks.schemas import NotebookFile, NotebookFiles, NotebookOut, NotebookWithParameters
@@ -21,16 +21,19 @@ from pressroom.parameters.schemas import InferenceOut, ParameterOut
 T = TypeVar("T")
 
 
-class AsyncClient(AsyncNotifications):
+class AsyncClient(AsyncNotifications, AsyncLive):
     """A client of a Pressroom service.
 
     ``base_url`` is its address; if left out, ``PRESSROOM_URL``, else this machine. ``timeout`` is how long one request
-    may take, in seconds. Every method raises the classes of :mod:`pressroom.errors`, and :class:`Unavailable` where the
+    may take, and ``give_up_seconds`` how long the service may be away while an execution is followed or waited for, in
+    seconds. Every method raises the classes of :mod:`pressroom.errors`, and :class:`Unavailable` where the
     service does not answer. Paths start at the service's user's directory.
     """
 
-    def __init__(self, base_url: str | None = None, *, timeout: float = 30.0) -> None:
-        self.url = address(base_url)
+    def __init__(
+        self, base_url: str | None = None, *, timeout: float = 30.0, give_up_seconds: float = GIVE_UP_SECONDS
+    ) -> None:
+        self.url, self.timeout, self.give_up_seconds = address(base_url), timeout, give_up_seconds
         self._http = httpx.AsyncClient(base_url=self.url, timeout=timeout)
 
     async def __aenter__(self) -> Self:
@@ -120,34 +123,6 @@ class AsyncClient(AsyncNotifications):
         """Delete a definition."""
         await self._call(calls.delete_parameter(parameter_id))
 
-    async def submit(
-        self,
-        input_path: str | Path,
-        parameters: Mapping[str, JsonValue] | None = None,
-        *,
-        output_path: str | Path | None = None,
-        username: str | None = None,
-        in_place: bool = False,
-        kernel_name: str | None = None,
-        timeout_seconds: float | None = None,
-    ) -> ExecutionOut:
-        """Start an execution and return without waiting for its end."""
-        return await self._call(
-            calls.submit(
-                input_path,
-                parameters,
-                output_path=output_path,
-                username=username,
-                in_place=in_place,
-                kernel_name=kernel_name,
-                timeout_seconds=timeout_seconds,
-            )
-        )
-
-    async def execution(self, execution_id: int) -> ExecutionOut:
-        """One execution."""
-        return await self._call(calls.execution(execution_id))
-
     async def files(self, username: str) -> NotebookFiles:
         """The notebook files in a user's directory."""
         return await self._call(calls.files(username))
@@ -229,42 +204,3 @@ class AsyncClient(AsyncNotifications):
             if len(page) < limit:
                 return
             after = page[-1].id
-
-    async def execute(
-        self,
-        input_path: str | Path,
-        parameters: Mapping[str, JsonValue] | None = None,
-        *,
-        output_path: str | Path | None = None,
-        username: str | None = None,
-        in_place: bool = False,
-        kernel_name: str | None = None,
-        timeout_seconds: float | None = None,
-        progress: bool | None = None,
-    ) -> ExecutionOut:
-        """Execute a notebook and wait for its end.
-
-        ``progress`` shows a bar by cell; if left out, where a person looks. Raises :class:`ExecutionFailed`,
-        :class:`ExecutionTimedOut`, :class:`ExecutionCancelled` or :class:`ExecutionInterrupted`.
-        """
-        execution = await self.submit(
-            input_path,
-            parameters,
-            output_path=output_path,
-            username=username,
-            in_place=in_place,
-            kernel_name=kernel_name,
-            timeout_seconds=timeout_seconds,
-        )
-        return await self.wait(execution.id, progress=progress)
-
-    async def wait(self, execution_id: int, *, progress: bool | None = None) -> ExecutionOut:
-        """Wait for the end of an execution. Raises as :meth:`execute`."""
-        with Bar(progress) as bar:
-            for seconds in pauses():
-                execution = await self.execution(execution_id)
-                bar.show(execution)
-                if execution.status in ENDED:
-                    return raise_for_status(execution)
-                await asyncio.sleep(seconds)
-        raise AssertionError("pauses never end")

@@ -29,12 +29,12 @@ T = TypeVar("T")
 DEFAULT_URL = "http://127.0.0.1:8002"
 MOST = 1000
 """Items of the largest page."""
-ENDED = (Status.SUCCESS, Status.FAILED, Status.CANCELLED)
 
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
-    """One request and the type of its answer; ``answer`` is ``None`` where there is none, ``bytes`` for a file."""
+    """One request and the type of its answer; ``answer`` is ``None`` where there is none, ``bytes`` for a file and
+    ``str`` for a text."""
 
     method: str
     path: str
@@ -66,6 +66,8 @@ class Call(Generic[T]):
             return None  # type: ignore[return-value]
         if self.answer is bytes:
             return response.content  # type: ignore[return-value]
+        if self.answer is str:
+            return response.text  # type: ignore[return-value]
         return TypeAdapter(self.answer).validate_json(response.content)
 
 
@@ -185,35 +187,6 @@ def update_parameter(parameter_id: int, changes: Mapping[str, Any]) -> Call[Para
 
 def delete_parameter(parameter_id: int) -> Call[None]:
     return Call("DELETE", f"/db/parameters/{parameter_id}", None)
-
-
-def submit(
-    input_path: str | Path,
-    parameters: Mapping[str, JsonValue] | None,
-    *,
-    output_path: str | Path | None,
-    username: str | None,
-    in_place: bool,
-    kernel_name: str | None,
-    timeout_seconds: float | None,
-) -> Call[ExecutionOut]:
-    fields = _sent(
-        input_path=str(input_path), username=username, kernel_name=kernel_name, timeout_seconds=timeout_seconds
-    )
-    fields["parameters"] = dict(parameters or {})
-    address = "/execute"
-    if output_path is not None:
-        if in_place:
-            raise ValueError("give either output_path or in_place")
-        address = "/run-notebook"
-        fields["output_path"] = str(output_path)
-    elif in_place:
-        fields["in_place"] = True
-    return Call("POST", address, ExecutionOut, fields, headers={"Prefer": "respond-async"})
-
-
-def execution(execution_id: int) -> Call[ExecutionOut]:
-    return Call("GET", f"/db/executions/{execution_id}", ExecutionOut)
 
 
 def history(

@@ -1,21 +1,12 @@
-"""What a person who waits sees, and how often a waiting client asks."""
+"""What a person who waits sees."""
 
 import sys
-from collections.abc import Iterator
 from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from pressroom.executions.schemas import ExecutionOut
-
-
-def pauses() -> Iterator[float]:
-    """Seconds between two questions: short at first, a second in the end. The API has no push for them yet."""
-    seconds = 0.1
-    while True:
-        yield seconds
-        seconds = min(1.0, seconds * 1.3)
+from pressroom.executions.event_schemas import CellFinished, ExecutionEvent, Standing, Started
 
 
 class Bar:
@@ -41,14 +32,17 @@ class Bar:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def show(self, execution: ExecutionOut) -> None:
-        """Show where an execution stands."""
-        self._progress.update(
-            self._task,
-            description=execution.status.value,
-            completed=execution.cells_completed,
-            total=execution.cells_total,
-        )
+    def show(self, event: ExecutionEvent) -> None:
+        """Show what an event tells."""
+        match event:
+            case Standing(status=status, cells_completed=done, cells_total=total):
+                self._progress.update(self._task, description=status.value, completed=done, total=total)
+            case Started(cells=cells):
+                self._progress.update(self._task, completed=0, total=cells)
+            case CellFinished(failed=False, number=number):
+                self._progress.update(self._task, completed=number)
+            case _:
+                pass
 
 
 def _in_notebook() -> bool:

@@ -25,13 +25,15 @@ from pressroom.executions.states import TERMINAL
 
 CHANNEL = "pressroom_executions"
 EVENTS_AT_ONCE = 1000
+ALIVE_SECONDS = 15.0
+"""How long a stream may be silent."""
 _PAUSE_SECONDS = (0.1, 0.5, 1.0)
 log = logging.getLogger("pressroom.following")
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One event, as it is kept and as it travels: ``data`` is JSON text."""
+    """One event: its ``data``, with the attempt and the time in it, and the ``frame`` that it travels in."""
 
     id: int
     attempt: int
@@ -127,6 +129,32 @@ class Following:
 
         return await self._reads.get(("events", execution_id, after), ask)
 
+    async def follow(self, execution_id: int, after: int, *, until_end: bool = True) -> AsyncIterator[Told | None]:
+        """The events of an execution beyond the id ``after``, as they come, until it ends or this process does, or with
+        ``until_end=False`` those that there are; ``None`` every :data:`ALIVE_SECONDS` while nothing happens."""
+        async with self.changes(execution_id) as changed:
+            while True:
+                changed.clear()
+                try:
+                    ended = await self.status(execution_id) in TERMINAL
+                    page = await self.events(execution_id, after)
+                except Unavailable:  # it goes on when the database is back
+                    ended, page = False, []
+                except NotFound:  # pruned
+                    return
+                for told in page:
+                    after = told.id
+                    yield told
+                if len(page) == EVENTS_AT_ONCE:
+                    continue
+                if ended or not until_end or self._closing:
+                    return
+                try:
+                    async with asyncio.timeout(ALIVE_SECONDS):
+                        await changed.wait()
+                except TimeoutError:
+                    yield None
+
     async def listen(self) -> None:
         """Listen for ever, again after each outage."""
         tries = 0
@@ -167,7 +195,7 @@ def _told(row: ExecutionEvent) -> Told:
     data = row.data | {"attempt": row.attempt, "at": row.at.isoformat().replace("+00:00", "Z")}
     text = json.dumps(data, ensure_ascii=False)
     frame = f"id: {row.id}\nevent: {row.kind}\ndata: {text}\n\n".encode()
-    return Told(row.id, row.attempt, row.kind, row.data, frame)
+    return Told(row.id, row.attempt, row.kind, data, frame)
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from pressroom.api import Caller, Id, Parts, TheParts, Transaction, problems
 from pressroom.database.models import Execution
 from pressroom.errors import Invalid, NotAllowed, NotFound, Unavailable
 from pressroom.executions import service
-from pressroom.executions.following import EVENTS_AT_ONCE, Told
+from pressroom.executions.event_schemas import Log
 from pressroom.executions.schemas import ExecutionOut
 from pressroom.executions.states import TERMINAL, Status
 from pressroom.notebooks.rendering import HTML, SANDBOX, to_html
@@ -23,8 +23,6 @@ from pressroom.wire import MAX_EVENT_ID
 router = APIRouter(tags=["executions"])
 EVENT_STREAM = "text/event-stream"
 IPYNB = "application/x-ipynb+json"
-ALIVE_SECONDS = 15.0
-"""How long a stream may be silent."""
 
 
 def _text_like(sample: str) -> dict[str, Any]:
@@ -146,7 +144,7 @@ def _event_id(text: str | None) -> int:
 async def _frames(parts: Parts, execution_id: int, after: int) -> AsyncIterator[bytes]:
     yield b"retry: 1000\n\n"
     yield await _as_it_stands(parts, execution_id)
-    async for told in _events(parts, execution_id, after):
+    async for told in parts.following.follow(execution_id, after):
         if told is None:
             yield b": \n\n"
             continue
@@ -156,43 +154,10 @@ async def _frames(parts: Parts, execution_id: int, after: int) -> AsyncIterator[
 
 
 async def _log(parts: Parts, execution_id: int, *, follow: bool) -> AsyncIterator[bytes]:
-    attempt = 1
-    async for told in _events(parts, execution_id, 0, follow=follow):
-        if told is None or told.kind != "output":
-            continue
-        if told.attempt != attempt:
-            attempt = told.attempt
-            yield f"--- attempt {attempt} ---\n".encode()
-        text: str = told.data["text"]
-        ends = "" if told.data["stream"] != "result" or text.endswith("\n") else "\n"
-        yield (text + ends).encode()
-
-
-async def _events(parts: Parts, execution_id: int, after: int, *, follow: bool = True) -> AsyncIterator[Told | None]:
-    """The events of an execution beyond the id ``after`` until it ends; ``None`` now and then while nothing happens."""
-    following = parts.following
-    async with following.changes(execution_id) as changed:
-        while True:
-            changed.clear()
-            try:
-                ended = await following.status(execution_id) in TERMINAL
-                page = await following.events(execution_id, after)
-            except Unavailable:  # the stream goes on when the database is back
-                ended, page = False, []
-            except NotFound:  # pruned
-                return
-            for told in page:
-                after = told.id
-                yield told
-            if len(page) == EVENTS_AT_ONCE:
-                continue
-            if ended or not follow or following.closing:
-                return
-            try:
-                async with asyncio.timeout(ALIVE_SECONDS):
-                    await changed.wait()
-            except TimeoutError:
-                yield None
+    log = Log()
+    async for told in parts.following.follow(execution_id, 0, until_end=follow):
+        if told is not None and (text := log.text(told.kind, told.attempt, told.data)):
+            yield text.encode()
 
 
 async def _as_it_stands(parts: Parts, execution_id: int) -> bytes:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, File, Form, Path, Query, Response, UploadFile
 from pressroom.api import Caller, Parts, TheParts, Transaction, problems
 from pressroom.database.models import Notebook
 from pressroom.errors import AlreadyExists, Invalid, NotAllowed, NotFound, TooLarge
+from pressroom.executions.schemas import ExecutionDefaults
 from pressroom.identity.policy import require_acting_for
 from pressroom.identity.principal import Principal
 from pressroom.notebooks import files, service
@@ -68,7 +69,8 @@ async def upload_a_notebook(
 
 @router.post("/copy-notebook", status_code=201, responses=problems(NotAllowed, NotFound, AlreadyExists, Invalid))
 async def copy_a_notebook(wanted: NotebookCopy, session: Transaction, parts: TheParts, caller: Caller) -> NotebookOut:
-    """Copy a registered notebook into a user's directory, and register the copy, with its parameters, as theirs."""
+    """Copy a registered notebook into a user's directory, and register the copy, with its parameters and defaults, as
+    theirs."""
     original, data = await service.source(session, parts.places, limit_of(parts), wanted.notebook_id)
     path = wanted.file_path or original.file_path.rsplit("/", 1)[-1]
     copy = await _new_notebook(session, parts, caller, original, wanted.username, path, wanted.name, data)
@@ -135,7 +137,7 @@ async def _new_notebook(
     name: str | None,
     data: bytes,
 ) -> Notebook:
-    """Write a new file and register it with the original's parameters; the file goes if it cannot be registered."""
+    """Write a new file and register it with the original's parameters and defaults; the file goes if that fails."""
     require_acting_for(caller, owner)
     place = await asyncio.to_thread(parts.places.locate, path, owner)
     await asyncio.to_thread(files.create_new, place, data)
@@ -147,6 +149,7 @@ async def _new_notebook(
             username=owner,
             tags=original.tags or [],
             metadata=original.metadata_ or {},
+            execution_defaults=ExecutionDefaults.model_validate(original.execution_defaults),
         )
         made = await service.register(session, parts.places, limit_of(parts), caller, fields)
         await parameters.copy(session, original.id, made.id)

@@ -1,0 +1,122 @@
+"""The documentation is true: its commands are executed, and its reference names every setting and nothing else.
+
+In ``docs/how-to``, ``<!-- run -->`` before a block of shell has it executed, all blocks of a page in one shell after
+each other; ``<!-- start: TEXT -->`` marks one that goes on, and has started when it says TEXT; ``<!-- run: python -->``
+is a program. The service of the pages is a running one at another address.
+"""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from pressroom.cli.main import app
+from pressroom.settings import Settings
+
+write_notebook = pytest.write_notebook  # type: ignore[attr-defined]
+DOCS = Path(__file__).parents[2] / "docs"
+HOW_TO = sorted(path.stem for path in (DOCS / "how-to").glob("*.md"))
+UNTESTED = {"watch": 2}
+"""Pages with blocks of shell that need programs which are not ours, and how many: jq, a collector."""
+URL = "http://127.0.0.1:8002"
+_BLOCK = re.compile(r"(?:<!-- (run|start)(?:: (.+?))? -->\n)?```(sh|python)\n(.*?)```", re.DOTALL)
+
+
+def blocks(page: str) -> list[tuple[str, str, str, str]]:
+    """What is to be done with each block of a page (nothing, run, start), with what, its language and its text."""
+    return _BLOCK.findall((DOCS / "how-to" / f"{page}.md").read_text())
+
+
+@pytest.fixture
+def shell(service: Any, settings: Settings) -> dict[str, str]:
+    """The environment of a reader's shell: the programs of this product, and the running service."""
+    assert settings.database_url is not None
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    return os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "DATABASE_URL": settings.database_url.get_secret_value(),
+        "PRESSROOM_URL": service.url,
+        "PRESSROOM_PORT": str(port),
+        "PRESSROOM_USERS_ROOT": str(settings.users_root),
+        "PRESSROOM_LOCAL_USER": "ana",
+        "PRESSROOM_SMTP_URL": "smtp://127.0.0.1:9",
+        "PRESSROOM_MAIL_FROM": "reports@example.com",
+        "NO_COLOR": "1",
+    }
+
+
+@contextmanager
+def started(command: str, said: str, shell: dict[str, str], folder: Path) -> Iterator[None]:
+    """A command that goes on, until the end of the page."""
+    with subprocess.Popen(
+        ["bash", "-c", f"exec env {command}"], env=shell, cwd=folder, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        try:
+            assert any(said in line for line in process.stderr), command
+            yield
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.stderr.read()
+            assert process.wait(60) in (0, -signal.SIGTERM), command
+
+
+@pytest.mark.parametrize("page", HOW_TO)
+def test_the_commands_of_a_page_do_what_it_says(page: str, service: Any, shell: dict[str, str], notebook: Path) -> None:
+    write_notebook(notebook.with_name("training.ipynb"), "import time; time.sleep(600)")
+    script = ["set -euo pipefail"]
+    with ExitStack() as running:
+        for what, said, language, text in blocks(page):
+            if what == "start":
+                running.enter_context(started(text, said, shell, notebook.parent))
+            elif what == "run":
+                body = text if language == "sh" else f"{sys.executable} - <<'PROGRAM'\n{text}PROGRAM\n"
+                script.append(body.replace(URL, service.url))
+        words = ["bash", "-c", "\n".join(script)]
+        done = subprocess.run(words, env=shell, cwd=notebook.parent, capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_block_of_the_how_to_pages_is_executed_or_known_not_to_be() -> None:
+    assert {page: n for page in HOW_TO if (n := sum(not what for what, *_ in blocks(page)))} == UNTESTED
+
+
+def test_every_setting_is_in_the_reference_as_it_is_and_nothing_else() -> None:
+    """``PRESSROOM_UPDATE_SNAPSHOT=1`` writes the table anew; the difference is seen in review."""
+    path = DOCS / "reference" / "settings.md"
+    head, _, _ = path.read_text().partition("| variable |")
+    rows = ["| variable | default | what it is |", "| --- | --- | --- |", *map(row, Settings.model_fields)]
+    text = head + "\n".join(rows) + "\n"
+    if os.environ.get("PRESSROOM_UPDATE_SNAPSHOT"):
+        path.write_text(text)
+    assert path.read_text() == text
+
+
+def row(name: str) -> str:
+    """The row of a setting: its variable, its default, and what it is."""
+    field = Settings.model_fields[name]
+    variable = "DATABASE_URL" if name == "database_url" else f"PRESSROOM_{name.upper()}"
+    given = None if field.default_factory is not None else field.default
+    default = "" if given is None else f"`{str(given).lower() if isinstance(given, bool) else given}`"
+    return f"| `{variable}` | {default} | {field.description} |"
+
+
+def test_the_readme_names_only_settings_that_there_are() -> None:
+    text = (DOCS.parent / "README.md").read_text()
+    known = {f"PRESSROOM_{name.upper()}" for name in Settings.model_fields} | {"PRESSROOM_URL"}
+    assert set(re.findall(r"PRESSROOM_[A-Z_]+[A-Z]", text)) <= known
+
+
+def test_the_readme_names_only_commands_that_there_are() -> None:
+    commands = set(re.findall(r"`pressroom ([a-z ]+[a-z])", (DOCS.parent / "README.md").read_text()))
+    assert {command for command in commands if CliRunner().invoke(app, [*command.split(), "--help"]).exit_code} == set()
