@@ -19,10 +19,11 @@ from pressroom import __version__, logs
 from pressroom.database.session import Database
 from pressroom.database.url import conninfo
 from pressroom.executions import retention_tasks
-from pressroom.executions.queue import HEARTBEAT_SECONDS, LOST_SECONDS, ExecutionJobs, PatientJobs, Registration
+from pressroom.executions.queue import ExecutionJobs, PatientJobs, Registration
 from pressroom.executions.service import TASK
 from pressroom.executions.sweep import Sweep
 from pressroom.executions.tasks import Pressman, Watcher, Workshop
+from pressroom.executions.vigil import BEATS, Vigil
 from pressroom.notifications import tasks as notification_tasks
 
 CHORES = "pressroom:chores"
@@ -113,13 +114,16 @@ async def open_crew(shop: Workshop, staffing: Staffing, watch: Watcher | None = 
         pressman = Pressman(shop, jobs, watch)
         app.task(name=TASK, pass_context=True)(pressman.execute)
         await opened.enter_async_context(app.open_async())
-        workers = [_worker(app, staffing, staffing.queues, staffing.concurrency)]
+        lost_seconds = shop.settings.worker_lost_seconds
+        workers = [_worker(app, staffing, staffing.queues, staffing.concurrency, lost_seconds)]
+        watching = asyncio.create_task(Vigil(shop, jobs, pressman).run(), name="vigil")
+        opened.push_async_callback(_ended, watching)
         if staffing.chores:
             chores = procrastinate.App(connector=connector)
             chores.job_manager = PatientJobs(connector)
             retention_tasks.add_tasks(chores, shop)
             notification_tasks.add_tasks(chores, shop)
-            workers.append(_worker(chores, staffing, [CHORES], _CHORES_AT_ONCE))
+            workers.append(_worker(chores, staffing, [CHORES], _CHORES_AT_ONCE, lost_seconds))
             sweeping = asyncio.create_task(Sweep(shop, jobs).run(), name="sweep")
             opened.push_async_callback(_ended, sweeping)
         crew = Crew(workers, jobs)
@@ -130,7 +134,9 @@ async def open_crew(shop: Workshop, staffing: Staffing, watch: Watcher | None = 
             await crew.wait()
 
 
-def _worker(app: procrastinate.App, staffing: Staffing, queues: list[str] | None, concurrency: int) -> Worker:
+def _worker(
+    app: procrastinate.App, staffing: Staffing, queues: list[str] | None, concurrency: int, lost_seconds: float
+) -> Worker:
     return Worker(
         app,
         queues=queues,
@@ -139,8 +145,8 @@ def _worker(app: procrastinate.App, staffing: Staffing, queues: list[str] | None
         shutdown_graceful_timeout=staffing.grace_seconds,
         delete_jobs="always",
         install_signal_handlers=False,
-        update_heartbeat_interval=HEARTBEAT_SECONDS,
-        stalled_worker_timeout=LOST_SECONDS,
+        update_heartbeat_interval=lost_seconds / BEATS,
+        stalled_worker_timeout=lost_seconds,
     )
 
 
