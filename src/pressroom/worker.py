@@ -30,6 +30,8 @@ CHORES = "pressroom:chores"
 """The queue of everything that is not an execution: deliveries, pruning."""
 _CHORES_AT_ONCE = 4
 _CONNECTIONS = 4
+_PATIENCE_SECONDS = 5.0
+"""How long the pool tries to connect before it says so: whoever asked tries again, sooner than the pool would."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ async def _not_closed(connection: psycopg.AsyncConnection[Any]) -> None:
     poll = select.poll()
     poll.register(connection.pgconn.socket, select.POLLIN)
     if poll.poll(0):
+        await connection.close()  # else the pool takes it back, and gives nothing but it for ever
         raise psycopg.OperationalError("the server has closed this connection")
 
 
@@ -92,6 +95,8 @@ def connector_to(database: Database, connections: int = 1) -> procrastinate.Psyc
         configure=_autocommit,
         min_size=connections,
         max_size=_CONNECTIONS,
+        timeout=_PATIENCE_SECONDS,
+        reconnect_timeout=_PATIENCE_SECONDS,
         kwargs={"connect_timeout": 10},
     )
 

@@ -82,6 +82,17 @@ def _pauses() -> Iterable[float]:
 class PatientJobs(JobManager):
     """A job manager that outlives a restart of the database."""
 
+    async def register_worker(self) -> int:
+        """Make the worker known."""
+        return await persistent("a new worker", super().register_worker)
+
+    async def unregister_worker(self, worker_id: int) -> None:
+        """Forget the worker."""
+        try:
+            await super().unregister_worker(worker_id)
+        except exceptions.ConnectorException as error:
+            log.warning("worker %s leaves without a word: %s", worker_id, error.__cause__ or error)
+
     async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> Job | None:
         """The next job; ``None`` also while the database is away: it is asked again within seconds."""
         try:
