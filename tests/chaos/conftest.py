@@ -7,11 +7,13 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import psycopg
 import pytest
 from sqlalchemy import URL
 
 from chaos.plant import Plant, small_disk
+from chaos.work import write_notebooks
 from pressroom.database import migrate
 from pressroom.database.embedded import EmbeddedServer
 from pressroom.database.postmaster import Postmaster
@@ -72,3 +74,11 @@ def plant(cluster: tuple[URL, Postmaster], root: Path, lost_seconds: float | Non
             if kept := os.environ.get("PRESSROOM_CHAOS_KEEP"):
                 plant.keep(kept)
             postmaster.start()
+
+
+@pytest.fixture
+def http(plant: Plant) -> Iterator[httpx.Client]:
+    """A client of the installation's API. The notebooks of every kind are written."""
+    write_notebooks(plant.users)
+    with plant.serving() as client:
+        yield client

@@ -204,6 +204,11 @@ class Plant:
         with self.connection() as connection:
             return connection.execute(query, values).fetchall()  # type: ignore[arg-type]
 
+    def run(self, script: str) -> None:
+        """Run a script on the database."""
+        with self.connection() as connection:
+            connection.execute(script)  # type: ignore[arg-type]
+
     def alive(self) -> list[psutil.Process]:
         """Every process of this installation, kernels and runners among them."""
         found: list[psutil.Process] = []

@@ -20,6 +20,7 @@ os.close(fd)
 print("written:", line)
 """
 _SLEEP = "import os, time\ntime.sleep(seconds)"
+_SLEEP_AT_FIRST = "import os, time\ntime.sleep(seconds if os.environ['PRESSROOM_ATTEMPT'] == '1' else 0)"
 _RAISE = "raise RuntimeError('on purpose')"
 _KILL_KERNEL = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
 _KILL_WORKER = """
@@ -30,6 +31,7 @@ time.sleep(60)
 _FLAKY = "import os\nif os.environ['PRESSROOM_ATTEMPT'] == '1':\n    raise RuntimeError('the first time')"
 SOURCES = {
     "plain": (_SLEEP, _LEDGER),
+    "slow_at_first": (_SLEEP_AT_FIRST, _LEDGER),
     "flaky": (_SLEEP, _FLAKY, _LEDGER),
     "raises": (_SLEEP, _RAISE, _LEDGER),
     "overtime": (_SLEEP, _LEDGER),
