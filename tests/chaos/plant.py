@@ -85,7 +85,7 @@ class Plant:
         lost = {} if self.lost_seconds is None else {"PRESSROOM_WORKER_LOST_SECONDS": str(self.lost_seconds)}
         fake = {}
         if off_time:
-            assert FAKETIME is not None, "Debian's package faketime is needed: make setup-chaos"
+            assert FAKETIME is not None, "Debian's package faketime is needed: make faketime"
             # The worker's alone: a kernel hangs under libfaketime, so runners and kernels are not given it.
             fake = {"LD_PRELOAD": str(FAKETIME), "FAKETIME": OFF_BY, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
         return {
