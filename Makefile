@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 UV := $(VENV)/bin/uv
 
-.PHONY: help setup demo serve test browser lint format types contracts wheel bench lock clean
+.PHONY: help setup demo serve test chaos browser faketime lint format types contracts wheel bench lock clean
 
 help:  ## Say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -24,11 +24,18 @@ demo: setup  ## Execute an example with parameters, show its history, and leave 
 serve: setup  ## Run the service
 	$(VENV)/bin/pressroom serve
 
-test: setup browser  ## Run all the tests
-	$(VENV)/bin/pytest -n 2 --dist worksteal
+test: setup browser faketime  ## Run all the tests
+	$(VENV)/bin/pytest -n 2 --dist worksteal --ignore tests/chaos
+	$(VENV)/bin/pytest tests/chaos
+
+chaos: setup faketime  ## Run the chaos tests alone; PRESSROOM_CHAOS_EXECUTIONS=300 for a larger storm
+	$(VENV)/bin/pytest -s tests/chaos
 
 browser:  ## Install the Chromium that a test looks at pages with, where there is none
 	@test -x /usr/bin/chromium || { apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium >/dev/null; }
+
+faketime:  ## Install what puts a worker's clock minutes off in a test, where there is none
+	@test -x /usr/bin/faketime || { apt-get update -qq && apt-get install -qq -y --no-install-recommends faketime >/dev/null; }
 
 lint: setup  ## Check style
 	$(VENV)/bin/ruff check .

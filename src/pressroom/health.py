@@ -52,7 +52,8 @@ async def health(parts: TheParts, response: Response) -> Health:
     database = PartHealth(status="healthy")
     queue, workers = PartHealth(status="healthy"), PartHealth(status="healthy")
     try:
-        waiting, places = await parts.database.ask(staff.summary, ANSWER_SECONDS)
+        question = staff.summary(parts.settings.worker_lost_seconds)
+        waiting, places = await parts.database.ask(question, ANSWER_SECONDS)
         queue.detail = f"{waiting} executions wait"
         workers.detail = f"{places} executions can run at once"
         if not places:

@@ -70,6 +70,13 @@ class Settings(BaseSettings):
         ge=0,
         description="Seconds that executions may go on when their worker stops, before they go back into the queue.",
     )
+    worker_lost_seconds: float = Field(
+        default=20.0,
+        ge=1,
+        le=3600,
+        description="Seconds without a sign of life after which a worker counts as lost, and another one takes over "
+        "what it ran. A worker gives four signs of life in that time. The same for every process of a service.",
+    )
     max_attempts: int = Field(default=3, ge=1, le=100, description="Tries of an execution that does not say.")
     retry_delay_seconds: float = Field(
         default=10.0, ge=0, le=3600, description="Seconds before the second try of an execution that does not say."

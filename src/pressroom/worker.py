@@ -19,17 +19,19 @@ from pressroom import __version__, logs
 from pressroom.database.session import Database
 from pressroom.database.url import conninfo
 from pressroom.executions import retention_tasks
-from pressroom.executions.queue import HEARTBEAT_SECONDS, LOST_SECONDS, ExecutionJobs, PatientJobs, Registration
+from pressroom.executions.queue import ExecutionJobs, PatientJobs, Registration
 from pressroom.executions.service import TASK
 from pressroom.executions.sweep import Sweep
 from pressroom.executions.tasks import Pressman, Watcher, Workshop
+from pressroom.executions.vigil import BEATS, Vigil
 from pressroom.notifications import tasks as notification_tasks
 
 CHORES = "pressroom:chores"
 """The queue of everything that is not an execution: deliveries, pruning."""
 _CHORES_AT_ONCE = 4
 _CONNECTIONS = 4
-_CONNECTION_SECONDS = 2.0
+_PATIENCE_SECONDS = 5.0
+"""How long the pool tries to connect before it says so: whoever asked tries again, sooner than the pool would."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ async def _not_closed(connection: psycopg.AsyncConnection[Any]) -> None:
     poll = select.poll()
     poll.register(connection.pgconn.socket, select.POLLIN)
     if poll.poll(0):
-        await connection.close()  # else the pool, which sees nothing wrong with it, takes it back
+        await connection.close()  # else the pool takes it back, and gives nothing but it for ever
         raise psycopg.OperationalError("the server has closed this connection")
 
 
@@ -93,10 +95,8 @@ def connector_to(database: Database, connections: int = 1) -> procrastinate.Psyc
         configure=_autocommit,
         min_size=connections,
         max_size=_CONNECTIONS,
-        # After an outage whoever asks for a connection makes the pool try anew: its own pauses grow to minutes, in which
-        # a worker that gives no sign of life would be taken for lost.
-        timeout=_CONNECTION_SECONDS,
-        reconnect_timeout=_CONNECTION_SECONDS,
+        timeout=_PATIENCE_SECONDS,
+        reconnect_timeout=_PATIENCE_SECONDS,
         kwargs={"connect_timeout": 10},
     )
 
@@ -119,13 +119,16 @@ async def open_crew(shop: Workshop, staffing: Staffing, watch: Watcher | None = 
         pressman = Pressman(shop, jobs, watch)
         app.task(name=TASK, pass_context=True)(pressman.execute)
         await opened.enter_async_context(app.open_async())
-        workers = [_worker(app, staffing, staffing.queues, staffing.concurrency)]
+        lost_seconds = shop.settings.worker_lost_seconds
+        workers = [_worker(app, staffing, staffing.queues, staffing.concurrency, lost_seconds)]
+        watching = asyncio.create_task(Vigil(shop, jobs, pressman).run(), name="vigil")
+        opened.push_async_callback(_ended, watching)
         if staffing.chores:
             chores = procrastinate.App(connector=connector)
             chores.job_manager = PatientJobs(connector)
             retention_tasks.add_tasks(chores, shop)
             notification_tasks.add_tasks(chores, shop)
-            workers.append(_worker(chores, staffing, [CHORES], _CHORES_AT_ONCE))
+            workers.append(_worker(chores, staffing, [CHORES], _CHORES_AT_ONCE, lost_seconds))
             sweeping = asyncio.create_task(Sweep(shop, jobs).run(), name="sweep")
             opened.push_async_callback(_ended, sweeping)
         crew = Crew(workers, jobs)
@@ -136,7 +139,9 @@ async def open_crew(shop: Workshop, staffing: Staffing, watch: Watcher | None = 
             await crew.wait()
 
 
-def _worker(app: procrastinate.App, staffing: Staffing, queues: list[str] | None, concurrency: int) -> Worker:
+def _worker(
+    app: procrastinate.App, staffing: Staffing, queues: list[str] | None, concurrency: int, lost_seconds: float
+) -> Worker:
     return Worker(
         app,
         queues=queues,
@@ -145,8 +150,8 @@ def _worker(app: procrastinate.App, staffing: Staffing, queues: list[str] | None
         shutdown_graceful_timeout=staffing.grace_seconds,
         delete_jobs="always",
         install_signal_handlers=False,
-        update_heartbeat_interval=HEARTBEAT_SECONDS,
-        stalled_worker_timeout=LOST_SECONDS,
+        update_heartbeat_interval=lost_seconds / BEATS,
+        stalled_worker_timeout=lost_seconds,
     )
 
 

@@ -1,6 +1,7 @@
 """Which errors of the driver mean that the database cannot be reached, and not that a statement was wrong."""
 
 import psycopg
+from procrastinate.exceptions import ConnectorException
 from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -12,15 +13,17 @@ from pressroom.errors import Unavailable, shown
 _STATES = ("08", "28", "3D", "53", "57P")
 
 
-def unavailable(error: DBAPIError | PoolTimeoutError, url: URL) -> Unavailable | None:
+def unavailable(error: DBAPIError | PoolTimeoutError | ConnectorException, url: URL) -> Unavailable | None:
     """The outage that ``error`` tells of, in words without the password of ``url``; ``None`` where it tells of none."""
     if isinstance(error, PoolTimeoutError):
         return Unavailable("database", "all of this service's connections to it have been busy for too long")
-    cause = error.orig
+    # Procrastinate writes jobs in our transactions, and wraps what the driver raises in an error of its own.
+    ours = isinstance(error, DBAPIError)
+    cause = error.orig if ours else error.__cause__
     if not isinstance(cause, psycopg.Error):
         return None
     state = cause.sqlstate
-    broken = error.connection_invalidated or (state is None and isinstance(cause, psycopg.OperationalError))
+    broken = (ours and error.connection_invalidated) or (state is None and isinstance(cause, psycopg.OperationalError))
     if not broken and not (state or "").startswith(_STATES):
         return None
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar, cast
 
 import psycopg
+from procrastinate.exceptions import ConnectorException
 from sqlalchemy import URL, event, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -63,7 +64,7 @@ class Database:
         try:
             async with self._sessions.begin() as session:
                 yield session
-        except (DBAPIError, PoolTimeoutError) as error:
+        except (DBAPIError, PoolTimeoutError, ConnectorException) as error:
             if (outage := unavailable(error, self.url)) is not None:
                 raise outage from error
             raise

@@ -38,9 +38,9 @@ async def list_attempts(execution_id: Id, session: Transaction, _: Caller) -> li
 
 
 @staff_router.get("/db/workers", responses=problems())
-async def list_workers(session: Transaction, _: Caller) -> list[WorkerOut]:
+async def list_workers(session: Transaction, parts: TheParts, _: Caller) -> list[WorkerOut]:
     """The workers: where they are, which queues they serve, and what they run."""
-    return await staff.workers(session)
+    return await staff.workers(session, parts.settings.worker_lost_seconds)
 
 
 @staff_router.get("/db/queues", responses=problems())

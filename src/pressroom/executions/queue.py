@@ -18,10 +18,6 @@ from procrastinate.manager import JobManager, NotificationCallback
 from pressroom.executions.service import TASK
 
 T = TypeVar("T")
-HEARTBEAT_SECONDS = 5.0
-"""Between two signs of life of a worker."""
-LOST_SECONDS = 20.0
-"""Without a sign of life for so long, a worker counts as lost."""
 _PAUSE_SECONDS = (0.1, 0.2, 0.5, 1.0)
 log = logging.getLogger("pressroom.queue")
 
@@ -86,6 +82,17 @@ def _pauses() -> Iterable[float]:
 class PatientJobs(JobManager):
     """A job manager that outlives a restart of the database."""
 
+    async def register_worker(self) -> int:
+        """Make the worker known."""
+        return await persistent("a new worker", super().register_worker)
+
+    async def unregister_worker(self, worker_id: int) -> None:
+        """Forget the worker."""
+        try:
+            await super().unregister_worker(worker_id)
+        except exceptions.ConnectorException as error:
+            log.warning("worker %s leaves without a word: %s", worker_id, error.__cause__ or error)
+
     async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> Job | None:
         """The next job; ``None`` also while the database is away: it is asked again within seconds."""
         try:
@@ -104,6 +111,13 @@ class PatientJobs(JobManager):
             await super().update_heartbeat(worker_id)
         except exceptions.ConnectorException as error:
             log.warning("no sign of life can be given: %s", error.__cause__ or error)
+
+    async def defer_periodic_job(self, job: Job, periodic_id: str, defer_timestamp: int) -> int | None:
+        """Defer a job that is due at a time."""
+        return await persistent(
+            "a job that is due",
+            lambda: super(PatientJobs, self).defer_periodic_job(job, periodic_id, defer_timestamp),
+        )
 
     async def prune_stalled_workers(self, seconds_since_heartbeat: float) -> list[int]:  # noqa: ARG002
         """Nothing: the sweep ends what a lost worker ran, and forgets it afterwards."""
@@ -125,6 +139,9 @@ class ExecutionJobs(PatientJobs):
     def __init__(self, connector: BaseConnector, registration: Registration) -> None:
         super().__init__(connector)
         self.registration = registration
+        self.worker_id: int | None = None
+        """The worker's id while it is known."""
+        self._beating = asyncio.Lock()
         self._claimed: dict[int, dict[str, Any]] = {}
         self._wake: NotificationCallback | None = None
         self._alarm: asyncio.TimerHandle | None = None
@@ -140,21 +157,31 @@ class ExecutionJobs(PatientJobs):
             "a new worker",
             lambda: self.connector.execute_query_one_async(_REGISTER, **self.registration.fields()),
         )
-        return row["worker_id"]
+        worker_id = self.worker_id = row["worker_id"]
+        return worker_id
 
     async def unregister_worker(self, worker_id: int) -> None:
         """Forget the worker."""
-        try:
-            await self.connector.execute_query_async(_LEAVE, id=worker_id)
-        except exceptions.ConnectorException as error:
-            log.warning("worker %s leaves without a word: %s", worker_id, error.__cause__ or error)
+        # A sign of life that is on its way would make it known again.
+        async with self._beating:
+            self.worker_id = None
+            try:
+                await self.connector.execute_query_async(_LEAVE, id=worker_id)
+            except exceptions.ConnectorException as error:
+                log.warning("worker %s leaves without a word: %s", worker_id, error.__cause__ or error)
 
     async def update_heartbeat(self, worker_id: int) -> None:
+        """Nothing: Procrastinate's signs of life end when a worker is to stop, though it goes on for its grace."""
+
+    async def beat(self) -> None:
         """Give a sign of life."""
-        try:
-            await self.connector.execute_query_async(_BEAT, worker_id=worker_id, **self.registration.fields())
-        except exceptions.ConnectorException as error:
-            log.warning("no sign of life can be given: %s", error.__cause__ or error)
+        async with self._beating:
+            if self.worker_id is None:
+                return
+            try:
+                await self.connector.execute_query_async(_BEAT, worker_id=self.worker_id, **self.registration.fields())
+            except exceptions.ConnectorException as error:
+                log.warning("no sign of life can be given: %s", error.__cause__ or error)
 
     async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> Job | None:
         """Claim the next execution: its row is running and its job doing when this returns."""

@@ -305,7 +305,7 @@ class AttemptOut(WireModel):
 
 
 class WorkerOut(WireModel):
-    """A worker process. Without a heartbeat for 20 seconds it counts as lost."""
+    """A worker process. Without a heartbeat for 20 seconds (or as the service is set) it counts as lost."""
 
     model_config = example(
         id=1,

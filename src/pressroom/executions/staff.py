@@ -1,12 +1,12 @@
 """The workers and the queues, as they are at the moment."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from pressroom.executions.queue import LOST_SECONDS
 from pressroom.executions.schemas import QueueOut, WorkerOut
 
 _SUMMARY = text("""
@@ -38,15 +38,21 @@ FROM notebook_executions WHERE status IN ('pending', 'running') GROUP BY queue O
 """)
 
 
-async def summary(session: AsyncSession) -> tuple[int, int]:
-    """How many executions wait, and how many the living workers can run at once."""
-    row = (await session.execute(_SUMMARY, {"lost": LOST_SECONDS})).one()
-    return int(row.waiting), int(row.places)
+@functools.cache
+def summary(lost_seconds: float) -> Callable[[AsyncSession], Awaitable[tuple[int, int]]]:
+    """The question how many executions wait, and how many the living workers can run at once; the same one each time,
+    so that many who ask share an answer. A worker without a sign of life for ``lost_seconds`` is taken for lost."""
+
+    async def ask(session: AsyncSession) -> tuple[int, int]:
+        row = (await session.execute(_SUMMARY, {"lost": lost_seconds})).one()
+        return int(row.waiting), int(row.places)
+
+    return ask
 
 
-async def workers(session: AsyncSession) -> list[WorkerOut]:
+async def workers(session: AsyncSession, lost_seconds: float) -> list[WorkerOut]:
     """Every worker that is known, lost ones among them until they are forgotten."""
-    rows: Sequence[Any] = (await session.execute(_WORKERS, {"lost": LOST_SECONDS})).all()
+    rows: Sequence[Any] = (await session.execute(_WORKERS, {"lost": lost_seconds})).all()
     return [WorkerOut.model_validate(row) for row in rows]
 
 

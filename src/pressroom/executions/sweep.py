@@ -2,41 +2,25 @@
 
 import asyncio
 import logging
-import random
-from typing import Any
 
 from procrastinate.manager import JobManager
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from pressroom.errors import Unavailable
-from pressroom.executions.queue import LOST_SECONDS
-from pressroom.executions.states import TRANSITIONS, Change, Patience, Status, end_of_attempt
-from pressroom.executions.tasks import Workshop, discard, end_attempt, staged_name
+from pressroom.executions.losses import Losses
+from pressroom.executions.states import Status
+from pressroom.executions.tasks import Workshop
 from pressroom.notifications import service as notifications
 from pressroom.notifications.schemas import Event
-from pressroom.press import Finished, Reason
+from pressroom.press import Reason
 
-SWEEP_SECONDS = 5.0
-_FORGOTTEN_SECONDS = 600.0
+_FORGOTTEN_AFTER = 30
+"""How many times longer than it takes to count as lost a worker is remembered."""
+_SWEEPS = 4
+"""How many times in the time that it takes to count as lost."""
 _LOCK = text("SELECT pg_try_advisory_xact_lock(4851201705)")
 log = logging.getLogger("pressroom.sweep")
 
-# After a start of the database no worker has had the time to give a sign of life.
-_LOST = text("""
-SELECT e.id, e.attempt, e.notebook_id, e.username, e.output_path, e.max_attempts, e.retry_on, e.retry_delay_seconds,
-    e.cancel_requested_at, a.worker, a.host, extract(epoch FROM clock_timestamp() - a.started_at)::float AS seconds,
-    (
-        SELECT count(*) FROM execution_attempts AS t
-        WHERE t.execution_id = e.id AND t.reason IS DISTINCT FROM 'interrupted'
-    ) AS tries
-FROM notebook_executions AS e
-JOIN execution_attempts AS a ON a.execution_id = e.id AND a.number = e.attempt
-LEFT JOIN procrastinate_workers AS w ON w.id = a.worker_id
-WHERE e.status = 'running' AND (w.id IS NULL OR w.last_heartbeat < now() - make_interval(secs => :lost))
-    AND pg_postmaster_start_time() < now() - make_interval(secs => :lost)
-FOR UPDATE OF e SKIP LOCKED
-""")
 _EXPIRE = text("""
 WITH expired AS (
     UPDATE notebook_executions
@@ -79,8 +63,9 @@ class Sweep:
     """Ends what a lost worker ran and what expired, and tells what is late."""
 
     def __init__(self, shop: Workshop, jobs: JobManager) -> None:
-        self._database, self._places, self._metrics, self._jobs = shop.database, shop.places, shop.metrics, jobs
-        self._random = random.Random()  # noqa: S311 - it spreads retries, it guards nothing
+        self._database, self._metrics, self._jobs = shop.database, shop.metrics, jobs
+        self._lost_seconds = shop.settings.worker_lost_seconds
+        self._losses = Losses(shop, jobs)
 
     async def run(self) -> None:
         """Sweep for ever."""
@@ -91,36 +76,18 @@ class Sweep:
                 log.warning("the sweep waits for the database: %s", error.detail)
             except Exception:  # one execution that cannot be ended must not keep the others waiting
                 log.exception("a sweep failed")
-            await asyncio.sleep(SWEEP_SECONDS)
+            await asyncio.sleep(self._lost_seconds / _SWEEPS)
 
     async def once(self) -> None:
         """Sweep once; nothing where another worker is at it."""
         async with self._database.transaction() as session:
             if not await session.scalar(_LOCK):
                 return
-            for row in (await session.execute(_LOST, {"lost": LOST_SECONDS})).all():
-                await self._end_lost(session, row)
+            await self._losses.of_lost_workers(session)
             for row in (await session.execute(_EXPIRE)).all():
                 await notifications.announce(session, self._jobs, row.id, row.notebook_id, Event.CANCELLED)
                 self._metrics.execution_ended(Status.CANCELLED, Reason.EXPIRED, None)
             for row in (await session.execute(_LATE)).all():
                 await notifications.announce(session, self._jobs, row.id, row.notebook_id, Event.LATE)
-            await session.execute(_CHORES, {"lost": LOST_SECONDS})
-            await session.execute(_FORGET, {"forgotten": _FORGOTTEN_SECONDS})
-
-    async def _end_lost(self, session: AsyncSession, row: Any) -> None:
-        sentence = f"Worker {row.worker} on {row.host} was lost while it ran attempt {row.attempt}."
-        patience = Patience(
-            row.tries,
-            row.max_attempts,
-            row.retry_on,
-            row.retry_delay_seconds,
-            cancel_requested=row.cancel_requested_at is not None,
-        )
-        finished = Finished(Reason.WORKER_LOST, sentence, row.seconds, written=False)
-        change = end_of_attempt(finished.reason, patience)
-        await asyncio.to_thread(discard, self._places, row.output_path, row.username, staged_name(row.id, row.attempt))
-        await end_attempt(session, self._jobs, row, change, finished, patience, self._random)
-        if change is not Change.PUT_BACK:
-            self._metrics.execution_ended(TRANSITIONS[Status.RUNNING, change], Reason.WORKER_LOST, row.seconds)
-        log.warning("execution %s: %s It is %s", row.id, sentence, change)
+            await session.execute(_CHORES, {"lost": self._lost_seconds})
+            await session.execute(_FORGET, {"forgotten": self._lost_seconds * _FORGOTTEN_AFTER})

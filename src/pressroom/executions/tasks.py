@@ -5,66 +5,35 @@ is put in its place while the row is locked. One that was thought dead and comes
 """
 
 import asyncio
-import json
 import logging
 import os
-import random
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from opentelemetry.trace import SpanKind
 from procrastinate.job_context import AbortReason, JobContext
-from procrastinate.manager import JobManager
-from sqlalchemy import func, select, text
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from pressroom import logs, traces
-from pressroom.database.models import Attempt, Execution
 from pressroom.database.session import Database
 from pressroom.errors import PressroomError, Unavailable
+from pressroom.executions.ending import Ending, staged_name
 from pressroom.executions.orders import OUTPUT_FOLDER
-from pressroom.executions.progress import Progress, kept
+from pressroom.executions.progress import Progress
 from pressroom.executions.queue import ExecutionJobs
-from pressroom.executions.states import TRANSITIONS, Change, Patience, Status, delay_seconds, end_of_attempt
+from pressroom.executions.states import TRANSITIONS, Change, Status
 from pressroom.metrics import Metrics
-from pressroom.notebooks.places import Location, Places
-from pressroom.notifications import service as notifications
-from pressroom.notifications.schemas import Event
+from pressroom.notebooks.places import Places
 from pressroom.press import Event as PressEvent
 from pressroom.press import Finished, Press, Reason, Request, Stop
 from pressroom.press.environment import kernel_environment
-from pressroom.press.saving import publish, unstage
 from pressroom.settings import MEBIBYTE, Settings
 
 log = logging.getLogger("pressroom.executions")
 Watcher = Callable[[int, PressEvent], None]
 _RETRY_SECONDS = 0.5
-_END = text(
-    "SELECT end_attempt(:id, :attempt, :status, :reason, :message, CAST(:failure AS jsonb), :seconds, "
-    "make_interval(secs => :delay))"
-)
-
-
-class Held(Protocol):
-    """The attempt that ends, and its execution."""
-
-    @property
-    def id(self) -> int:
-        """The execution's id."""
-        ...
-
-    @property
-    def attempt(self) -> int:
-        """The attempt's number."""
-        ...
-
-    @property
-    def notebook_id(self) -> int | None:
-        """The registered notebook."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,19 +69,9 @@ class Claim:
             waited_seconds=(_time(row["started_at"]) - _time(row["submitted_at"])).total_seconds(),
         )
 
-    @property
-    def staged_name(self) -> str:
-        """Where this attempt's output waits to be put in its place."""
-        return staged_name(self.id, self.attempt)
-
 
 def _time(text: str) -> datetime:
     return datetime.fromisoformat(text)
-
-
-def staged_name(execution_id: int, attempt: int) -> str:
-    """The name of an attempt's output in the output's folder, until the attempt has ended."""
-    return f".pressroom-{execution_id}-{attempt}.tmp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +92,7 @@ class Pressman:
         self._database, self._places, self._metrics = shop.database, shop.places, shop.metrics
         self._jobs, self._watch = jobs, watch
         self._log_bytes = int(settings.max_log_mb * MEBIBYTE)
-        self._random = random.Random()  # noqa: S311 - it spreads retries, it guards nothing
+        self._in_hand: set[tuple[int, int]] = set()
         self._press = Press(
             environment=kernel_environment(os.environ, settings.kernel_environment),
             grace_seconds=settings.grace_seconds,
@@ -141,9 +100,20 @@ class Pressman:
             max_notebook_bytes=int(settings.max_notebook_mb * MEBIBYTE),
         )
 
+    def holds(self, execution_id: int, attempt: int) -> bool:
+        """Whether this worker is at work on an attempt."""
+        return (execution_id, attempt) in self._in_hand
+
     async def execute(self, context: JobContext, execution_id: int) -> None:
         """Procrastinate's task: run a claimed execution. A request to abort stops it, and its end is awaited."""
         claim = Claim.of(self._jobs.claimed(execution_id))
+        self._in_hand.add((claim.id, claim.attempt))
+        try:
+            await self._executed(context, claim)
+        finally:
+            self._in_hand.discard((claim.id, claim.attempt))
+
+    async def _executed(self, context: JobContext, claim: Claim) -> None:
         stop = Stop()
         work = asyncio.create_task(self._attempt(claim, stop), name=f"execution {claim.id}")
         while not work.done():
@@ -173,19 +143,21 @@ class Pressman:
         log.info("the attempt begins")
         finished = await self._pressed(claim, stop, progress)
         await progress.settle()
+        ending = Ending(self._places, self._jobs, claim, finished)
         while True:
             try:
-                change = await self._end(claim, finished, progress)
+                async with self._database.transaction() as session:
+                    change = await ending.write(session, progress)
                 break
             except Unavailable as error:
                 log.warning("the end of execution %s waits: %s", claim.id, error.detail)
                 await asyncio.sleep(_RETRY_SECONDS)
         if self._watch is not None:
-            self._watch(claim.id, finished)
+            self._watch(claim.id, ending.finished)
         log.info("the attempt has ended: %s", change or "another worker has the execution now")
         if change is not None and change is not Change.PUT_BACK:
-            status = TRANSITIONS[Status.RUNNING, change].value
-            self._metrics.execution_ended(status, finished.reason and finished.reason.value, finished.seconds)
+            status, reason = TRANSITIONS[Status.RUNNING, change].value, ending.finished.reason
+            self._metrics.execution_ended(status, reason and reason.value, finished.seconds)
 
     async def _pressed(self, claim: Claim, stop: Stop, progress: Progress) -> Finished:
         """Run the notebook; whatever goes wrong is the attempt's end."""
@@ -221,106 +193,9 @@ class Pressman:
             input_fd=opened.enter_context(given.open_file()),
             working_fd=opened.enter_context(given.parent.open_directory()),
             output_fd=opened.enter_context(output.parent.open_directory(create_last=ours)),
-            staged_name=claim.staged_name,
+            staged_name=staged_name(claim.id, claim.attempt),
             environment={"PRESSROOM_EXECUTION_ID": str(claim.id), "PRESSROOM_ATTEMPT": str(claim.attempt)},
         )
-
-    async def _end(self, claim: Claim, finished: Finished, progress: Progress) -> Change | None:
-        """End the attempt, and put its output in its place; ``None`` where another worker holds the execution now."""
-        async with self._database.transaction() as session:
-            patience = await _patience(session, claim)
-            if patience is None:
-                await asyncio.to_thread(discard, self._places, claim.output_path, claim.username, claim.staged_name)
-                return None
-            await progress.write(session)
-            if finished.written:
-                finished = await asyncio.to_thread(self._published, claim, finished)
-            change = end_of_attempt(finished.reason, patience)
-            await end_attempt(session, self._jobs, claim, change, finished, patience, self._random)
-            return change
-
-    def _published(self, claim: Claim, finished: Finished) -> Finished:
-        try:
-            output = self._places.locate(claim.output_path, claim.username)
-            with output.parent.open_directory() as folder:
-                publish(folder, claim.staged_name, output.name)
-        except (OSError, PressroomError) as error:
-            why = error.detail if isinstance(error, PressroomError) else f"{error.strerror}."
-            sentence = f"{finished.message} The output {claim.output_path} could not be written: {why}".strip()
-            discard(self._places, claim.output_path, claim.username, claim.staged_name)
-            reason = finished.reason or Reason.OUTPUT_NOT_WRITTEN
-            return replace(finished, reason=reason, message=sentence, written=False)
-        return finished
-
-
-async def _patience(session: AsyncSession, claim: Claim) -> Patience | None:
-    """How often it may be tried, its row locked; ``None`` where the attempt is not the current one any more."""
-    counted = (
-        select(func.count())
-        .select_from(Attempt)
-        .where(Attempt.execution_id == claim.id, Attempt.reason.is_distinct_from(Reason.INTERRUPTED.value))
-        .scalar_subquery()
-    )
-    columns = (Execution.max_attempts, Execution.retry_on, Execution.retry_delay_seconds, Execution.cancel_requested_at)
-    wanted = select(counted, *columns).where(
-        Execution.id == claim.id, Execution.attempt == claim.attempt, Execution.status == Status.RUNNING
-    )
-    row = (await session.execute(wanted.with_for_update(of=Execution))).first()
-    if row is None:
-        return None
-    tries, most, retry_on, delay, cancelled = row
-    return Patience(tries, most, retry_on, delay, cancel_requested=cancelled is not None)
-
-
-_TOLD = {Change.SUCCEEDED: Event.SUCCEEDED, Change.FAILED: Event.FAILED, Change.CANCELLED: Event.CANCELLED}
-
-
-async def end_attempt(
-    session: AsyncSession,
-    jobs: JobManager,
-    held: Held,
-    change: Change,
-    finished: Finished,
-    patience: Patience,
-    rng: random.Random,
-) -> None:
-    """Record what became of an execution whose attempt has ended; its row is locked by the caller."""
-    failure: dict[str, Any] | None = None
-    sentence = kept(finished.message)[:10_000] or None
-    if finished.reason is not None:
-        failure = {"reason": finished.reason.value}
-        if finished.cell_index is not None:
-            failure |= {
-                "cell_index": finished.cell_index,
-                "ename": kept(finished.ename or "")[:1000],
-                "evalue": kept(finished.evalue or "")[:10_000],
-            }
-    again = change is Change.PUT_BACK
-    if change is Change.FAILED and patience.attempts >= patience.max_attempts > 1:
-        sentence = f"{sentence} It was tried {patience.attempts} times."
-    await session.execute(
-        _END,
-        {
-            "id": held.id,
-            "attempt": held.attempt,
-            "status": TRANSITIONS[Status.RUNNING, change].value,
-            "reason": finished.reason.value if finished.reason else None,
-            "message": sentence,
-            "failure": json.dumps(failure) if failure else None,
-            "seconds": finished.seconds,
-            "delay": delay_seconds(finished.reason.value, patience, rng) if again and finished.reason else 0.0,
-        },
-    )
-    if not again:
-        await notifications.announce(session, jobs, held.id, held.notebook_id, _TOLD[change])
-
-
-def discard(places: Places, output_path: str, username: str, staged: str) -> None:
-    """Take away what an attempt wrote and may not put in its place."""
-    with suppress(PressroomError):  # where its folder cannot be opened, there is nothing of it either
-        output: Location = places.locate(output_path, username)
-        with output.parent.open_directory() as folder:
-            unstage(folder, staged)
 
 
 def _not_run(sentence: str) -> Finished:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import secrets
 import shutil
 import signal
 import sys
@@ -89,11 +90,8 @@ class Press:
         """
         stop = stop or Stop()
         began = time.monotonic()
-        try:
-            scratch = tempfile.mkdtemp(prefix="pressroom-")
-        except OSError as error:
-            yield _not_started(error, began)
-            return
+        # Named here and made by the runner, which outlives a killed caller for as long as it takes to remove it.
+        scratch = str(Path(tempfile.gettempdir(), f"pressroom-{secrets.token_urlsafe(6)}"))
         opened: list[int] = []
         try:
             try:

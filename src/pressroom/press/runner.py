@@ -13,8 +13,9 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
 from nbclient.exceptions import CellExecutionError, DeadKernelError
@@ -24,7 +25,7 @@ from pressroom.press.descendants import adopt_orphans, die_with_parent, kill_des
 from pressroom.press.document import NotUsable, coalesce, prepare, serialise
 from pressroom.press.driver import Driver, Manager
 from pressroom.press.events import CellFinished, CellStarted, Event, Finished, Output, Reason, Started, to_json
-from pressroom.press.saving import replace, stage
+from pressroom.press.saving import replace, stage, unstage
 
 _PIECE = 65536
 _FACT = 2**18
@@ -198,6 +199,11 @@ class Execution:
     def _where(self) -> str:
         return f" in cell {self._number}" if self._number else ""
 
+    def not_started(self, error: OSError) -> Finished:
+        """The end of an execution whose working files cannot be made."""
+        sentence = f"The execution could not be started: {error.strerror or error}."
+        return self._finished(Reason.RUNNER_DIED, sentence, written=False)
+
     def _finished(self, reason: Reason | None, message: str, *, written: bool, **facts: Any) -> Finished:
         return Finished(reason, message, time.monotonic() - self._began, written, **facts)
 
@@ -233,20 +239,28 @@ def _exited(error: CellExecutionError) -> bool:
     return error.ename == "SystemExit" and str(error.evalue) in ("", "0")
 
 
-def _listen(stdin: BinaryIO, loop: asyncio.AbstractEventLoop, ending: Ending, scratch: str) -> None:
-    """Pass the caller's stops on; when the caller is gone, end everything."""
+def _listen(stdin: BinaryIO, loop: asyncio.AbstractEventLoop, ending: Ending, request: dict[str, Any]) -> None:
+    """Pass the caller's stops on; when the caller is gone, end everything, and leave no file."""
     for line in stdin:
         loop.call_soon_threadsafe(ending.ask, Reason(json.loads(line)["stop"]))
     kill_descendants()
-    shutil.rmtree(scratch, ignore_errors=True)
+    if request["staged_name"] is not None:
+        with suppress(OSError):
+            unstage(request["fds"][2], request["staged_name"])
+    shutil.rmtree(request["scratch"], ignore_errors=True)
     os._exit(1)
 
 
 async def _main(request: dict[str, Any], channel: Channel, stdin: BinaryIO) -> None:
     execution = Execution(request, channel)
+    try:
+        await asyncio.to_thread(Path(request["scratch"]).mkdir, 0o700)
+    except OSError as error:
+        channel.emit(execution.not_started(error))
+        return
     listener = threading.Thread(
         target=_listen,
-        args=(stdin, asyncio.get_running_loop(), execution.ending, request["scratch"]),
+        args=(stdin, asyncio.get_running_loop(), execution.ending, request),
         daemon=True,
         name="control",
     )
@@ -278,6 +292,7 @@ def main() -> None:
         traceback.print_exc()
     finally:
         kill_descendants()
+        shutil.rmtree(request["scratch"], ignore_errors=True)
         sys.stderr.flush()
         # Not through the interpreter's own end: a thread of a library must not hold up the caller.
         os._exit(code)
