@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import random
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -115,14 +115,24 @@ def staged_name(execution_id: int, attempt: int) -> str:
     return f".pressroom-{execution_id}-{attempt}.tmp"
 
 
+class Runs(Protocol):
+    """What executes a notebook, as :class:`Press` does."""
+
+    def execute(self, request: Request, stop: Stop | None = None) -> AsyncIterator[PressEvent]:
+        """The events of an execution, the last of them ``Finished``."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """What a worker works with."""
+    """What a worker works with. ``press``: what executes notebooks, where it is not a :class:`Press` of the settings;
+    a bench measures the queue alone with one that does nothing."""
 
     database: Database
     places: Places
     settings: Settings
     metrics: Metrics
+    press: Runs | None = None
 
 
 class Pressman:
@@ -134,7 +144,7 @@ class Pressman:
         self._jobs, self._watch = jobs, watch
         self._log_bytes = int(settings.max_log_mb * MEBIBYTE)
         self._random = random.Random()  # noqa: S311 - it spreads retries, it guards nothing
-        self._press = Press(
+        self._press: Runs = shop.press or Press(
             environment=kernel_environment(os.environ, settings.kernel_environment),
             grace_seconds=settings.grace_seconds,
             max_output_bytes=int(settings.max_output_mb * MEBIBYTE),
