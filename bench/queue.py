@@ -16,7 +16,6 @@ import asyncio
 import multiprocessing
 import os
 import time
-from pathlib import Path
 
 import psycopg
 from rich.console import Console
@@ -70,6 +69,7 @@ async def drain(side, count, processes):
             await until(connection, WORKING, answer=False)
             took = time.perf_counter() - began
         await connection.execute("DELETE FROM procrastinate_workers")
+    print(f"{type(side).__name__} {processes}: {count / took:.0f} /s", file=sys.stderr)
     return count / took
 
 
@@ -121,9 +121,7 @@ async def http(ours, count):
 
 
 async def in_turns(ours, bare, rounds, measure, *arguments):
-    pairs = []
-    for _ in range(rounds):
-        pairs.append([await measure(side, *arguments) for side in (ours, bare)])
+    pairs = [[await measure(side, *arguments) for side in (ours, bare)] for _ in range(rounds)]
     mine, theirs = zip(*pairs, strict=True)
     return median(mine), median(theirs), median([a / b for a, b in pairs])
 

@@ -104,8 +104,8 @@ class Ours:
     async def submit(self, number: int) -> tuple[int, float]:
         """One execution in a transaction; the time just before its commit."""
         async with self._database.transaction() as session:
-            [added] = await service.submit(session, self._intake, self._caller, [self._order(number)])
-            return getattr(added, "id", added), time.time()
+            [execution_id] = await service.submit(session, self._intake, self._caller, [self._order(number)])
+            return execution_id, time.time()
 
     async def submit_many(self, count: int) -> None:
         """Many executions in one transaction."""

@@ -94,13 +94,13 @@ async def _run(room: Room, order: Order, shown: "_Shown") -> Execution:
     staffing = Staffing(1, queues=[queue], name=queue, grace_seconds=0, chores=False)
     async with open_crew(shop, staffing, watch) as crew:
         async with room.database.transaction() as session:
-            [execution] = await service.submit(session, room.intake(crew.jobs), room.caller, [order])
+            [execution_id] = await service.submit(session, room.intake(crew.jobs), room.caller, [order])
         stopping: set[asyncio.Task[None]] = set()
 
         async def cancel() -> None:
             with suppress(AlreadyEnded):
                 async with room.database.transaction() as session:
-                    cancelled = await service.cancel(session, room.intake(crew.jobs), room.caller, execution.id)
+                    cancelled = await service.cancel(session, room.intake(crew.jobs), room.caller, execution_id)
                 if cancelled.status == Status.CANCELLED:  # it had not begun, so there is no event of its end
                     ended.set()
 
@@ -113,7 +113,7 @@ async def _run(room: Room, order: Order, shown: "_Shown") -> Execution:
             await ended.wait()
         await asyncio.gather(*stopping)
     async with room.database.transaction() as session:
-        return await service.get(session, execution.id)
+        return await service.get(session, execution_id)
 
 
 class _Shown:

@@ -18,15 +18,14 @@ from typing import Any, Protocol
 from opentelemetry.trace import SpanKind
 from procrastinate.job_context import AbortReason, JobContext
 from procrastinate.manager import JobManager
-from sqlalchemy import func, select, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pressroom import logs, traces
-from pressroom.database.models import Attempt, Execution
 from pressroom.database.session import Database
 from pressroom.errors import PressroomError, Unavailable
 from pressroom.executions.orders import OUTPUT_FOLDER
-from pressroom.executions.progress import Progress, kept
+from pressroom.executions.progress import NOTHING, Facts, Progress, kept
 from pressroom.executions.queue import ExecutionJobs
 from pressroom.executions.states import TRANSITIONS, Change, Patience, Status, delay_seconds, end_of_attempt
 from pressroom.metrics import Metrics
@@ -42,10 +41,19 @@ from pressroom.settings import MEBIBYTE, Settings
 log = logging.getLogger("pressroom.executions")
 Watcher = Callable[[int, PressEvent], None]
 _RETRY_SECONDS = 0.5
-_END = text(
-    "SELECT end_attempt(:id, :attempt, :status, :reason, :message, CAST(:failure AS jsonb), :seconds, "
-    "make_interval(secs => :delay))"
-)
+_HOLD = text("""
+SELECT (
+        SELECT count(*) FROM execution_attempts AS t
+        WHERE t.execution_id = e.id AND t.reason IS DISTINCT FROM 'interrupted'
+    ) AS tries, e.max_attempts, e.retry_on, e.retry_delay_seconds, e.cancel_requested_at
+FROM notebook_executions AS e WHERE e.id = :id AND e.attempt = :attempt AND e.status = 'running' FOR UPDATE OF e
+""")
+_END = text("""
+SELECT end_attempt(
+    :id, :attempt, :status, :reason, :message, CAST(:failure AS jsonb), :seconds, make_interval(secs => :delay),
+    :total, :completed, CAST(:events AS jsonb)
+), EXISTS (SELECT FROM notifications WHERE notebook_id IS NULL OR notebook_id = :notebook) AS interesting
+""")
 
 
 class Held(Protocol):
@@ -242,11 +250,10 @@ class Pressman:
             if patience is None:
                 await asyncio.to_thread(discard, self._places, claim.output_path, claim.username, claim.staged_name)
                 return None
-            await progress.write(session)
             if finished.written:
                 finished = await asyncio.to_thread(self._published, claim, finished)
             change = end_of_attempt(finished.reason, patience)
-            await end_attempt(session, self._jobs, claim, change, finished, patience, self._random)
+            await end_attempt(session, self._jobs, claim, change, finished, patience, self._random, progress.rest())
             return change
 
     def _published(self, claim: Claim, finished: Finished) -> Finished:
@@ -265,17 +272,7 @@ class Pressman:
 
 async def _patience(session: AsyncSession, claim: Claim) -> Patience | None:
     """How often it may be tried, its row locked; ``None`` where the attempt is not the current one any more."""
-    counted = (
-        select(func.count())
-        .select_from(Attempt)
-        .where(Attempt.execution_id == claim.id, Attempt.reason.is_distinct_from(Reason.INTERRUPTED.value))
-        .scalar_subquery()
-    )
-    columns = (Execution.max_attempts, Execution.retry_on, Execution.retry_delay_seconds, Execution.cancel_requested_at)
-    wanted = select(counted, *columns).where(
-        Execution.id == claim.id, Execution.attempt == claim.attempt, Execution.status == Status.RUNNING
-    )
-    row = (await session.execute(wanted.with_for_update(of=Execution))).first()
+    row = (await session.execute(_HOLD, {"id": claim.id, "attempt": claim.attempt})).first()
     if row is None:
         return None
     tries, most, retry_on, delay, cancelled = row
@@ -293,8 +290,10 @@ async def end_attempt(
     finished: Finished,
     patience: Patience,
     rng: random.Random,
+    rest: Facts = NOTHING,
 ) -> None:
-    """Record what became of an execution whose attempt has ended; its row is locked by the caller."""
+    """Record what became of an execution whose attempt has ended; its row is locked by the caller. ``rest`` is what
+    the attempt has not told yet."""
     failure: dict[str, Any] | None = None
     sentence = kept(finished.message)[:10_000] or None
     if finished.reason is not None:
@@ -308,11 +307,13 @@ async def end_attempt(
     again = change is Change.PUT_BACK
     if change is Change.FAILED and patience.attempts >= patience.max_attempts > 1:
         sentence = f"{sentence} It was tried {patience.attempts} times."
-    await session.execute(
+    wanted = await session.execute(
         _END,
         {
+            **rest,
             "id": held.id,
             "attempt": held.attempt,
+            "notebook": held.notebook_id,
             "status": TRANSITIONS[Status.RUNNING, change].value,
             "reason": finished.reason.value if finished.reason else None,
             "message": sentence,
@@ -321,7 +322,7 @@ async def end_attempt(
             "delay": delay_seconds(finished.reason.value, patience, rng) if again and finished.reason else 0.0,
         },
     )
-    if not again:
+    if wanted.one().interesting and not again:
         await notifications.announce(session, jobs, held.id, held.notebook_id, _TOLD[change])
 
 
