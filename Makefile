@@ -59,6 +59,9 @@ wheel: setup  ## Build the wheel, install it into an empty environment, and star
 
 bench: setup  ## Measure against peers
 	$(VENV)/bin/python bench/api.py
+	$(VENV)/bin/python bench/queue.py
+	$(VENV)/bin/python bench/followers.py
+	$(VENV)/bin/python bench/history.py --rows 200000
 
 lock:  ## Choose the newest dependencies
 	$(UV) lock --upgrade

@@ -5,6 +5,10 @@ median of three rounds, taken in turns), and at the end the page of history from
 10,000. It starts all that it needs and leaves nothing behind.
 """
 
+import sys
+
+sys.path.append(sys.path.pop(0))  # beside this file, `queue` would not be the standard library's
+
 import argparse
 import asyncio
 import json
@@ -12,7 +16,6 @@ import os
 import socket
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.request

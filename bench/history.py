@@ -6,6 +6,10 @@ API does, in turns from one and the other, with another value each time. It prin
 ``--directory`` the rows stay there, and the next run measures them again.
 """
 
+import sys
+
+sys.path.append(sys.path.pop(0))  # beside this file, `queue` would not be the standard library's
+
 import argparse
 import asyncio
 import os

@@ -53,7 +53,7 @@ class TestWithTheDefaults:
         self, plant: Plant, http: httpx.Client
     ) -> None:
         killed = plant.working()
-        execution = submit(http, plant, 600, retry_delay_seconds=0)
+        execution = submit(http, plant, 600)
         until(lambda: slept(plant, execution), 30, "it does not run")
         other = plant.working()
         killed.send(signal.SIGKILL)

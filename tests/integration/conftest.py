@@ -14,10 +14,12 @@ from sqlalchemy import URL, select, text
 
 from pressroom.database.models import Delivery, Execution, Notebook, Notification
 from pressroom.database.session import Database
+from pressroom.executions.tasks import Workshop
+from pressroom.metrics import Metrics
 from pressroom.notebooks.places import Places
 from pressroom.notifications import service, targets
 from pressroom.notifications.schemas import Channel, Event
-from pressroom.notifications.tasks import Context, add_tasks
+from pressroom.notifications.tasks import add_tasks
 from pressroom.settings import Settings
 
 
@@ -158,6 +160,6 @@ async def teller(database: Database, settings: Settings, database_url: URL) -> A
     conninfo = database_url.set(drivername="postgresql").render_as_string(hide_password=False)
     app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=conninfo, min_size=1, max_size=4))
     places = Places(settings.users_root, tuple(settings.shared_roots))
-    add_tasks(app, Context(database, settings, places))
+    add_tasks(app, Workshop(database, places, settings, Metrics()))
     async with app.open_async():
         yield Teller(database, settings, app)

@@ -62,7 +62,7 @@ def test_one_of_two_who_write_the_same_output_wins(
 ) -> None:
     # These take every place, so that no winner has ended when the loser comes.
     write_notebook(home / "slow.ipynb", "import time; time.sleep(600)")
-    for _ in range(service.settings.concurrency):
+    for _ in range(service.settings.workers):
         slow = http.post("/execute", json={"input_path": "slow.ipynb"}, headers={"Prefer": "respond-async"})
         assert slow.status_code == 202
     for n in range(TIMES):

@@ -37,7 +37,7 @@ class Line:
             write_notebook(path, "1")
         orders = [Order(parameters={}, input_path=str(path), username=user, how=HowToExecute(**how))] * n
         async with self.database.transaction() as session:
-            return [row.id for row in await service.submit(session, self.intake, ANA, orders)]
+            return await service.submit(session, self.intake, ANA, orders)
 
     async def claim(self, queues: list[str] | None = None) -> int | None:
         job = await self.jobs.fetch_job(queues, self.worker_id)
@@ -46,7 +46,8 @@ class Line:
     async def end(self, execution_id: int, status: str = "success", back_in: str = "0") -> bool:
         async with self.database.transaction() as session:
             attempt = await session.scalar(select(Execution.attempt).where(Execution.id == execution_id))
-            ended = "SELECT end_attempt(:id, :attempt, :status, NULL, NULL, NULL, 0, CAST(:back AS interval))"
+            ended = "SELECT end_attempt(:id, :attempt, :status, NULL, NULL, NULL, 0, CAST(:back AS interval), "
+                "NULL, NULL, NULL)"
             facts = {"id": execution_id, "attempt": attempt, "status": status, "back": back_in}
             return bool(await session.scalar(text(ended), facts))
 
@@ -149,7 +150,7 @@ async def test_an_attempt_is_ended_once_and_by_its_number(line: Line) -> None:
     assert await line.end(one, "pending")
     assert await line.claim() == one
     async with line.database.transaction() as session:
-        stale = text("SELECT end_attempt(:id, 1, 'success', NULL, NULL, NULL, 0, '0')")
+        stale = text("SELECT end_attempt(:id, 1, 'success', NULL, NULL, NULL, 0, '0', NULL, NULL, NULL)")
         assert not await session.scalar(stale, {"id": one})
         attempts = (await session.scalars(select(Attempt).order_by(Attempt.number))).all()
         assert [(a.number, a.worker, a.ended_at is None) for a in attempts] == [(1, "w", False), (2, "w", True)]

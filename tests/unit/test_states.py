@@ -108,10 +108,12 @@ def test_it_is_tried_again_for_the_reasons_that_were_asked(
 
 @given(patiences, st.integers())
 def test_each_wait_is_at_least_the_delay_doubled_and_at_most_half_as_much_more(patience: Patience, seed: int) -> None:
-    seconds = delay_seconds("worker_lost", patience, random.Random(seed))
+    seconds = delay_seconds("timed_out", patience, random.Random(seed))
     doubled = min(patience.delay_seconds * 2.0 ** min(patience.attempts - 1, 30), MAX_DELAY_SECONDS)
     assert doubled <= seconds <= 1.5 * doubled
 
 
-def test_an_interruption_makes_nobody_wait() -> None:
+def test_an_interruption_and_a_first_lost_worker_make_nobody_wait() -> None:
     assert delay_seconds(INTERRUPTED, Patience(3, 3, [], 100), random.Random(1)) == 0
+    assert delay_seconds("worker_lost", Patience(1, 3, [], 100), random.Random(1)) == 0
+    assert delay_seconds("worker_lost", Patience(2, 3, [], 100), random.Random(1)) >= 200

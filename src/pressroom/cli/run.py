@@ -77,13 +77,13 @@ async def _run(room: Room, order: Order, shown: Shown) -> Execution:
         open_crew(shop, staffing, lambda _, event: shown.take(event)) as crew,
     ):
         async with room.database.transaction() as session:
-            [execution] = await service.submit(session, room.intake(crew.jobs), room.caller, [order])
+            [execution_id] = await service.submit(session, room.intake(crew.jobs), room.caller, [order])
         stopping: set[asyncio.Task[None]] = set()
 
         async def cancel() -> None:
             with suppress(AlreadyEnded):
                 async with room.database.transaction() as session:
-                    await service.cancel(session, room.intake(crew.jobs), room.caller, execution.id)
+                    await service.cancel(session, room.intake(crew.jobs), room.caller, execution_id)
 
         def stop() -> None:
             stopping.add(asyncio.create_task(cancel()))
@@ -91,7 +91,7 @@ async def _run(room: Room, order: Order, shown: Shown) -> Execution:
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop)
         with shown.progress:
-            await following.wait(execution.id)
+            await following.wait(execution_id)
         await asyncio.gather(*stopping)
     async with room.database.transaction() as session:
-        return await service.get(session, execution.id)
+        return await service.get(session, execution_id)

@@ -17,7 +17,7 @@ def workers(*, json: Json = False) -> None:
 
     async def work(room: Room) -> list[WorkerOut]:
         async with room.database.transaction() as session:
-            return await staff.workers(session)
+            return await staff.workers(session, room.settings.worker_lost_seconds)
 
     columns = ("id", "name", "host", "process_id", "queues", "concurrency", "alive", "running")
     show_rows(in_room(work), columns, as_json=json, empty="Nobody works; `pressroom worker` starts one.")

@@ -8,12 +8,11 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from procrastinate.manager import JobManager
-from sqlalchemy import func, select, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from pressroom.database.models import Attempt, Execution
 from pressroom.errors import PressroomError
-from pressroom.executions.progress import Progress, kept
+from pressroom.executions.progress import NOTHING, Facts, Progress, kept
 from pressroom.executions.states import TRANSITIONS, Change, Patience, Status, delay_seconds, end_of_attempt
 from pressroom.notebooks.places import Location, Places
 from pressroom.notifications import service as notifications
@@ -22,10 +21,19 @@ from pressroom.press import Finished, Reason
 from pressroom.press.saving import publish, unstage
 
 _spread = random.Random()  # noqa: S311 - it spreads retries, it guards nothing
-_END = text(
-    "SELECT end_attempt(:id, :attempt, :status, :reason, :message, CAST(:failure AS jsonb), :seconds, "
-    "make_interval(secs => :delay))"
-)
+_HOLD = text("""
+SELECT (
+        SELECT count(*) FROM execution_attempts AS t
+        WHERE t.execution_id = e.id AND t.reason IS DISTINCT FROM 'interrupted'
+    ) AS tries, e.max_attempts, e.retry_on, e.retry_delay_seconds, e.cancel_requested_at
+FROM notebook_executions AS e WHERE e.id = :id AND e.attempt = :attempt AND e.status = 'running' FOR UPDATE OF e
+""")
+_END = text("""
+SELECT end_attempt(
+    :id, :attempt, :status, :reason, :message, CAST(:failure AS jsonb), :seconds, make_interval(secs => :delay),
+    :total, :completed, CAST(:events AS jsonb)
+), EXISTS (SELECT FROM notifications WHERE notebook_id IS NULL OR notebook_id = :notebook) AS interesting
+""")
 
 
 class Held(Protocol):
@@ -85,12 +93,11 @@ class Ending:
         if patience is None:
             await asyncio.to_thread(discard, self._places, held.output_path, held.username, self._staged)
             return None
-        await progress.write(session)
         if not self._published:
             self.finished = await asyncio.to_thread(self._publish)
             self._published = True
         change = end_of_attempt(self.finished.reason, patience)
-        await end_attempt(session, self._jobs, held, change, self.finished, patience)
+        await end_attempt(session, self._jobs, held, change, self.finished, patience, progress.rest())
         return change
 
     def _publish(self) -> Finished:
@@ -110,17 +117,7 @@ class Ending:
 
 async def _patience(session: AsyncSession, held: Held) -> Patience | None:
     """How often it may be tried, its row locked; ``None`` where the attempt is not the current one any more."""
-    counted = (
-        select(func.count())
-        .select_from(Attempt)
-        .where(Attempt.execution_id == held.id, Attempt.reason.is_distinct_from(Reason.INTERRUPTED.value))
-        .scalar_subquery()
-    )
-    columns = (Execution.max_attempts, Execution.retry_on, Execution.retry_delay_seconds, Execution.cancel_requested_at)
-    wanted = select(counted, *columns).where(
-        Execution.id == held.id, Execution.attempt == held.attempt, Execution.status == Status.RUNNING
-    )
-    row = (await session.execute(wanted.with_for_update(of=Execution))).first()
+    row = (await session.execute(_HOLD, {"id": held.id, "attempt": held.attempt})).first()
     if row is None:
         return None
     tries, most, retry_on, delay, cancelled = row
@@ -137,8 +134,10 @@ async def end_attempt(
     change: Change,
     finished: Finished,
     patience: Patience,
+    rest: Facts = NOTHING,
 ) -> None:
-    """Record what became of an execution whose attempt has ended; its row is locked by the caller."""
+    """Record what became of an execution whose attempt has ended; its row is locked by the caller. ``rest`` is what
+    the attempt has not told yet."""
     failure: dict[str, Any] | None = None
     sentence = kept(finished.message)[:10_000] or None
     if finished.reason is not None:
@@ -152,11 +151,13 @@ async def end_attempt(
     again = change is Change.PUT_BACK
     if change is Change.FAILED and patience.attempts >= patience.max_attempts > 1:
         sentence = f"{sentence} It was tried {patience.attempts} times."
-    await session.execute(
+    ended = await session.execute(
         _END,
         {
+            **rest,
             "id": held.id,
             "attempt": held.attempt,
+            "notebook": held.notebook_id,
             "status": TRANSITIONS[Status.RUNNING, change].value,
             "reason": finished.reason.value if finished.reason else None,
             "message": sentence,
@@ -165,7 +166,7 @@ async def end_attempt(
             "delay": delay_seconds(finished.reason.value, patience, _spread) if again and finished.reason else 0.0,
         },
     )
-    if not again:
+    if ended.one().interesting and not again:
         await notifications.announce(session, jobs, held.id, held.notebook_id, _TOLD[change])
 
 

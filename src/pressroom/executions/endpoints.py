@@ -1,6 +1,5 @@
 """Executions over HTTP."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -33,6 +32,7 @@ from pressroom.executions.schemas import (
     RunAnswer,
     RunRequest,
 )
+from pressroom.executions.service import Once
 from pressroom.executions.states import TERMINAL, Status
 from pressroom.identity.principal import Principal
 
@@ -61,14 +61,6 @@ ACCEPTED = {
 ANSWERS = problems(NotAllowed, NotFound, AlreadyExists, ExecutionCancelled, Invalid, ExecutionFailed, ExecutionTimedOut)
 
 
-@dataclass(frozen=True, slots=True)
-class Once:
-    """An idempotency key, and what tells the request that it came with from others."""
-
-    key: str
-    digest: str
-
-
 async def _execute(
     parts: Parts, caller: Principal, order: Order, prefer: list[str] | None, once: Once | None
 ) -> tuple[Execution, Response | None]:
@@ -76,12 +68,12 @@ async def _execute(
     seconds = patience(prefer or [])
     async with parts.database.transaction() as session:
         if once is not None:
-            execution, _ = await service.submit_once(session, parts.intake, caller, order, once.key, once.digest)
+            execution_id, _ = await service.submit_once(session, parts.intake, caller, order, once)
         else:
-            [execution] = await service.submit(session, parts.intake, caller, [order])
-    ended = seconds != 0 and await parts.following.wait(execution.id, seconds)
+            [execution_id] = await service.submit(session, parts.intake, caller, [order])
+    ended = seconds != 0 and await parts.following.wait(execution_id, seconds)
     async with parts.database.transaction() as session:
-        execution = await service.get(session, execution.id)
+        execution = await service.get(session, execution_id)
     if not ended and Status(execution.status) not in TERMINAL:
         return execution, accepted(execution)
     service.raise_for_status(execution)
@@ -173,7 +165,7 @@ async def submit_many_executions(
     for."""
     orders = [_order_for(item, item.notebook_id, item.input_path) for item in wanted.executions]
     found = await service.submit(session, parts.intake, caller, orders)
-    return BulkAnswer(total=len(found), ids=[execution.id for execution in found])
+    return BulkAnswer(total=len(found), ids=found)
 
 
 def _order_for(wanted: NotebookExecutionRequest, notebook_id: int | None, input_path: str | None) -> Order:

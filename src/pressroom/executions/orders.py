@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,15 @@ from pydantic import JsonValue
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pressroom import traces
-from pressroom.database.models import Execution, Notebook
-from pressroom.errors import Invalid
+from pressroom.database.models import Execution
+from pressroom.errors import Invalid, NotFound
+from pressroom.executions.registered import Opened, Registered, at_path
 from pressroom.executions.schemas import ExecutionDefaults, HowToExecute
 from pressroom.executions.states import RetryOn, Status
 from pressroom.identity.policy import require_acting_for
 from pressroom.identity.principal import Principal
 from pressroom.notebooks import files
-from pressroom.notebooks import service as notebooks
 from pressroom.notebooks.places import Location, Places
-from pressroom.parameters import service as parameters
-from pressroom.parameters.rules import Definition
 from pressroom.parameters.values import check_unregistered, guessed, resolve
 from pressroom.settings import Settings
 
@@ -53,13 +51,16 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The notebook of an order, checked: whom it acts as, where its file lies, and its registration, if any."""
+    """The notebook of an order, checked: whom it acts as, where its file lies, and its registration, if any.
+
+    ``outputs`` is how the paths of its executions' outputs begin, where their caller chose none.
+    """
 
     username: str
     place: Location
-    notebook: Notebook | None
-    definitions: list[Definition]
+    notebook: Registered | None
     defaults: ExecutionDefaults
+    outputs: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +76,14 @@ class Intake:
 class OrderBook:
     """Turns orders into rows. What orders have in common is looked up once."""
 
-    def __init__(self, session: AsyncSession, intake: Intake, principal: Principal) -> None:
-        self._session, self._principal = session, principal
+    def __init__(self, session: AsyncSession, intake: Intake, principal: Principal, opened: Opened) -> None:
+        self._session, self._principal, self._opened = session, principal, opened
         self._places, self._settings, self._valid = intake.places, intake.settings, intake.valid
         self._subjects: dict[tuple[object, ...], Subject] = {}
+        self._trace = traces.carried()
 
-    async def row(self, order: Order, execution_id: int, at: datetime) -> dict[str, Any]:
-        """The columns of an order's execution, ``pending``. ``at`` is the transaction's time.
+    async def row(self, order: Order, execution_id: int) -> dict[str, Any]:
+        """The columns of an order's execution, ``pending``, as JSON.
 
         Raises :class:`NotAllowed`, :class:`PathNotAllowed`, :class:`NotFound`, :class:`NotebookInvalid`,
         :class:`ParameterInvalid` or :class:`Invalid`.
@@ -90,7 +92,7 @@ class OrderBook:
         subject = self._subjects.get(key)
         if subject is None:
             subject = self._subjects[key] = await self._subject(order)
-        output = await self._output(order, subject, execution_id, at)
+        output = await self._output(order, subject, execution_id)
         return {
             "id": execution_id,
             "notebook_id": subject.notebook.id if subject.notebook else None,
@@ -103,29 +105,34 @@ class OrderBook:
             "in_place": order.in_place,
             "submitted_by": self._principal.username,
             "retry_of": order.retry_of,
-            "trace": traces.carried(),
-            **self._how(order.how, subject.defaults, at),
+            "trace": self._trace,
+            **self._how(order.how, subject.defaults),
         }
 
     async def _subject(self, order: Order) -> Subject:
         if order.notebook_id is not None:
-            notebook: Notebook | None = await notebooks.get(self._session, order.notebook_id)
+            notebook = self._opened.notebooks.get(order.notebook_id)
+            if notebook is None:
+                raise NotFound("notebook", order.notebook_id)
             username = order.username or notebook.username
             path = notebook.file_path
         else:
+            notebook = None
             path = str(order.input_path)
             username = await self._acting_user(order.username, path)
-            notebook = None
         require_acting_for(self._principal, username)
-        place = await asyncio.to_thread(self._places.locate, path, username)
-        await asyncio.to_thread(self._valid.check, place)
+        place = await asyncio.to_thread(self._checked, path, username)
         if notebook is None:
-            notebook = await notebooks.at_path(self._session, str(place.path))
-        if notebook is None:
-            return Subject(username, place, None, [], ExecutionDefaults())
-        rows = await parameters.of_notebook(self._session, notebook.id)
-        defaults = ExecutionDefaults.model_validate(notebook.execution_defaults)
-        return Subject(username, place, notebook, [parameters.definition_of(row) for row in rows], defaults)
+            notebook = await at_path(self._session, str(place.path))
+        name = f"{place.path.stem}-{self._opened.at.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+        outputs = str(place.beside(OUTPUT_FOLDER, name).path)
+        return Subject(username, place, notebook, notebook.defaults if notebook else ExecutionDefaults(), outputs)
+
+    def _checked(self, path: str, username: str) -> Location:
+        """Where the notebook lies, and that it is one. Blocks on the file system."""
+        place = self._places.locate(path, username)
+        self._valid.check(place)
+        return place
 
     async def _acting_user(self, named: str | None, path: str) -> str:
         if named is not None:
@@ -133,10 +140,10 @@ class OrderBook:
         if not Path(path).is_absolute():
             return self._principal.username
         holder = await asyncio.to_thread(self._places.owner_of, path)
-        registered = await notebooks.at_path(self._session, await asyncio.to_thread(os.path.realpath, path))
+        registered = await at_path(self._session, await asyncio.to_thread(os.path.realpath, path))
         return registered.username if registered is not None else holder or self._principal.username
 
-    async def _output(self, order: Order, subject: Subject, execution_id: int, at: datetime) -> str:
+    async def _output(self, order: Order, subject: Subject, execution_id: int) -> str:
         place = subject.place
         if order.in_place:
             if order.output_path is not None:
@@ -144,13 +151,12 @@ class OrderBook:
             return str(place.path)
         if order.output_path is not None:
             return await asyncio.to_thread(_chosen, self._places, place, subject.username, order.output_path)
-        name = f"{place.path.stem}-{at.astimezone(UTC):%Y%m%dT%H%M%SZ}-{execution_id}.ipynb"
-        path = str(place.beside(OUTPUT_FOLDER, name).path)
+        path = f"{subject.outputs}-{execution_id}.ipynb"
         if len(path) > 512:
             raise Invalid("The path of the output would be longer than 512 characters.")
         return path
 
-    def _how(self, how: HowToExecute, defaults: ExecutionDefaults, at: datetime) -> dict[str, Any]:
+    def _how(self, how: HowToExecute, defaults: ExecutionDefaults) -> dict[str, Any]:
         """What the caller says, else the notebook, else the settings."""
         settings = self._settings
 
@@ -171,14 +177,16 @@ class OrderBook:
             "notebook_limit": said("notebook_limit"),
             "user_limit": said("user_limit", settings.user_limit),
             "queue_limit": said("queue_limit", settings.queue_limits.get(queue)),
-            "expires_at": how.expires_at,
-            "late_at": at + timedelta(seconds=late_after) if late_after is not None else None,
+            "expires_at": how.expires_at and how.expires_at.isoformat(),
+            "late_at": (self._opened.at + timedelta(seconds=late_after)).isoformat()
+            if late_after is not None
+            else None,
         }
 
 
 def _values(order: Order, subject: Subject) -> dict[str, JsonValue]:
     if subject.notebook is not None:
-        return resolve(subject.definitions, order.parameters, lenient=order.lenient)
+        return resolve(subject.notebook.definitions, order.parameters, lenient=order.lenient)
     given = order.parameters.items()
     used = {name: guessed(v) if order.lenient and isinstance(v, str) else v for name, v in given}
     check_unregistered(used)

@@ -18,6 +18,9 @@ FLUSH_SECONDS = 0.05
 """How long an event may wait for others that are written with it."""
 _RETRY_SECONDS = 1.0
 _CUT = "\n[the rest of the output is in the notebook: the log of one attempt ends here]\n"
+Facts = dict[str, Any]
+"""What an attempt tells, as its statements take it: ``total`` and ``completed`` cells, ``events`` as JSON text."""
+NOTHING: Facts = {"total": None, "completed": None, "events": None}
 _Told = tuple[float, str, dict[str, Any]]
 """When, by the process's own clock; what kind of event; its data."""
 log = logging.getLogger("pressroom.executions")
@@ -77,20 +80,23 @@ class Progress:
             self._flushing = asyncio.create_task(self._flush_soon())
 
     async def settle(self) -> None:
-        """Wait for what is being written; what is left goes with the end, see :meth:`write`."""
+        """Wait for what is being written; what is left goes with the end, see :meth:`rest`."""
         self._settled.set()
         if self._flushing is not None:
             await self._flushing
 
-    async def write(self, session: AsyncSession) -> bool:
-        """Write what waits, in the caller's transaction; false where the attempt is another's."""
-        return await self._write(session, self._waiting)
+    def rest(self) -> Facts:
+        """What was not written yet; the attempt's end writes it."""
+        return self._facts(self._waiting)
+
+    def _facts(self, batch: list[_Told]) -> Facts:
+        now = time.monotonic()
+        events = [{"age": now - at, "kind": kind, "data": data} for at, kind, data in batch]
+        return {"total": self.total, "completed": self.completed, "events": json.dumps(events)}
 
     async def _write(self, session: AsyncSession, batch: list[_Told]) -> bool:
-        now = time.monotonic()
-        events = json.dumps([{"age": now - at, "kind": kind, "data": data} for at, kind, data in batch])
-        facts = {"id": self._id, "attempt": self._attempt, "total": self.total, "completed": self.completed}
-        return (await session.execute(_TELL, facts | {"events": events})).first() is not None
+        facts = {"id": self._id, "attempt": self._attempt, **self._facts(batch)}
+        return (await session.execute(_TELL, facts)).first() is not None
 
     def _add(self, kind: str, data: dict[str, Any]) -> None:
         self._waiting.append((time.monotonic(), kind, data))

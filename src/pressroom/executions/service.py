@@ -3,11 +3,10 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from procrastinate.jobs import Job
-from procrastinate.manager import JobManager
-from sqlalchemy import func, insert, select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -25,6 +24,7 @@ from pressroom.errors import (
     NotFound,
 )
 from pressroom.executions.orders import Intake, Order, OrderBook, repeated
+from pressroom.executions.registered import opened
 from pressroom.executions.states import TERMINAL, Change, Status, after
 from pressroom.identity.policy import require_acting_for
 from pressroom.identity.principal import Principal
@@ -33,34 +33,51 @@ from pressroom.notifications.schemas import Event
 
 TASK = "execute"
 """The name of Procrastinate's task."""
-_IDS = text(
-    "SELECT nextval(pg_get_serial_sequence('notebook_executions', 'id'))::integer AS id, now() AS at "
-    "FROM generate_series(1, :n)"
+_COLUMNS = (
+    "notebook_id, username, input_path, output_path, parameters_used, status, kernel_name, in_place, submitted_by, "
+    "retry_of, trace, queue, priority, timeout_seconds, max_attempts, retry_on, retry_delay_seconds, notebook_limit, "
+    "user_limit, queue_limit, expires_at, late_at, idempotency_key, idempotency_digest"
 )
+# The rows and their jobs, in one statement; Procrastinate answers the jobs' ids in the order of what it is given.
+_ADD = text(f"""
+WITH given AS MATERIALIZED (
+    SELECT * FROM jsonb_populate_recordset(CAST(NULL AS notebook_executions), CAST(:rows AS jsonb))
+), jobs AS (
+    SELECT array_agg(id ORDER BY id) AS executions, procrastinate_defer_jobs_v1(array_agg(CAST(ROW(
+        queue, '{TASK}', priority, NULL, NULL, jsonb_build_object('execution_id', id), NULL
+    ) AS procrastinate_job_to_defer_v1) ORDER BY id)) AS jobs FROM given
+)
+INSERT INTO notebook_executions (id, job_id, {_COLUMNS})
+SELECT id, added.job, {_COLUMNS} FROM given
+JOIN (SELECT unnest(executions) AS id, unnest(jobs) AS job FROM jobs) AS added USING (id)
+""")  # noqa: S608 - no value of anybody's is in it
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """An idempotency key, and what tells the request that it came with from others."""
+
+    key: str
+    digest: str
 
 
 async def submit(
-    session: AsyncSession, intake: Intake, principal: Principal, orders: Sequence[Order]
-) -> list[Execution]:
+    session: AsyncSession, intake: Intake, principal: Principal, orders: Sequence[Order], once: Once | None = None
+) -> list[int]:
     """Check orders and add a row, ``pending``, and a job for each, in the caller's transaction: all of them or none.
 
-    Raises :class:`NotAllowed`, :class:`PathNotAllowed`, :class:`NotFound`, :class:`NotebookInvalid`,
-    :class:`ParameterInvalid`, or :class:`AlreadyExists` where another execution under way writes to the same file.
+    Answers the executions' ids; ``once`` is kept with them. Raises :class:`NotAllowed`, :class:`PathNotAllowed`,
+    :class:`NotFound`, :class:`NotebookInvalid`, :class:`ParameterInvalid`, or :class:`AlreadyExists` where another
+    execution under way writes to the same file.
     """
-    given = (await session.execute(_IDS, {"n": len(orders)})).all()
-    book = OrderBook(session, intake, principal)
-    rows = [await book.row(order, found.id, found.at) for order, found in zip(orders, given, strict=True)]
-    return await _added(session, intake.jobs, rows)
-
-
-async def _added(session: AsyncSession, jobs: JobManager, rows: list[dict[str, Any]]) -> list[Execution]:
-    wanted = [_job(row) for row in rows]
-    deferred = await jobs.batch_defer_jobs_async(wanted, connection=await driver_connection(session))
-    for row, job in zip(rows, deferred, strict=True):
-        row["job_id"] = job.id
+    named = {order.notebook_id for order in orders if order.notebook_id is not None}
+    found = await opened(session, len(orders), named)
+    book = OrderBook(session, intake, principal, found)
+    rows = [await book.row(order, execution_id) for order, execution_id in zip(orders, found.ids, strict=True)]
+    if once is not None:
+        rows = [row | {"idempotency_key": once.key, "idempotency_digest": once.digest} for row in rows]
     try:
-        found = await session.scalars(insert(Execution).returning(Execution, sort_by_parameter_order=True), rows)
-        return list(found.all())
+        await session.execute(_ADD, {"rows": json.dumps(rows)})
     except IntegrityError as error:
         if violated(error) == "uq_notebook_executions_output_path_under_way":
             paths = [row["output_path"] for row in rows]
@@ -69,17 +86,7 @@ async def _added(session: AsyncSession, jobs: JobManager, rows: list[dict[str, A
                 "execution", "output_path", taken, f"Another execution that is under way writes to {taken}."
             ) from error
         raise
-
-
-def _job(row: dict[str, Any]) -> Job:
-    return Job(
-        queue=row["queue"],
-        priority=row["priority"],
-        lock=None,
-        queueing_lock=None,
-        task_name=TASK,
-        task_kwargs={"execution_id": row["id"]},
-    )
+    return found.ids
 
 
 def digest_of(request: Any) -> str:
@@ -88,26 +95,24 @@ def digest_of(request: Any) -> str:
 
 
 async def submit_once(
-    session: AsyncSession, intake: Intake, principal: Principal, order: Order, key: str, digest: str
-) -> tuple[Execution, bool]:
+    session: AsyncSession, intake: Intake, principal: Principal, order: Order, once: Once
+) -> tuple[int, bool]:
     """As :func:`submit`, but a key that the caller used before gives the execution of that time; and whether it is new.
 
     Raises :class:`IdempotencyConflict` where the key came with another request then.
     """
     # Of several at once with one key, the first goes on and the rest wait here for its row.
-    lock = {"key": f"{principal.username}\0{key}".encode()}
+    lock = {"key": f"{principal.username}\0{once.key}".encode()}
     await session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(encode(:key, 'hex'), 4851201704))"), lock)
     earlier = await session.scalar(
-        select(Execution).where(Execution.submitted_by == principal.username, Execution.idempotency_key == key)
+        select(Execution).where(Execution.submitted_by == principal.username, Execution.idempotency_key == once.key)
     )
     if earlier is not None:
-        if earlier.idempotency_digest != digest:
-            raise IdempotencyConflict(key, earlier.id)
-        return earlier, False
-    [execution] = await submit(session, intake, principal, [order])
-    execution.idempotency_key, execution.idempotency_digest = key, digest
-    await session.flush()
-    return execution, True
+        if earlier.idempotency_digest != once.digest:
+            raise IdempotencyConflict(once.key, earlier.id)
+        return earlier.id, False
+    [execution_id] = await submit(session, intake, principal, [order], once)
+    return execution_id, True
 
 
 async def cancel(session: AsyncSession, intake: Intake, principal: Principal, execution_id: int) -> Execution:
@@ -156,7 +161,7 @@ async def retry(session: AsyncSession, intake: Intake, principal: Principal, exe
     if Status(execution.status) not in TERMINAL:
         raise NotEnded(execution_id, execution.status)
     [again] = await submit(session, intake, principal, [repeated(execution)])
-    return again
+    return await get(session, again)
 
 
 async def get(session: AsyncSession, execution_id: int) -> Execution:

@@ -99,8 +99,9 @@ def _tried_again(reason: str, patience: Patience) -> bool:
 
 def delay_seconds(reason: str, patience: Patience, rng: random.Random) -> float:
     """Seconds before the next attempt: doubled each time, and up to half as much more by chance, so that what failed
-    together is not tried together. None after an interruption, which is no fault of the execution."""
-    if reason == INTERRUPTED:
+    together is not tried together. None after an interruption, which is no fault of the execution, nor after the first
+    attempt where its worker was lost: that took its time to be noticed, and rarely is the execution's fault."""
+    if reason == INTERRUPTED or (reason == RetryOn.WORKER_LOST and patience.attempts == 1):
         return 0.0
     doubled = patience.delay_seconds * 2.0 ** min(patience.attempts - 1, 30)
     return min(doubled, MAX_DELAY_SECONDS) * (1 + rng.random() / 2)

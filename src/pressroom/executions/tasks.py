@@ -7,11 +7,11 @@ is put in its place while the row is locked. One that was thought dead and comes
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from opentelemetry.trace import SpanKind
 from procrastinate.job_context import AbortReason, JobContext
@@ -74,14 +74,24 @@ def _time(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
+class Runs(Protocol):
+    """What executes a notebook, as :class:`Press` does."""
+
+    def execute(self, request: Request, stop: Stop | None = None) -> AsyncIterator[PressEvent]:
+        """The events of an execution, the last of them ``Finished``."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """What a worker works with."""
+    """What a worker works with. ``press``: what executes notebooks, where it is not a :class:`Press` of the settings;
+    a bench measures the queue alone with one that does nothing."""
 
     database: Database
     places: Places
     settings: Settings
     metrics: Metrics
+    press: Runs | None = None
 
 
 class Pressman:
@@ -93,7 +103,7 @@ class Pressman:
         self._jobs, self._watch = jobs, watch
         self._log_bytes = int(settings.max_log_mb * MEBIBYTE)
         self._in_hand: set[tuple[int, int]] = set()
-        self._press = Press(
+        self._press: Runs = shop.press or Press(
             environment=kernel_environment(os.environ, settings.kernel_environment),
             grace_seconds=settings.grace_seconds,
             max_output_bytes=int(settings.max_output_mb * MEBIBYTE),

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any, cast
 
 import regex
@@ -93,11 +94,16 @@ def checked(definition: Definition, given: JsonValue, *, lenient: bool = False) 
     if why := storable(value):
         raise ParameterInvalid(definition.name, "type", why, given)
     value = _coerced(definition.name, kind, value)
-    schema = schema_of(definition)
-    # Options compare as JSON does, in which 1 is 1.0 and true is not 1.
-    for error in _Validator(schema).iter_errors(value):
-        raise _broken(definition, error, value)
+    if canonical(definition.rules):  # without any, the type is all that the schema asks for
+        # Options compare as JSON does, in which 1 is 1.0 and true is not 1.
+        for error in _validator(json.dumps(schema_of(definition))).iter_errors(value):
+            raise _broken(definition, error, value)
     return value
+
+
+@lru_cache(maxsize=1000)
+def _validator(schema: str) -> Any:
+    return _Validator(json.loads(schema))
 
 
 def _coerced(name: str, kind: ParameterType, value: JsonValue) -> JsonValue:

@@ -107,26 +107,34 @@ BEGIN
 END $$;
 
 -- Ends the current attempt of an execution that runs, and the execution with it, or puts it back into the queue:
--- `next_status` is success, failed, cancelled or pending, and `back_in` how long a pending one is to wait. Answers
--- false, and changes nothing, where another attempt has begun or the execution has ended.
+-- `next_status` is success, failed, cancelled or pending, and `back_in` how long a pending one is to wait; `events` are
+-- those that the attempt has not told yet. Answers false, and changes nothing, where another attempt has begun or the
+-- execution has ended.
 CREATE FUNCTION end_attempt(
     of_execution integer, of_attempt integer, next_status varchar, why varchar, sentence text, facts jsonb,
-    took double precision, back_in interval
+    took double precision, back_in interval, total integer, completed integer, events jsonb
 ) RETURNS boolean LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     ended notebook_executions;
     terminal CONSTANT boolean := next_status <> 'pending';
 BEGIN
-    UPDATE notebook_executions
-    SET status = next_status, failure = facts, error_message = sentence,
-        execution_time_seconds = CASE WHEN terminal THEN round(took) END,
-        completed_at = CASE WHEN terminal THEN clock_timestamp() END,
-        not_before = CASE WHEN terminal THEN NULL ELSE clock_timestamp() + back_in END
-    WHERE id = of_execution AND attempt = of_attempt AND status = 'running'
-    RETURNING * INTO ended;
+    PERFORM FROM notebook_executions
+    WHERE id = of_execution AND attempt = of_attempt AND status = 'running' FOR UPDATE;
     IF NOT FOUND THEN
         RETURN false;
     END IF;
+    INSERT INTO execution_events (execution_id, attempt, at, kind, data)
+    SELECT of_execution, of_attempt, clock_timestamp() - make_interval(secs => e.age), e.kind, e.data
+    FROM ROWS FROM (jsonb_to_recordset(events) AS (age float, kind text, data jsonb)) WITH ORDINALITY
+        AS e (age, kind, data, place)
+    ORDER BY e.place;
+    UPDATE notebook_executions
+    SET cells_total = coalesce(total, cells_total), cells_completed = coalesce(completed, cells_completed),
+        status = next_status, failure = facts, error_message = sentence,
+        execution_time_seconds = CASE WHEN terminal THEN round(took) END,
+        completed_at = CASE WHEN terminal THEN clock_timestamp() END,
+        not_before = CASE WHEN terminal THEN NULL ELSE clock_timestamp() + back_in END
+    WHERE id = of_execution RETURNING * INTO ended;
     UPDATE execution_attempts
     SET ended_at = clock_timestamp(), reason = why, message = sentence
     WHERE execution_id = of_execution AND number = of_attempt;
