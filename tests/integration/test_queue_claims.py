@@ -46,8 +46,8 @@ class Line:
     async def end(self, execution_id: int, status: str = "success", back_in: str = "0") -> bool:
         async with self.database.transaction() as session:
             attempt = await session.scalar(select(Execution.attempt).where(Execution.id == execution_id))
-            ended = "SELECT end_attempt(:id, :attempt, :status, NULL, NULL, NULL, 0, CAST(:back AS interval), "
-                "NULL, NULL, NULL)"
+            ended = "SELECT end_attempt(:id, :attempt, :status, NULL, NULL, NULL, 0, CAST(:back AS interval)"
+            ended += ", NULL, NULL, NULL)"
             facts = {"id": execution_id, "attempt": attempt, "status": status, "back": back_in}
             return bool(await session.scalar(text(ended), facts))
 
