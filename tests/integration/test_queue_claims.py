@@ -12,9 +12,9 @@ from sqlalchemy import func, select, text
 from pressroom.database.models import Attempt, Execution
 from pressroom.database.session import Database
 from pressroom.executions import service
+from pressroom.executions.options import HowToExecute
 from pressroom.executions.orders import Intake, Order
 from pressroom.executions.queue import ExecutionJobs, Registration
-from pressroom.executions.schemas import HowToExecute
 from pressroom.identity.principal import Principal
 from pressroom.notebooks.files import ValidFiles
 from pressroom.notebooks.places import Places

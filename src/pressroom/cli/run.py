@@ -15,8 +15,9 @@ from pressroom.database.models import Execution
 from pressroom.errors import AlreadyEnded
 from pressroom.executions import service
 from pressroom.executions.following import open_following
+from pressroom.executions.options import HowToExecute
 from pressroom.executions.orders import Order
-from pressroom.executions.schemas import ExecutionOut, HowToExecute
+from pressroom.executions.schemas import ExecutionOut
 from pressroom.executions.tasks import Workshop
 from pressroom.metrics import Metrics
 from pressroom.worker import Staffing, open_crew

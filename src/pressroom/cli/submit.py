@@ -11,8 +11,9 @@ from pressroom.cli.room import WRONG, Room, absolute, complain, in_room, out
 from pressroom.cli.shown import Shown, exit_code
 from pressroom.cli.times import span
 from pressroom.executions import service
+from pressroom.executions.options import HowToExecute
 from pressroom.executions.orders import Intake, Order
-from pressroom.executions.schemas import ExecutionOut, HowToExecute
+from pressroom.executions.schemas import ExecutionOut
 from pressroom.executions.states import RetryOn
 from pressroom.notebooks.files import ValidFiles
 from pressroom.notebooks.places import Places

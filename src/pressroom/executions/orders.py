@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from pressroom import traces
 from pressroom.database.models import Execution
 from pressroom.errors import Invalid, NotFound
+from pressroom.executions.options import ExecutionDefaults, HowToExecute
 from pressroom.executions.registered import Opened, Registered, at_path
-from pressroom.executions.schemas import ExecutionDefaults, HowToExecute
 from pressroom.executions.states import RetryOn, Status
 from pressroom.identity.policy import require_acting_for
 from pressroom.identity.principal import Principal

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from pressroom.executions.schemas import ExecutionDefaults
+from pressroom.executions.options import ExecutionDefaults
 from pressroom.parameters.rules import Definition
 
 _COLUMNS = """jsonb_build_object(

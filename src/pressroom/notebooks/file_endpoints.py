@@ -9,7 +9,7 @@ from fastapi import APIRouter, File, Form, Path, Query, Response, UploadFile
 from pressroom.api import Caller, Parts, TheParts, Transaction, problems
 from pressroom.database.models import Notebook
 from pressroom.errors import AlreadyExists, Invalid, NotAllowed, NotFound, TooLarge
-from pressroom.executions.schemas import ExecutionDefaults
+from pressroom.executions.options import ExecutionDefaults
 from pressroom.identity.policy import require_acting_for
 from pressroom.identity.principal import Principal
 from pressroom.notebooks import files, service

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, AliasChoices, Field, JsonValue, field_validator
 
-from pressroom.executions.schemas import ExecutionDefaults
+from pressroom.executions.options import ExecutionDefaults
 from pressroom.parameters.schemas import PARAMETER, ParameterOut
 from pressroom.wire import (
     FilePath,

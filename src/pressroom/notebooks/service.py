@@ -18,7 +18,7 @@ from sqlalchemy.orm import selectinload
 from pressroom.database.models import Notebook
 from pressroom.database.session import violated
 from pressroom.errors import AlreadyExists, NotebookInvalid, NotFound
-from pressroom.executions.schemas import ExecutionDefaults
+from pressroom.executions.options import ExecutionDefaults
 from pressroom.identity.policy import require_acting_for
 from pressroom.identity.principal import Principal
 from pressroom.notebooks import files

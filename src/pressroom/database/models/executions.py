@@ -1,96 +1,24 @@
-"""The tables, typed.
-
-The contract's tables are ``notebooks``, ``notebook_parameters`` and ``notebook_executions``; columns that are not in it
-are marked "beside the contract". ``execution_counts`` holds the totals of the history (see :class:`ExecutionCount`).
-Procrastinate's own tables stand beside these; the functions of the queue are in ``migrations/sql/queue.sql``.
-"""
+"""Executions, their attempts and their events."""
 
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
-    DateTime,
     ForeignKey,
     Identity,
     Index,
-    MetaData,
     String,
     Text,
-    UniqueConstraint,
     func,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, mapped_column
+
+from pressroom.database.models.base import Base
 
 TERMINAL = ("success", "failed", "cancelled")
-HOUR_BLOCK_BITS = 10
-"""An id's block, in ``execution_hours``, is the id without its last bits."""
-
-
-class Base(DeclarativeBase):
-    """The base of every table."""
-
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(column_0_N_label)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it from the class
-        datetime: DateTime(timezone=True),
-        dict[str, Any]: JSONB,
-        list[str]: JSONB,
-    }
-
-
-class Notebook(Base):
-    """A registered notebook."""
-
-    __tablename__ = "notebooks"
-    __table_args__ = (
-        UniqueConstraint("name", "username"),
-        Index("ix_notebooks_tags", "tags", postgresql_using="gin", postgresql_ops={"tags": "jsonb_path_ops"}),
-    )
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str] = mapped_column(String(255), index=True)
-    description: Mapped[str | None] = mapped_column(Text)
-    file_path: Mapped[str] = mapped_column(String(512), unique=True)
-    username: Mapped[str] = mapped_column(String(100), index=True)
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.clock_timestamp())
-    tags: Mapped[list[str] | None]
-    metadata_: Mapped[dict[str, Any] | None] = mapped_column("metadata")
-
-    # Beside the contract.
-    execution_defaults: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'::jsonb"), default=dict)
-    """What its executions are given where their caller does not say: queue, priority, time limit, retries, ..."""
-
-    parameters: Mapped[list["Parameter"]] = relationship(
-        order_by="Parameter.id", cascade="all, delete-orphan", passive_deletes=True, lazy="raise"
-    )
-
-
-class Parameter(Base):
-    """The definition of one parameter of a notebook."""
-
-    __tablename__ = "notebook_parameters"
-    __table_args__ = (UniqueConstraint("notebook_id", "param_name"),)
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    notebook_id: Mapped[int] = mapped_column(ForeignKey("notebooks.id", ondelete="CASCADE"))
-    param_name: Mapped[str] = mapped_column(String(100), index=True)
-    param_type: Mapped[str] = mapped_column(String(50))
-    default_value: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
-    description: Mapped[str | None] = mapped_column(Text)
-    required: Mapped[int] = mapped_column(default=0)
-    validation_rules: Mapped[dict[str, Any] | None]
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.clock_timestamp())
 
 
 class Execution(Base):
@@ -246,104 +174,3 @@ class ExecutionEvent(Base):
     at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     kind: Mapped[str] = mapped_column(String(30))
     data: Mapped[dict[str, Any]]
-
-
-class ExecutionTurn(Base):
-    """When a user's execution was last started in a queue, as a number that grows: users take turns by it."""
-
-    __tablename__ = "execution_turns"
-
-    queue: Mapped[str] = mapped_column(String(100), primary_key=True)
-    username: Mapped[str] = mapped_column(String(100), primary_key=True)
-    turn: Mapped[int] = mapped_column(BigInteger)
-
-
-class Worker(Base):
-    """A worker process, beside its row in ``procrastinate_workers``, which holds its heartbeat."""
-
-    __tablename__ = "workers"
-
-    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
-    name: Mapped[str] = mapped_column(String(255))
-    host: Mapped[str] = mapped_column(String(255))
-    process_id: Mapped[int]
-    queues: Mapped[list[str] | None]
-    """``None`` for every queue."""
-    concurrency: Mapped[int]
-    version: Mapped[str] = mapped_column(String(50))
-    started_at: Mapped[datetime] = mapped_column(server_default=func.now())
-
-
-class Notification(Base):
-    """Somebody to be told of how executions end: a webhook or an e-mail address, of one notebook or of all."""
-
-    __tablename__ = "notifications"
-    __table_args__ = (Index("ix_notifications_notebook_id", "notebook_id"),)
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    notebook_id: Mapped[int | None] = mapped_column(ForeignKey("notebooks.id", ondelete="CASCADE"))
-    """``None``: the executions of every notebook."""
-    username: Mapped[str] = mapped_column(String(100))
-    """Who made it."""
-    channel: Mapped[str] = mapped_column(String(20))
-    target: Mapped[str] = mapped_column(String(2000))
-    """A URL, or an e-mail address."""
-    events: Mapped[list[str]]
-    secret: Mapped[str | None] = mapped_column(String(200))
-    """The key that a webhook is signed with."""
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-
-
-class Delivery(Base):
-    """One telling of one event of an execution to one :class:`Notification`."""
-
-    __tablename__ = "notification_deliveries"
-    __table_args__ = (
-        UniqueConstraint("notification_id", "execution_id", "event"),
-        Index("ix_notification_deliveries_execution_id", "execution_id"),
-    )
-
-    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
-    notification_id: Mapped[int] = mapped_column(ForeignKey("notifications.id", ondelete="CASCADE"))
-    execution_id: Mapped[int] = mapped_column(ForeignKey("notebook_executions.id", ondelete="CASCADE"))
-    event: Mapped[str] = mapped_column(String(50))
-    status: Mapped[str] = mapped_column(String(20), server_default="pending", default="pending")
-    """``pending``, ``delivered`` or ``failed``."""
-    attempts: Mapped[int] = mapped_column(server_default="0", default=0)
-    detail: Mapped[str | None] = mapped_column(Text)
-    """Why the last try failed."""
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    delivered_at: Mapped[datetime | None]
-
-
-class ExecutionCount(Base):
-    """Changes of the number of executions by owner, status and notebook; their sum is the total of a list.
-
-    Triggers on ``notebook_executions`` append one row for each group that a statement changed, in its transaction, so
-    totals are exact, and counting a million executions reads a few hundred rows. Rows are only appended, so writers
-    never wait for each other; now and then a writer replaces them by their sums.
-    """
-
-    __tablename__ = "execution_counts"
-
-    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
-    username: Mapped[str] = mapped_column(String(100))
-    status: Mapped[str] = mapped_column(String(50))
-    notebook_id: Mapped[int | None]
-    change: Mapped[int] = mapped_column(BigInteger)
-
-
-class ExecutionHour(Base):
-    """That executions whose ids lie in a block of 1,024 were submitted in an hour.
-
-    Ids come in the order of time, but only nearly, so a range of time is no range of ids; this table tells in which ids
-    it lies. Triggers add what is missing, and nothing is taken away: an entry too many costs little.
-    """
-
-    __tablename__ = "execution_hours"
-    __table_args__ = (Index("ix_execution_hours_hour_block", "hour", "block"),)
-
-    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
-    hour: Mapped[datetime]
-    """Its beginning, in UTC."""
-    block: Mapped[int]

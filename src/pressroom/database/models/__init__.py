@@ -1,0 +1,30 @@
+"""The tables, typed.
+
+The contract's tables are ``notebooks``, ``notebook_parameters`` and ``notebook_executions``; columns that are not in it
+are marked "beside the contract". ``execution_counts`` holds the totals of the history (see :class:`ExecutionCount`).
+Procrastinate's own tables stand beside these; the functions of the queue are in ``migrations/sql/queue.sql``.
+"""
+
+from pressroom.database.models.base import Base
+from pressroom.database.models.executions import TERMINAL, Attempt, Execution, ExecutionEvent
+from pressroom.database.models.history import HOUR_BLOCK_BITS, ExecutionCount, ExecutionHour
+from pressroom.database.models.notebooks import Notebook, Parameter
+from pressroom.database.models.notifications import Delivery, Notification
+from pressroom.database.models.workers import ExecutionTurn, Worker
+
+__all__ = [
+    "HOUR_BLOCK_BITS",
+    "TERMINAL",
+    "Attempt",
+    "Base",
+    "Delivery",
+    "Execution",
+    "ExecutionCount",
+    "ExecutionEvent",
+    "ExecutionHour",
+    "ExecutionTurn",
+    "Notebook",
+    "Notification",
+    "Parameter",
+    "Worker",
+]
