@@ -184,6 +184,8 @@ def test_who_acts_is_named_or_owns_or_holds_the_file_or_calls(
     assert acting(input_path=str(bos)) == "bo", "whoever's directory holds it"
     register(http, shared, username="bo")
     assert acting(input_path=str(shared)) == "bo", "the owner of the registered notebook"
+    (home / "link.ipynb").symlink_to(shared)
+    assert acting(input_path="link.ipynb") == "bo", "the owner of what the caller's link leads to"
     assert acting(input_path=str(shared), username="ana") == "ana", "whom the body names"
     refused(http.post("/execute", json={"input_path": str(bos), "user": "ana"}), 403, "path-not-allowed")
     outside = {"input_path": str(bos), "output_path": str(home / "out.ipynb")}

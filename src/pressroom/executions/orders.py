@@ -118,8 +118,7 @@ class OrderBook:
             path = notebook.file_path
         else:
             notebook = None
-            path = str(order.input_path)
-            username = await self._acting_user(order.username, path)
+            username, path = await self._acting_user(order.username, str(order.input_path))
         require_acting_for(self._principal, username)
         place = await asyncio.to_thread(self._checked, path, username)
         if notebook is None:
@@ -134,14 +133,16 @@ class OrderBook:
         self._valid.check(place)
         return place
 
-    async def _acting_user(self, named: str | None, path: str) -> str:
+    async def _acting_user(self, named: str | None, path: str) -> tuple[str, str]:
+        """Whom an order acts for, and its path, which starts at the caller's directory where nobody is named."""
         if named is not None:
-            return named
-        if not Path(path).is_absolute():
-            return self._principal.username
+            return named, path
+        if "\0" not in path and not Path(path).is_absolute():
+            path = str(self._places.home(self._principal.username) / path)
         holder = await asyncio.to_thread(self._places.owner_of, path)
         registered = await at_path(self._session, await asyncio.to_thread(os.path.realpath, path))
-        return registered.username if registered is not None else holder or self._principal.username
+        username = registered.username if registered is not None else holder or self._principal.username
+        return username, path
 
     async def _output(self, order: Order, subject: Subject, execution_id: int) -> str:
         place = subject.place
