@@ -121,7 +121,7 @@ class Teller:
 
     async def announce(self, execution: Execution, event: Event = Event.SUCCEEDED) -> int:
         async with self.database.transaction() as session:
-            return await service.announce(session, self.app.job_manager, execution, event)
+            return await service.announce(session, self.app.job_manager, execution.id, execution.notebook_id, event)
 
     async def work(self) -> None:
         """Do the chores that are due."""
