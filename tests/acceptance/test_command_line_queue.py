@@ -240,7 +240,6 @@ def test_ctrl_c_while_modules_are_imported_ends_without_a_traceback(
     assert "Traceback" not in rest
 
 
-@pytest.mark.xfail(reason="claim_execution() gives the private queue of a run to workers that serve every queue")
 def test_a_run_is_executed_by_the_command_itself_whoever_else_works(
     shell: dict[str, str], worker: None, tmp_path: Path
 ) -> None:

@@ -13,9 +13,12 @@ from pressroom.database.models import Attempt, Execution
 from pressroom.database.session import Database
 from pressroom.executions import service
 from pressroom.executions.options import HowToExecute
-from pressroom.executions.orders import Intake, Order
+from pressroom.executions.orders import Intake, Order, own_queue, repeated
 from pressroom.executions.queue import ExecutionJobs, Registration
+from pressroom.executions.sweep import Sweep
+from pressroom.executions.tasks import Workshop
 from pressroom.identity.principal import Principal
+from pressroom.metrics import Metrics
 from pressroom.notebooks.files import ValidFiles
 from pressroom.notebooks.places import Places
 from pressroom.settings import Settings
@@ -130,6 +133,24 @@ async def test_a_worker_takes_from_its_queues_alone(line: Line) -> None:
     assert await line.claim(["gpu", "big"]) == gpu
     assert await line.claim(["gpu", "big"]) is None
     assert await line.claim(["default"]) == plain
+
+
+async def test_a_commands_own_queue_is_served_by_nobody_else_and_swept_when_the_command_is_gone(line: Line) -> None:
+    path = write_notebook(line.home / "n.ipynb", "1")
+    own = own_queue()
+    async with line.database.transaction() as session:
+        order = Order(parameters={}, input_path=str(path), private_queue=own)
+        [execution_id] = await service.submit(session, line.intake, ANA, [order])
+    assert await line.claim() is None
+    settings = line.intake.settings.model_copy(update={"worker_lost_seconds": 0.0})
+    shop = Workshop(line.database, line.intake.places, settings, Metrics())
+    await Sweep(shop, line.jobs).once()
+    async with line.database.transaction() as session:
+        row = await service.get(session, execution_id)
+        assert (row.status, row.failure) == ("cancelled", {"reason": "worker_lost"})
+        again = repeated(row)
+        assert (again.private_queue, again.how.queue, again.how.max_attempts) == (None, None, None)
+    assert await line.count("procrastinate_jobs") == 0
 
 
 async def test_what_may_not_start_yet_or_no_more_is_left_out(line: Line) -> None:

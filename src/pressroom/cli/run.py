@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import uuid
 from contextlib import suppress
 from typing import Annotated
 
@@ -16,7 +15,7 @@ from pressroom.errors import AlreadyEnded
 from pressroom.executions import service
 from pressroom.executions.following import open_following
 from pressroom.executions.options import HowToExecute
-from pressroom.executions.orders import Order
+from pressroom.executions.orders import Order, own_queue
 from pressroom.executions.schemas import ExecutionOut
 from pressroom.executions.tasks import Workshop
 from pressroom.metrics import Metrics
@@ -57,7 +56,8 @@ def run(
         parameters=given,
         in_place=in_place,
         # A queue of its own: it is executed here, by nobody else, and goes with this command.
-        how=HowToExecute(queue=f"run.{uuid.uuid4().hex}", max_attempts=1, kernel_name=kernel, timeout_seconds=timeout),
+        how=HowToExecute(kernel_name=kernel, timeout_seconds=timeout),
+        private_queue=own_queue(),
         lenient=True,
     )
     shown = Shown(as_json=json, log=log)
@@ -70,7 +70,7 @@ def run(
 
 
 async def _run(room: Room, order: Order, shown: Shown) -> Execution:
-    queue = str(order.how.queue)
+    queue = str(order.private_queue)
     shop = Workshop(room.database, room.places, room.settings, Metrics())
     staffing = Staffing(1, queues=[queue], name=queue, grace_seconds=0, chores=False)
     async with (

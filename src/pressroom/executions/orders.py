@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, timedelta
@@ -27,6 +28,9 @@ from pressroom.settings import Settings
 
 OUTPUT_FOLDER = "executions"
 DEFAULT_QUEUE = "default"
+PRIVATE = "@"
+"""What the name of a queue begins with that is one command's own; no caller can choose such a name."""
+_PRIVATE = ("queue", "max_attempts")
 _PLAIN = ("queue", "priority", "timeout_seconds", "max_attempts", "retry_delay_seconds")
 
 
@@ -35,7 +39,8 @@ class Order:
     """What a caller asked to be executed: a notebook by its ``input_path``, or a registered one by ``notebook_id``.
 
     ``lenient``: the values are texts from a command line or a form. ``username`` is ``None`` where the caller named
-    nobody. ``retry_of`` is the execution that this one repeats.
+    nobody. ``retry_of`` is the execution that this one repeats. A ``private_queue`` (see :func:`own_queue`) is served
+    by nobody but who submits: it is executed there, once, and goes with its worker.
     """
 
     parameters: Mapping[str, JsonValue]
@@ -47,6 +52,7 @@ class Order:
     how: HowToExecute = field(default_factory=HowToExecute)
     lenient: bool = False
     retry_of: int | None = None
+    private_queue: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +113,7 @@ class OrderBook:
             "retry_of": order.retry_of,
             "trace": self._trace,
             **self._how(order.how, subject.defaults),
+            **({"queue": order.private_queue, "max_attempts": 1} if order.private_queue is not None else {}),
         }
 
     async def _subject(self, order: Order) -> Subject:
@@ -203,11 +210,17 @@ def _chosen(places: Places, place: Location, username: str, path: str) -> str:
         return str(output.path)
 
 
+def own_queue() -> str:
+    """The name of a queue that nobody else serves."""
+    return f"{PRIVATE}{uuid.uuid4().hex}"
+
+
 def repeated(execution: Execution) -> Order:
     """The order that executes the same input with the same parameters again."""
     output = Path(str(execution.output_path))
     ours = execution.in_place or output.parent == Path(execution.input_path).parent / OUTPUT_FOLDER
-    fields = {name: getattr(execution, name) for name in (*_PLAIN, "notebook_limit", "user_limit", "queue_limit")}
+    plain = [name for name in _PLAIN if name not in _PRIVATE or not execution.queue.startswith(PRIVATE)]
+    fields = {name: getattr(execution, name) for name in (*plain, "notebook_limit", "user_limit", "queue_limit")}
     late = execution.late_at - execution.submitted_at if execution.late_at else None
     return Order(
         parameters=execution.parameters_used or {},

@@ -33,6 +33,21 @@ WITH expired AS (
 ), done AS (DELETE FROM procrastinate_jobs USING expired WHERE procrastinate_jobs.id = expired.job_id)
 SELECT id, notebook_id FROM expired
 """)
+# What a command was to run itself, and has left behind.
+_ABANDONED = text("""
+WITH abandoned AS (
+    UPDATE notebook_executions AS e
+    SET status = 'cancelled', completed_at = clock_timestamp(), execution_time_seconds = 0, not_before = NULL,
+        failure = '{"reason": "worker_lost"}', error_message = 'The command that was to run it is gone.'
+    WHERE e.status = 'pending' AND e.queue LIKE '@%' AND e.submitted_at < now() - make_interval(secs => :lost)
+        AND NOT EXISTS (
+            SELECT FROM workers AS w JOIN procrastinate_workers AS p USING (id)
+            WHERE w.queues @> to_jsonb(e.queue) AND p.last_heartbeat > now() - make_interval(secs => :lost)
+        )
+    RETURNING id, notebook_id, job_id
+), done AS (DELETE FROM procrastinate_jobs USING abandoned WHERE procrastinate_jobs.id = abandoned.job_id)
+SELECT id, notebook_id FROM abandoned
+""")
 _LATE = text("""
 WITH late AS (
     UPDATE notebook_executions SET late_at = NULL
@@ -87,6 +102,9 @@ class Sweep:
             for row in (await session.execute(_EXPIRE)).all():
                 await notifications.announce(session, self._jobs, row.id, row.notebook_id, Event.CANCELLED)
                 self._metrics.execution_ended(Status.CANCELLED, Reason.EXPIRED, None)
+            for row in (await session.execute(_ABANDONED, {"lost": self._lost_seconds})).all():
+                await notifications.announce(session, self._jobs, row.id, row.notebook_id, Event.CANCELLED)
+                self._metrics.execution_ended(Status.CANCELLED, Reason.WORKER_LOST, None)
             for row in (await session.execute(_LATE)).all():
                 await notifications.announce(session, self._jobs, row.id, row.notebook_id, Event.LATE)
             await session.execute(_CHORES, {"lost": self._lost_seconds})

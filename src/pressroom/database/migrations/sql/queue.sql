@@ -67,7 +67,8 @@ BEGIN
                     AND (e.expires_at IS NULL OR e.expires_at > moment)
                 ORDER BY e.priority DESC, e.id LIMIT 1
             ) AS head
-            WHERE of_queues IS NULL OR waiting.queue = ANY (of_queues)
+            -- A queue whose name begins with @ is one command's own, for nobody who does not name it.
+            WHERE (of_queues IS NULL AND waiting.queue NOT LIKE '@%') OR waiting.queue = ANY (of_queues)
         )
         SELECT first.id INTO chosen FROM first
         LEFT JOIN execution_turns AS turns USING (queue, username)
