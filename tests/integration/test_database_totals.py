@@ -18,7 +18,7 @@ STATEMENTS = (
     "DELETE FROM notebook_executions WHERE id % 2 = 0",
     "DELETE FROM notebook_executions",
     "DELETE FROM notebooks WHERE id = 2",
-    "TRUNCATE notebook_executions",
+    "TRUNCATE notebook_executions CASCADE",
     "TRUNCATE notebooks CASCADE",
     """COPY notebook_executions (username, status, input_path)
     FROM PROGRAM 'printf "a\\tsuccess\\t/\\nb\\tfailed\\t/\\n"'""",
@@ -128,7 +128,7 @@ def test_truncating_with_an_older_view_empties_the_totals_too(
         older.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         older.execute("SELECT 1")
         connection.execute(INSERT, ("ann", "success", None))
-        older.execute("TRUNCATE notebook_executions")
+        older.execute("TRUNCATE notebook_executions CASCADE")
     assert kept(connection) == counted(connection) == {}
 
 

@@ -213,7 +213,12 @@ async def _served(app: FastAPI, **config: Any) -> AsyncIterator[httpx.AsyncClien
     await serving
 
 
-async def test_uvicorns_lines_are_the_same_and_its_access_log_has_no_query(lines: Lines) -> None:
+async def test_uvicorns_lines_are_the_same_and_its_access_log_has_no_query(
+    lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A server without an access log, as other tests start it, silences that logger for the whole process.
+    monkeypatch.setattr(logging.getLogger("uvicorn.access"), "propagate", True)
+
     async def broken(scope: Any, receive: Any, send: Any) -> None:
         raise RuntimeError("boom")
 
