@@ -188,6 +188,13 @@ def test_one_that_expired_is_not_started(http: httpx.Client, notebook: Path) -> 
     assert naive.status_code == 422
 
 
+@pytest.mark.parametrize("moment", ["9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00"])
+def test_an_expiry_that_no_client_could_read_back_is_refused(http: httpx.Client, notebook: Path, moment: str) -> None:
+    answer = http.post("/execute", json={"input_path": str(notebook), "expires_at": moment}, headers=ASYNC)
+    assert (answer.status_code, answer.json()["errors"][0]["loc"]) == (422, ["body", "expires_at"])
+    assert http.get("/db/executions").json() == []
+
+
 def test_a_notebooks_defaults_hold_where_the_caller_does_not_say(http: httpx.Client, notebook: Path) -> None:
     defaults = {"queue": "reports", "max_attempts": 5, "retry_on": ["timed_out"], "timeout_seconds": 90}
     made = register(http, notebook, execution_defaults=defaults | {"concurrency_limit": 2})

@@ -1,5 +1,6 @@
 """What may be said about how an execution is queued, limited and retried."""
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 from pydantic import AfterValidator, AliasChoices, AwareDatetime, Field
@@ -14,6 +15,13 @@ YEAR_SECONDS = 31_536_000
 
 def _sorted(reasons: list[RetryOn]) -> list[RetryOn]:
     return sorted(set(reasons))
+
+
+def _readable(moment: datetime) -> datetime:
+    """``moment``, if it can be read back from the database, whatever the zone that it is read in."""
+    if not datetime(2, 1, 1, tzinfo=UTC) <= moment < datetime(9999, 1, 1, tzinfo=UTC):
+        raise ValueError("must lie in the years 2 to 9998")
+    return moment
 
 
 class ExecutionDefaults(WireInput):
@@ -64,6 +72,6 @@ class HowToExecute(ExecutionDefaults):
     kernel_name: Annotated[Text, Field(min_length=1, max_length=255)] | None = Field(
         default=None, description="The kernel to use; if left out, the notebook's own.", examples=["python3"]
     )
-    expires_at: AwareDatetime | None = Field(
+    expires_at: Annotated[AwareDatetime, AfterValidator(_readable)] | None = Field(
         default=None, description="It is cancelled, as `expired`, if it has not started by then."
     )
