@@ -8,7 +8,10 @@ from pydantic import AfterValidator, AliasChoices, AwareDatetime, Field
 from pressroom.executions.states import RetryOn
 from pressroom.wire import Text, WireInput
 
+KEY_PATTERN = r"^[\x21-\x7e]+$"
+"""What an idempotency key is made of: as many as 255 characters of ASCII, without spaces."""
 QueueName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$", examples=["reports"])]
+Key = Annotated[str, Field(min_length=1, max_length=255, pattern=KEY_PATTERN)]
 Limit = Annotated[int, Field(ge=1, le=100_000)]
 YEAR_SECONDS = 31_536_000
 
