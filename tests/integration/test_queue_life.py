@@ -133,6 +133,16 @@ def test_an_ended_execution_is_repeated_with_the_same_parameters_and_linked(http
     assert ended(http, again["id"])["status"] == "success"
 
 
+def test_a_repetition_that_is_asked_for_twice_with_one_key_is_one(http: httpx.Client, notebook: Path) -> None:
+    done = ended(http, submit(http, notebook)["id"])
+    again = [http.post(f"/db/executions/{done['id']}/retry", headers={"Idempotency-Key": "r"}) for _ in range(2)]
+    assert [answer.status_code for answer in again] == [202, 202]
+    assert again[0].json()["id"] == again[1].json()["id"]
+    other = ended(http, again[0].json()["id"])
+    assert http.post(f"/db/executions/{other['id']}/retry", headers={"Idempotency-Key": "r"}).status_code == 409
+    assert http.get("/db/executions").headers["x-total-count"] == "2"
+
+
 def test_one_that_is_under_way_is_not_repeated(http: httpx.Client, slow: Path) -> None:
     answer = http.post(f"/db/executions/{submit(http, slow)['id']}/retry")
     assert (answer.status_code, answer.json()["type"]) == (409, "/problems/not-ended")
