@@ -72,6 +72,20 @@ def began(shell: dict[str, str], execution_id: int) -> None:
         assert process.wait(30) == 130
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("submit", "quick.ipynb", "--key", ""),
+        ("submit", "quick.ipynb", "--key", "k" * 256),
+        ("worker", "--queues", "Two words"),
+    ],
+)
+def test_a_key_or_a_queue_that_cannot_be_is_refused_in_words(shell: dict[str, str], words: tuple[str, ...]) -> None:
+    told = pressroom(shell, *words, code=2).stderr
+    assert told.startswith(("error: key: String should have at ", "error: queues.0: String should match pattern"))
+    assert told.count("\n") == 1
+
+
 def test_what_is_submitted_waits_for_a_worker_with_all_that_was_said(shell: dict[str, str], notebook: Path) -> None:
     words = ["--queue", "reports", "--priority", "5", "--max-attempts", "2", "--retry-on", "timed_out", "--timeout"]
     words += ["60", "--expires-in", "2h", "--late-after", "30m", "--key", "monthly"]

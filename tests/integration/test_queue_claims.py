@@ -6,11 +6,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import func, select, text
 
 from pressroom.database.models import Attempt, Execution
 from pressroom.database.session import Database
+from pressroom.database.url import conninfo
 from pressroom.executions import service
 from pressroom.executions.options import HowToExecute
 from pressroom.executions.orders import Intake, Order, own_queue, repeated
@@ -114,6 +116,18 @@ async def test_a_limit_leaves_others_their_way(line: Line, limit: str, others: i
     assert await line.claim() == (other if others else None)
     assert await line.end(limited[0])
     assert await line.claim() == (limited[2] if others else other)
+
+
+async def test_who_is_held_back_in_another_queue_is_told_that_a_place_is_free(line: Line) -> None:
+    [runs] = await line.submit(queue="a", user_limit=1)
+    [waits] = await line.submit(queue="b", user_limit=1)
+    assert await line.claim(["a"]) == runs
+    assert await line.claim(["b"]) is None
+    async with await psycopg.AsyncConnection.connect(conninfo(line.database.url), autocommit=True) as workers:
+        await workers.execute('LISTEN "procrastinate_queue_v1#b"')
+        await line.end(runs)
+        assert [told.channel async for told in workers.notifies(timeout=10, stop_after=1)]
+    assert await line.claim(["b"]) == waits
 
 
 async def test_a_limit_holds_when_many_workers_claim_at_once(line: Line) -> None:

@@ -133,6 +133,16 @@ def test_an_ended_execution_is_repeated_with_the_same_parameters_and_linked(http
     assert ended(http, again["id"])["status"] == "success"
 
 
+def test_a_repetition_that_is_asked_for_twice_with_one_key_is_one(http: httpx.Client, notebook: Path) -> None:
+    done = ended(http, submit(http, notebook)["id"])
+    again = [http.post(f"/db/executions/{done['id']}/retry", headers={"Idempotency-Key": "r"}) for _ in range(2)]
+    assert [answer.status_code for answer in again] == [202, 202]
+    assert again[0].json()["id"] == again[1].json()["id"]
+    other = ended(http, again[0].json()["id"])
+    assert http.post(f"/db/executions/{other['id']}/retry", headers={"Idempotency-Key": "r"}).status_code == 409
+    assert http.get("/db/executions").headers["x-total-count"] == "2"
+
+
 def test_one_that_is_under_way_is_not_repeated(http: httpx.Client, slow: Path) -> None:
     answer = http.post(f"/db/executions/{submit(http, slow)['id']}/retry")
     assert (answer.status_code, answer.json()["type"]) == (409, "/problems/not-ended")
@@ -186,6 +196,13 @@ def test_one_that_expired_is_not_started(http: httpx.Client, notebook: Path) -> 
     assert "expired" in row["error_message"]
     naive = http.post("/execute", json={"input_path": str(notebook), "expires_at": "2026-11-01T00:00:00"})
     assert naive.status_code == 422
+
+
+@pytest.mark.parametrize("moment", ["9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00"])
+def test_an_expiry_that_no_client_could_read_back_is_refused(http: httpx.Client, notebook: Path, moment: str) -> None:
+    answer = http.post("/execute", json={"input_path": str(notebook), "expires_at": moment}, headers=ASYNC)
+    assert (answer.status_code, answer.json()["errors"][0]["loc"]) == (422, ["body", "expires_at"])
+    assert http.get("/db/executions").json() == []
 
 
 def test_a_notebooks_defaults_hold_where_the_caller_does_not_say(http: httpx.Client, notebook: Path) -> None:

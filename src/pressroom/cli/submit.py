@@ -4,14 +4,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
+from pydantic import TypeAdapter
 
 from pressroom.cli.following import follow_to_end
 from pressroom.cli.pairs import given_once
-from pressroom.cli.room import WRONG, Room, absolute, complain, in_room, out
+from pressroom.cli.room import WRONG, Room, absolute, complain, explained, in_room, out
 from pressroom.cli.shown import Shown, exit_code
 from pressroom.cli.times import span
 from pressroom.executions import service
-from pressroom.executions.options import HowToExecute
+from pressroom.executions.options import HowToExecute, Key
 from pressroom.executions.orders import Intake, Order
 from pressroom.executions.schemas import ExecutionOut
 from pressroom.executions.states import RetryOn
@@ -19,6 +20,8 @@ from pressroom.notebooks.files import ValidFiles
 from pressroom.notebooks.places import Places
 from pressroom.settings import MEBIBYTE
 from pressroom.worker import open_jobs
+
+_KEY = TypeAdapter(dict[str, Key])
 
 
 def submit(
@@ -79,6 +82,8 @@ def submit(
         "retry_on": retry_on or None,
         "late_after_seconds": late_after.total_seconds() if late_after is not None else None,
     }
+    if key is not None:
+        explained(lambda: _KEY.validate_python({"key": key}))
     said = {name: value for name, value in wanted.items() if value is not None}
     target = absolute(output) if output else None
     # What is to happen within a time from now is the same request a moment later.

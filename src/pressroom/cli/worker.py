@@ -7,16 +7,20 @@ from contextlib import AsyncExitStack, suppress
 from typing import Annotated
 
 import typer
+from pydantic import TypeAdapter
 
 from pressroom import logs, traces
 from pressroom.cli.room import WRONG, complain, explained
 from pressroom.database.session import open_database
+from pressroom.executions.options import QueueName
 from pressroom.executions.tasks import Workshop
 from pressroom.metrics import Metrics
 from pressroom.metrics_listener import serve_metrics
 from pressroom.notebooks.places import Places
 from pressroom.settings import Settings
 from pressroom.worker import Staffing, open_crew
+
+_QUEUES = TypeAdapter(dict[str, list[QueueName] | None])
 
 
 def worker(
@@ -39,6 +43,7 @@ def worker(
     if wanted is not None and not all(wanted):
         complain("--queues needs names, separated by ','.")
         raise typer.Exit(WRONG)
+    explained(lambda: _QUEUES.validate_python({"queues": wanted}))
     settings = explained(Settings)
     logs.configure(settings)
     traces.configure()

@@ -1,11 +1,11 @@
 """Executions that are there, over HTTP: cancelling, trying again, attempts; the workers and the queues."""
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from pressroom.api import Caller, Id, TheParts, Transaction, problems
 from pressroom.errors import AlreadyEnded, AlreadyExists, Invalid, NotAllowed, NotFound
 from pressroom.executions import service, staff
-from pressroom.executions.endpoints import ACCEPTED, accepted
+from pressroom.executions.endpoints import ACCEPTED, Key, accepted
 from pressroom.executions.schemas import AttemptOut, ExecutionOut, QueueOut, WorkerOut
 
 router = APIRouter(tags=["executions"])
@@ -25,10 +25,13 @@ async def cancel_an_execution(execution_id: Id, session: Transaction, parts: The
     response_model=ExecutionOut,
     responses=ACCEPTED | problems(NotAllowed, NotFound, AlreadyExists, Invalid),
 )
-async def execute_again(execution_id: Id, session: Transaction, parts: TheParts, caller: Caller) -> Response:
+async def execute_again(
+    execution_id: Id, request: Request, session: Transaction, parts: TheParts, caller: Caller, key: Key = None
+) -> Response:
     """Execute again what an ended execution did: a new execution with the same input and parameters, linked to it by
     `retry_of`. Nothing is waited for."""
-    return accepted(await service.retry(session, parts.intake, caller, execution_id))
+    once = service.Once(key, service.digest_of([request.url.path])) if key is not None else None
+    return accepted(await service.retry(session, parts.intake, caller, execution_id, once))
 
 
 @router.get("/db/executions/{execution_id}/attempts", responses=problems(NotFound, Invalid))

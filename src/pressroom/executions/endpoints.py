@@ -19,6 +19,7 @@ from pressroom.errors import (
     NotFound,
 )
 from pressroom.executions import service
+from pressroom.executions.options import KEY_PATTERN
 from pressroom.executions.orders import Order
 from pressroom.executions.prefer import patience
 from pressroom.executions.schemas import (
@@ -47,7 +48,7 @@ Key = Annotated[
         alias="Idempotency-Key",
         min_length=1,
         max_length=255,
-        pattern=r"^[\x21-\x7e]+$",
+        pattern=KEY_PATTERN,
         description="The same key and body give the same execution, however often they come; with another body 409.",
     ),
 ]

@@ -1,5 +1,6 @@
 """What may be said about how an execution is queued, limited and retried."""
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 from pydantic import AfterValidator, AliasChoices, AwareDatetime, Field
@@ -7,13 +8,23 @@ from pydantic import AfterValidator, AliasChoices, AwareDatetime, Field
 from pressroom.executions.states import RetryOn
 from pressroom.wire import Text, WireInput
 
+KEY_PATTERN = r"^[\x21-\x7e]+$"
+"""What an idempotency key is made of: as many as 255 characters of ASCII, without spaces."""
 QueueName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$", examples=["reports"])]
+Key = Annotated[str, Field(min_length=1, max_length=255, pattern=KEY_PATTERN)]
 Limit = Annotated[int, Field(ge=1, le=100_000)]
 YEAR_SECONDS = 31_536_000
 
 
 def _sorted(reasons: list[RetryOn]) -> list[RetryOn]:
     return sorted(set(reasons))
+
+
+def _readable(moment: datetime) -> datetime:
+    """``moment``, if it can be read back from the database, whatever the zone that it is read in."""
+    if not datetime(2, 1, 1, tzinfo=UTC) <= moment < datetime(9999, 1, 1, tzinfo=UTC):
+        raise ValueError("must lie in the years 2 to 9998")
+    return moment
 
 
 class ExecutionDefaults(WireInput):
@@ -64,6 +75,6 @@ class HowToExecute(ExecutionDefaults):
     kernel_name: Annotated[Text, Field(min_length=1, max_length=255)] | None = Field(
         default=None, description="The kernel to use; if left out, the notebook's own.", examples=["python3"]
     )
-    expires_at: AwareDatetime | None = Field(
+    expires_at: Annotated[AwareDatetime, AfterValidator(_readable)] | None = Field(
         default=None, description="It is cancelled, as `expired`, if it has not started by then."
     )

@@ -152,15 +152,20 @@ async def cancel(session: AsyncSession, intake: Intake, principal: Principal, ex
     return execution
 
 
-async def retry(session: AsyncSession, intake: Intake, principal: Principal, execution_id: int) -> Execution:
+async def retry(
+    session: AsyncSession, intake: Intake, principal: Principal, execution_id: int, once: Once | None = None
+) -> Execution:
     """Execute again what an ended execution did: a new one, with the same input and parameters, linked to it.
 
-    Raises as :func:`submit`, and :class:`NotEnded` where it is still under way.
+    Raises as :func:`submit_once`, and :class:`NotEnded` where it is still under way.
     """
     execution = await get(session, execution_id)
     if Status(execution.status) not in TERMINAL:
         raise NotEnded(execution_id, execution.status)
-    [again] = await submit(session, intake, principal, [repeated(execution)])
+    if once is not None:
+        again, _ = await submit_once(session, intake, principal, repeated(execution), once)
+    else:
+        [again] = await submit(session, intake, principal, [repeated(execution)])
     return await get(session, again)
 
 

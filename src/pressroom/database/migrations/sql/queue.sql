@@ -118,6 +118,7 @@ CREATE FUNCTION end_attempt(
 DECLARE
     ended notebook_executions;
     terminal CONSTANT boolean := next_status <> 'pending';
+    limited varchar[];
 BEGIN
     PERFORM FROM notebook_executions
     WHERE id = of_execution AND attempt = of_attempt AND status = 'running' FOR UPDATE;
@@ -145,12 +146,22 @@ BEGIN
         PERFORM procrastinate_retry_job_v2(ended.job_id, ended.not_before, NULL, NULL, NULL);
         PERFORM wake_workers(ended.queue);
     END IF;
-    -- A place under somebody's limit may be free again.
-    IF EXISTS (
-        SELECT FROM notebook_executions WHERE status = 'pending' AND queue = ended.queue
-            AND (notebook_limit IS NOT NULL OR user_limit IS NOT NULL OR queue_limit IS NOT NULL)
-    ) THEN
-        PERFORM wake_workers(ended.queue);
-    END IF;
+    -- A place under somebody's limit may be free again; the limits of notebooks and of users hold over all queues.
+    WITH RECURSIVE held (queue) AS (
+        (
+            SELECT queue FROM notebook_executions WHERE status = 'pending'
+                AND (notebook_limit IS NOT NULL OR user_limit IS NOT NULL OR queue_limit IS NOT NULL)
+            ORDER BY queue LIMIT 1
+        )
+        UNION ALL
+        SELECT following.queue FROM held CROSS JOIN LATERAL (
+            SELECT e.queue FROM notebook_executions AS e WHERE e.status = 'pending'
+                AND (e.notebook_limit IS NOT NULL OR e.user_limit IS NOT NULL OR e.queue_limit IS NOT NULL)
+                AND e.queue > held.queue
+            ORDER BY e.queue LIMIT 1
+        ) AS following
+    )
+    SELECT array_agg(queue) INTO limited FROM held;
+    PERFORM wake_workers(queue) FROM unnest(limited) AS queues (queue);
     RETURN true;
 END $$;
