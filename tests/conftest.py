@@ -188,4 +188,5 @@ def notebook(home: Path) -> Path:
     )
 
 
+pytest.Service = Service  # type: ignore[attr-defined]
 pytest.write_notebook = write_notebook  # type: ignore[attr-defined]

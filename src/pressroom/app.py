@@ -31,7 +31,7 @@ from pressroom.press.kernels import Kernels
 from pressroom.request_log import RequestLog
 from pressroom.settings import MEBIBYTE, Settings
 from pressroom.wire import example
-from pressroom.worker import Staffing, open_crew, open_jobs
+from pressroom.worker import Staffing, open_crew, open_jobs, open_sweep
 
 DESCRIPTION = "Turns Jupyter notebooks into jobs: typed parameters in, a recorded execution out."
 MULTIPART_BYTES = 64 * 1024
@@ -108,6 +108,8 @@ def create_app(settings: Settings) -> FastAPI:
             if settings.workers:
                 staffing = Staffing(settings.workers, grace_seconds=settings.worker_grace_seconds)
                 app.state.crew = await opened.enter_async_context(open_crew(shop, staffing))
+            else:
+                await opened.enter_async_context(open_sweep(shop, jobs))
             valid = ValidFiles(int(settings.max_notebook_mb * MEBIBYTE))
             intake = Intake(places, settings, jobs, valid)
             app.state.parts = Parts(

@@ -30,6 +30,7 @@ CHORES = "pressroom:chores"
 """The queue of everything that is not an execution: deliveries, pruning."""
 _CHORES_AT_ONCE = 4
 _CONNECTIONS = 4
+_ABORT_SECONDS = 1.0
 _PATIENCE_SECONDS = 5.0
 """How long the pool tries to connect before it says so: whoever asked tries again, sooner than the pool would."""
 
@@ -109,6 +110,16 @@ async def open_jobs(database: Database) -> AsyncIterator[JobManager]:
 
 
 @asynccontextmanager
+async def open_sweep(shop: Workshop, jobs: JobManager) -> AsyncIterator[None]:
+    """The sweep, for who runs no worker: what a lost worker ran is not to wait for the next worker to be seen."""
+    sweeping = asyncio.create_task(Sweep(shop, jobs).run(), name="sweep")
+    try:
+        yield
+    finally:
+        await _ended(sweeping)
+
+
+@asynccontextmanager
 async def open_crew(shop: Workshop, staffing: Staffing, watch: Watcher | None = None) -> AsyncIterator[Crew]:
     """A worker at work, until the context ends: then it stops, and everything that it started has ended."""
     async with AsyncExitStack() as opened:
@@ -129,8 +140,7 @@ async def open_crew(shop: Workshop, staffing: Staffing, watch: Watcher | None = 
             retention_tasks.add_tasks(chores, shop)
             notification_tasks.add_tasks(chores, shop)
             workers.append(_worker(chores, staffing, [CHORES], _CHORES_AT_ONCE, lost_seconds))
-            sweeping = asyncio.create_task(Sweep(shop, jobs).run(), name="sweep")
-            opened.push_async_callback(_ended, sweeping)
+            await opened.enter_async_context(open_sweep(shop, jobs))
         crew = Crew(workers, jobs)
         try:
             yield crew
@@ -150,6 +160,8 @@ def _worker(
         shutdown_graceful_timeout=staffing.grace_seconds,
         delete_jobs="always",
         install_signal_handlers=False,
+        # Notified, like everything; this finds what was asked before the worker knew the job.
+        abort_job_polling_interval=_ABORT_SECONDS,
         update_heartbeat_interval=lost_seconds / BEATS,
         stalled_worker_timeout=lost_seconds,
     )

@@ -10,6 +10,9 @@ import httpx
 import nbformat
 import pytest
 
+from pressroom.settings import Settings
+
+Service = pytest.Service  # type: ignore[attr-defined]
 write_notebook = pytest.write_notebook  # type: ignore[attr-defined]
 ASYNC = {"Prefer": "respond-async"}
 PATIENCE = 60
@@ -185,6 +188,8 @@ def test_ten_thousand_are_submitted_in_one_transaction_or_none(http: httpx.Clien
     assert (answer.json()["total"], len(set(answer.json()["ids"]))) == (10_000, 10_000)
     last = seen(http, answer.json()["ids"][-1])
     assert last["parameters_used"] == {"months": 9999}
+    keyed = http.post("/db/executions/bulk", json={"executions": items[:1]}, headers={"Idempotency-Key": "k"})
+    assert (keyed.status_code, "one execution" in keyed.json()["detail"]) == (422, True)
     too_many = http.post("/db/executions/bulk", json={"executions": [*items, items[0]]})
     assert too_many.status_code == 422
 
@@ -203,6 +208,14 @@ def test_an_expiry_that_no_client_could_read_back_is_refused(http: httpx.Client,
     answer = http.post("/execute", json={"input_path": str(notebook), "expires_at": moment}, headers=ASYNC)
     assert (answer.status_code, answer.json()["errors"][0]["loc"]) == (422, ["body", "expires_at"])
     assert http.get("/db/executions").json() == []
+
+
+def test_without_a_worker_what_expired_is_still_ended(settings: Settings, notebook: Path) -> None:
+    alone = settings.model_copy(update={"workers": 0, "worker_lost_seconds": 0.4})
+    with Service(alone) as service, httpx.Client(base_url=service.url, timeout=PATIENCE) as http:
+        assert "no worker runs" in http.get("/health").json()["workers"]["detail"]
+        soon = (datetime.now(UTC) + timedelta(seconds=0.2)).isoformat()
+        assert ended(http, submit(http, notebook, expires_at=soon)["id"])["failure"]["reason"] == "expired"
 
 
 def test_a_notebooks_defaults_hold_where_the_caller_does_not_say(http: httpx.Client, notebook: Path) -> None:

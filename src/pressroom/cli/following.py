@@ -70,7 +70,7 @@ def cancel(execution_id: Id, *, json: Json = False) -> None:
 
     async def work(room: Room) -> ExecutionOut:
         async with open_jobs(room.database) as jobs, room.database.transaction() as session:
-            cancelled = await service.cancel(session, room.intake(jobs), room.caller, execution_id)
+            cancelled, _ = await service.cancel(session, room.intake(jobs), room.caller, execution_id)
             return ExecutionOut.model_validate(cancelled)
 
     execution = in_room(work)

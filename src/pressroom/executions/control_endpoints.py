@@ -16,7 +16,10 @@ staff_router = APIRouter(tags=["service"])
 async def cancel_an_execution(execution_id: Id, session: Transaction, parts: TheParts, caller: Caller) -> ExecutionOut:
     """Cancel an execution. One that waits never starts; one that runs is interrupted, and killed some seconds later if
     it goes on; what it put out is kept. The answer shows it as it stands: follow it to see its end."""
-    return ExecutionOut.model_validate(await service.cancel(session, parts.intake, caller, execution_id))
+    execution, ended = await service.cancel(session, parts.intake, caller, execution_id)
+    if ended:
+        parts.metrics.execution_ended(execution.status, "cancelled", None)
+    return ExecutionOut.model_validate(execution)
 
 
 @router.post(

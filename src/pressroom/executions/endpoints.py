@@ -160,10 +160,12 @@ async def execute_a_registered_notebook(
 
 @router.post("/db/executions/bulk", status_code=202, responses=problems(NotAllowed, NotFound, AlreadyExists, Invalid))
 async def submit_many_executions(
-    wanted: BulkRequest, session: Transaction, parts: TheParts, caller: Caller
+    wanted: BulkRequest, session: Transaction, parts: TheParts, caller: Caller, key: Key = None
 ) -> BulkAnswer:
     """Submit up to 10,000 executions in one transaction: all of them, or none where one is wrong. Nothing is waited
-    for."""
+    for. An `Idempotency-Key` holds for single executions only, and is refused here."""
+    if key is not None:
+        raise Invalid("An Idempotency-Key holds for one execution; it cannot be given for many.")
     orders = [_order_for(item, item.notebook_id, item.input_path) for item in wanted.executions]
     found = await service.submit(session, parts.intake, caller, orders)
     return BulkAnswer(total=len(found), ids=found)

@@ -138,8 +138,10 @@ class Following:
                 try:
                     ended = await self.status(execution_id) in TERMINAL
                     page = await self.events(execution_id, after)
-                except Unavailable:  # it goes on when the database is back
-                    ended, page = False, []
+                except Unavailable:
+                    if not until_end:  # what is there was asked for, and a part of it would look like the whole
+                        raise
+                    ended, page = False, []  # it goes on when the database is back
                 except NotFound:  # pruned
                     return
                 for told in page:

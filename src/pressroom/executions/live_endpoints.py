@@ -44,7 +44,8 @@ THE_NOTEBOOK: dict[int | str, dict[str, Any]] = {
 THE_PAGE: dict[int | str, dict[str, Any]] = {
     200: {"description": "The page.", "content": {"text/html": {"schema": {"type": "string"}, "example": "<html>"}}}
 }
-_UNBUFFERED = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+_AS_SAID = {"X-Content-Type-Options": "nosniff"}
+_UNBUFFERED = {**_AS_SAID, "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 @router.get(
@@ -100,7 +101,7 @@ async def read_the_log(
 async def download_the_output(execution_id: Id, parts: TheParts, session: Transaction, _: Caller) -> Response:
     """The executed notebook; of one that failed or was stopped, as far as it came."""
     execution = await service.get(session, execution_id)
-    return Response(await _output(parts, execution), media_type=IPYNB)
+    return Response(await _output(parts, execution), media_type=IPYNB, headers=_AS_SAID)
 
 
 @router.get(
@@ -174,5 +175,5 @@ async def _as_it_stands(parts: Parts, execution_id: int) -> bytes:
 
     try:
         return await parts.reads.get(("as it stands", execution_id), ask)
-    except Unavailable:
+    except (Unavailable, NotFound):  # the database is away, or it was pruned meanwhile
         return b": \n\n"

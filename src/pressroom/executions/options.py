@@ -50,7 +50,8 @@ class ExecutionDefaults(WireInput):
         default=None,
         ge=0,
         le=3600,
-        description="Before the second attempt; doubled before each later one, and some more by chance.",
+        description="Before the second attempt; doubled before each later one, and some more by chance. Where the "
+        "worker of the first was lost, the second begins at once.",
     )
     notebook_limit: Limit | None = Field(
         default=None,

@@ -228,7 +228,8 @@ def repeated(execution: Execution) -> Order:
         username=execution.username,
         output_path=None if ours else str(output),
         in_place=execution.in_place,
-        how=HowToExecute(
+        # Not checked again: settings may say more than a caller may.
+        how=HowToExecute.model_construct(
             **fields,
             retry_on=[RetryOn(reason) for reason in execution.retry_on],
             kernel_name=execution.kernel_name,

@@ -115,8 +115,11 @@ async def submit_once(
     return execution_id, True
 
 
-async def cancel(session: AsyncSession, intake: Intake, principal: Principal, execution_id: int) -> Execution:
-    """Cancel an execution: one that is pending ends at once and never starts, one that runs is asked to stop.
+async def cancel(
+    session: AsyncSession, intake: Intake, principal: Principal, execution_id: int
+) -> tuple[Execution, bool]:
+    """Cancel an execution: one that is pending ends at once and never starts, one that runs is asked to stop. Answers
+    it, and whether it ended by this.
 
     One that was cancelled already stays so. Raises :class:`NotFound`, :class:`NotAllowed`, or :class:`AlreadyEnded`.
     """
@@ -126,7 +129,7 @@ async def cancel(session: AsyncSession, intake: Intake, principal: Principal, ex
     require_acting_for(principal, execution.username)
     status = Status(execution.status)
     if status is Status.CANCELLED:
-        return execution
+        return execution, False
     if status in TERMINAL:
         raise AlreadyEnded(execution_id, status)
     execution.cancel_requested_at = execution.cancel_requested_at or func.clock_timestamp()
@@ -149,7 +152,7 @@ async def cancel(session: AsyncSession, intake: Intake, principal: Principal, ex
     await session.refresh(execution)
     if at_once:
         await notifications.announce(session, intake.jobs, execution.id, execution.notebook_id, Event.CANCELLED)
-    return execution
+    return execution, at_once
 
 
 async def retry(
