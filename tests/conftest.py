@@ -121,7 +121,9 @@ class Service:
         self._socket = socket.socket()
         self._socket.bind(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        self._server = uvicorn.Server(uvicorn.Config(create_app(settings), log_level="warning", access_log=False))
+        self._server = uvicorn.Server(
+            uvicorn.Config(create_app(settings), log_config=None, log_level="warning", access_log=False)
+        )
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._serve)
 

@@ -71,7 +71,7 @@ def test_thousands_of_generated_requests_find_no_fault(service: Any, home: Path,
     command = [
         *(str(Path(sys.executable).with_name("schemathesis")), "run", str(schema), "--url", service.url),
         *("--checks", "not_a_server_error,status_code_conformance,content_type_conformance"),
-        *("--phases", "examples,coverage,fuzzing", "--max-examples", "250", "--workers", "2"),
+        *("--phases", "examples,coverage,fuzzing", "--max-examples", "150", "--workers", "2"),
         *("--request-timeout", "30", "--generation-database", "none", "--no-color", "--continue-on-failure"),
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=1500)

@@ -217,7 +217,11 @@ async def test_uvicorns_lines_are_the_same_and_its_access_log_has_no_query(
     lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A server without an access log, as other tests start it, silences that logger for the whole process.
-    monkeypatch.setattr(logging.getLogger("uvicorn.access"), "propagate", True)
+    for name in ("uvicorn", "uvicorn.access", "uvicorn.error"):
+        monkeypatch.setattr(logging.getLogger(name), "propagate", True)
+        monkeypatch.setattr(logging.getLogger(name), "handlers", [])
+    for name in ("uvicorn.access", "uvicorn.error"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
 
     async def broken(scope: Any, receive: Any, send: Any) -> None:
         raise RuntimeError("boom")
