@@ -211,7 +211,7 @@ async def test_a_row_and_its_job_are_committed_together_or_not_at_all(line: Line
 async def test_what_is_cancelled_while_it_waits_is_never_claimed(line: Line) -> None:
     first, second = await line.submit(n=2)
     async with line.database.transaction() as session:
-        cancelled = await service.cancel(session, line.intake, ANA, first)
+        cancelled, _ = await service.cancel(session, line.intake, ANA, first)
         assert (cancelled.status, cancelled.failure) == ("cancelled", {"reason": "cancelled"})
         claiming = asyncio.create_task(line.claim())
         _, pending = await asyncio.wait({claiming}, timeout=0.2)
