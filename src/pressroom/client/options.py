@@ -32,7 +32,7 @@ class HowOptions(TypedDict, total=False):
     retry_on: Sequence[RetryOn | str] | None
     """After which ends it is tried again: ``worker_lost``, ``timed_out``, ``any_failure``."""
     retry_delay_seconds: float | None
-    """Before the second attempt; doubled before each later one."""
+    """Before the second attempt; doubled before each later one. None where the first lost its worker."""
     notebook_limit: int | None
     """It starts only while fewer executions of this notebook run."""
     user_limit: int | None
