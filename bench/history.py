@@ -1,7 +1,7 @@
 """A page of history from ten million executions beside the same from ten thousand.
 
 Run it as ``python bench/history.py [--rows 10000000] [--tries 200] [--directory DIR]``. It generates both histories in
-an embedded server in a temporary folder (10 million rows take some minutes and 6 GB), and asks for pages of 100 as the
+an embedded server in a temporary folder (10 million rows take some minutes and 6 GB), and asks for pages as the
 API does, in turns from one and the other, with another value each time. It prints the medians and their ratios. With
 ``--directory`` the rows stay there, and the next run measures them again.
 """
@@ -34,6 +34,13 @@ from pressroom.executions.history import History, page
 
 SMALL = 10_000
 SPACING = timedelta(seconds=9)
+LENGTHS = {
+    "queue gpu (0.1%), 10 rows": 10,
+    "user and status failed, 20 rows": 20,
+    "user and parameter of 25%, 50 rows": 50,
+    "user and range of a tenth, 20 rows": 20,
+}
+"""Of which a short history has no page of 100: so many are asked for in both."""
 
 
 class Cases:
@@ -75,7 +82,7 @@ class Cases:
             "statuses cancelled, failed": History(statuses=("cancelled", "failed")),
             "notebook": History(notebook_id=self.chance.randint(1, 2)),
             "queue reports (5%)": History(queue="reports"),
-            "queue gpu (0.1%)": History(queue="gpu"),
+            "queue gpu (0.1%), 10 rows": History(queue="gpu"),
             "parameter of 25%": History(parameters=(("region", self.region()),)),
             "parameter of 10 rows": History(parameters=(("ticket", f"T{self.chance.randrange(self.rows // 10)}"),)),
             "parameter of no row": History(parameters=(("ticket", f"X{self.chance.random()}"),)),
@@ -95,9 +102,13 @@ class Cases:
                 submitted_before=self.moment(middle),
                 after=int(self.rows * (1 - middle - 0.05)),
             ),
-            "user and status failed": History(username=self.user(), statuses=("failed",)),
-            "user and parameter of 25%": History(username=self.user(), parameters=(("region", self.region()),)),
-            "user and range of a tenth": History(
+            "user and status failed, 20 rows": History(username=self.user(), statuses=("failed",)),
+            "user and notebook of another": History(username="user0", notebook_id=40),
+            "queue and parameter never together": History(queue="reports", parameters=(("weeks", "8"),)),
+            "user and parameter of 25%, 50 rows": History(
+                username=self.user(), parameters=(("region", self.region()),)
+            ),
+            "user and range of a tenth, 20 rows": History(
                 username=self.user(),
                 submitted_after=self.moment(middle + 0.1),
                 submitted_before=self.moment(middle),
@@ -129,10 +140,10 @@ def history(server: URL, rows: int) -> tuple[URL, datetime]:
         return url, found[0].astimezone(UTC)
 
 
-async def timed(database: Database, asked: History) -> tuple[float, int]:
+async def timed(database: Database, asked: History, length: int) -> tuple[float, int]:
     began = time.perf_counter()
     async with database.transaction() as session:
-        found = await page(session, asked, 0, 100)
+        found = await page(session, asked, 0, length)
     return (time.perf_counter() - began) * 1000, found.length
 
 
@@ -145,7 +156,7 @@ async def measure(sides: list[tuple[URL, datetime]], rows: list[int], tries: int
         drawn = [Cases(n, began, number).all() for n, (_, began) in zip(rows, sides, strict=True)]
         for name in drawn[0]:
             for side, database in enumerate(databases):
-                took, length = await timed(database, drawn[side][name])
+                took, length = await timed(database, drawn[side][name], LENGTHS.get(name, 100))
                 if number >= 5:
                     times.setdefault(name, [[], []])[side].append(took)
                     lengths.setdefault(name, [[], []])[side].append(length)

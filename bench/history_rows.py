@@ -42,6 +42,10 @@ HOURS = """
 INSERT INTO execution_hours (hour, block)
 SELECT DISTINCT date_trunc('hour', submitted_at, 'UTC'), id >> 10 FROM notebook_executions
 """
+PARAMETERS = """
+INSERT INTO execution_parameters (parameter, execution_id)
+SELECT p.parameter, e.id FROM notebook_executions AS e CROSS JOIN parameters_of(e.parameters_used) AS p
+"""
 INDEXES = """
 SELECT i.indexrelid::regclass::text, pg_get_indexdef(i.indexrelid) FROM pg_index AS i
 WHERE i.indrelid = 'notebook_executions'::regclass AND NOT i.indisprimary
@@ -73,6 +77,13 @@ def generate(connection: psycopg.Connection, rows: int, said=print) -> None:
     connection.execute("ALTER TABLE notebook_executions ENABLE TRIGGER USER")
     connection.execute(COUNTS)
     connection.execute(HOURS)
+    said("the parameters")
+    connection.execute("DROP INDEX ix_execution_parameters_parameter_execution_id")
+    connection.execute(PARAMETERS)
+    connection.execute(
+        "CREATE INDEX ix_execution_parameters_parameter_execution_id ON execution_parameters (parameter, execution_id)"
+    )
     connection.execute("VACUUM (ANALYZE) notebook_executions")
     connection.execute("VACUUM (ANALYZE) execution_counts")
     connection.execute("VACUUM (ANALYZE) execution_hours")
+    connection.execute("VACUUM (ANALYZE) execution_parameters")

@@ -4,14 +4,27 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, String, cast, literal, or_
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import ColumnElement, Integer, String, cast, func, literal, or_
+from sqlalchemy.dialects.postgresql import BIT, JSONB
 
-from pressroom.database.models import Execution, ExecutionCount
+from pressroom.database.models import Execution, ExecutionCount, ExecutionParameter
 from pressroom.executions.schemas import Status
 
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,400})(\.[0-9]{1,400})?([eE][+-]?[0-9]{1,3})?")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The executions that meet a condition, in the order of their ids, as an index holds them.
+
+    ``id`` is the column of the ids. ``alternatives``: the index gives those of each in order, and the line has them
+    all; none stands for every execution.
+    """
+
+    id: Any
+    alternatives: tuple[ColumnElement[bool], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,24 +55,30 @@ class History:
 
     @property
     def plain(self) -> bool:
-        """Whether one index gives the page, in order."""
+        """Whether one line is the page: nothing else is to be tested."""
         timed = self.submitted_after is not None or self.submitted_before is not None
-        return len(self.indexed(Execution)) <= 1 and not timed and not self.parameters
+        return len(self.lines()) == 1 and not timed and not self.parameters
 
     @property
     def chosen(self) -> tuple[str, ...]:
         """The statuses, where they leave any out."""
         return () if set(self.statuses) == set(Status) else tuple(dict.fromkeys(self.statuses))
 
-    def first(self) -> "History":
-        """The one condition that an index holds together with the id and that leaves the fewest rows, as a rule."""
+    def lines(self) -> list[Line]:
+        """A line for each condition that has one: all but those on time; where there is none, every execution."""
+        found: list[Line] = []
         if self.notebook_id is not None:
-            return History(notebook_id=self.notebook_id, oldest=self.oldest, after=self.after)
+            found.append(Line(Execution.id, (Execution.notebook_id == self.notebook_id,)))
         if self.username is not None:
-            return History(username=self.username, oldest=self.oldest, after=self.after)
+            found.append(Line(Execution.id, (Execution.username == self.username,)))
         if self.chosen:
-            return History(statuses=self.chosen, oldest=self.oldest, after=self.after)
-        return History(queue=self.queue, oldest=self.oldest, after=self.after)
+            found.append(Line(Execution.id, tuple(Execution.status == status for status in self.chosen)))
+        if self.queue is not None:
+            found.append(Line(Execution.id, (Execution.queue == self.queue,)))
+        for name, value in self.parameters:
+            keys = (ExecutionParameter.parameter == _key(name, token) for token in _spelled(value))
+            found.append(Line(ExecutionParameter.execution_id, tuple(keys)))
+        return found or [Line(Execution.id)]
 
     def counted(self, table: type[Execution] | type[ExecutionCount]) -> list[ColumnElement[bool]]:
         """The conditions that the totals know as well."""
@@ -72,37 +91,35 @@ class History:
             found.append(or_(*(table.status == status for status in self.chosen)))
         return found
 
-    def indexed(self, table: type[Execution]) -> list[ColumnElement[bool]]:
-        """The conditions that an index holds together with the id."""
-        return [*self.counted(table), *([] if self.queue is None else [table.queue == self.queue])]
-
-    def timed(self, table: type[Execution]) -> list[ColumnElement[bool]]:
-        """The conditions on the time of submission."""
-        found: list[ColumnElement[bool]] = []
+    def conditions(self, row: type[Execution]) -> list[ColumnElement[bool]]:
+        """All conditions but the cursor's, on the row of an execution."""
+        found = self.counted(row)
+        if self.queue is not None:
+            found.append(row.queue == self.queue)
         if self.submitted_after is not None:
-            found.append(table.submitted_at >= self.submitted_after)
+            found.append(row.submitted_at >= self.submitted_after)
         if self.submitted_before is not None:
-            found.append(table.submitted_at < self.submitted_before)
-        return found
-
-    def used(self, table: type[Execution]) -> list[ColumnElement[bool]]:
-        """The conditions on parameters."""
-        return [_matches(table, name, value) for name, value in self.parameters]
-
-    def beyond(self) -> list[ColumnElement[bool]]:
-        """The condition of the cursor."""
-        if self.after is None:
-            return []
-        return [Execution.id > self.after if self.oldest else Execution.id < self.after]
+            found.append(row.submitted_at < self.submitted_before)
+        return [*found, *(_matches(row, *each) for each in self.parameters)]
 
 
-def _matches(table: type[Execution], name: str, value: str) -> ColumnElement[bool]:
+def _spelled(value: str) -> list[str]:
+    """What a text stands for, as JSON."""
     spelled = [json.dumps(value)]
     if value in ("true", "false", "null") or _NUMBER.fullmatch(value):
         spelled.append(value)
+    return spelled
 
+
+def _key(name: str, token: str) -> ColumnElement[int]:
+    """The entry of ``execution_parameters``, as ``parameters_of()`` in migrations/sql/history.sql computes it."""
+    seed = func.hashtextextended(cast(name, String), 0)
+    return cast(cast(func.jsonb_hash_extended(cast(literal(token, String), JSONB), seed), BIT(32)), Integer)
+
+
+def _matches(row: type[Execution], name: str, value: str) -> ColumnElement[bool]:
     def contains(token: str) -> ColumnElement[bool]:
         part = cast(literal(f"{{{json.dumps(name)}: {token}}}", String), JSONB)
-        return table.parameters_used.op("@>", is_comparison=True)(part)
+        return row.parameters_used.op("@>", is_comparison=True)(part)
 
-    return or_(*(contains(token) for token in spelled))
+    return or_(*(contains(token) for token in _spelled(value)))

@@ -7,7 +7,7 @@ Procrastinate's own tables stand beside these; the functions of the queue are in
 
 from pressroom.database.models.base import Base
 from pressroom.database.models.executions import TERMINAL, Attempt, Execution, ExecutionEvent
-from pressroom.database.models.history import HOUR_BLOCK_BITS, ExecutionCount, ExecutionHour
+from pressroom.database.models.history import HOUR_BLOCK_BITS, ExecutionCount, ExecutionHour, ExecutionParameter
 from pressroom.database.models.notebooks import Notebook, Parameter
 from pressroom.database.models.notifications import Delivery, Notification
 from pressroom.database.models.workers import ExecutionTurn, Worker
@@ -22,6 +22,7 @@ __all__ = [
     "ExecutionCount",
     "ExecutionEvent",
     "ExecutionHour",
+    "ExecutionParameter",
     "ExecutionTurn",
     "Notebook",
     "Notification",

@@ -79,12 +79,6 @@ class Execution(Base):
             unique=True,
             postgresql_where=text("idempotency_key IS NOT NULL"),
         ),
-        Index(
-            "ix_notebook_executions_parameters_used",
-            "parameters_used",
-            postgresql_using="gin",
-            postgresql_ops={"parameters_used": "jsonb_path_ops"},
-        ),
         Index("ix_notebook_executions_submitted_at", "submitted_at"),
         # What pruning asks of each execution: the newest of its notebook, and who else names its files. Paths are long,
         # so their hashes are kept. Without the last one, each deleted row would search the table for its repetitions.

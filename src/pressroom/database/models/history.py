@@ -47,3 +47,19 @@ class ExecutionHour(Base):
     hour: Mapped[datetime]
     """Its beginning, in UTC."""
     block: Mapped[int]
+
+
+class ExecutionParameter(Base):
+    """That an execution has a parameter with a value: an index of parameters in the order of executions.
+
+    ``parameter`` is a hash of the name and the value, of those values that a list can be asked for: not of lists and
+    objects. Triggers keep it. What would make a write dearer is left out: a foreign key, and a primary key, so an entry
+    may be there twice, or of a value that the execution has no more.
+    """
+
+    __tablename__ = "execution_parameters"
+    __table_args__ = (Index("ix_execution_parameters_parameter_execution_id", "parameter", "execution_id"),)
+
+    parameter: Mapped[int] = mapped_column()
+    execution_id: Mapped[int] = mapped_column()
+    __mapper_args__ = {"primary_key": (parameter, execution_id)}  # noqa: RUF012 - SQLAlchemy reads it from the class

@@ -96,12 +96,6 @@ def _indexes() -> None:
         "idempotency_key IS NOT NULL",
         unique=True,
     )
-    index(
-        "ix_notebook_executions_parameters_used",
-        ["parameters_used"],
-        postgresql_using="gin",
-        postgresql_ops={"parameters_used": "jsonb_path_ops"},
-    )
     index("ix_notebook_executions_submitted_at", ["submitted_at"])
     index("ix_notebook_executions_queue_id", ["queue", "id"])
     index("ix_notebook_executions_input_path_id", [sa.text("hashtextextended(input_path, 0)"), "id"])
@@ -118,6 +112,13 @@ def _tables() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_execution_hours"),
     )
     op.create_index("ix_execution_hours_hour_block", "execution_hours", ["hour", "block"])
+    op.create_table(
+        "execution_parameters",
+        sa.Column("parameter", sa.Integer, nullable=False),
+        sa.Column("execution_id", sa.Integer, nullable=False),
+    )
+    parameter = ["parameter", "execution_id"]
+    op.create_index("ix_execution_parameters_parameter_execution_id", "execution_parameters", parameter)
     op.create_table(
         "execution_attempts",
         sa.Column("execution_id", sa.Integer, nullable=False),
