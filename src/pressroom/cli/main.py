@@ -1,37 +1,81 @@
-"""The command ``pressroom``."""
+"""The command ``pressroom``. A command's module, and all that it needs, is imported when the command is called."""
 
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any, NamedTuple
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from pressroom import __version__
-from pressroom.cli import db, executions, notebooks, notifications, parameters
-from pressroom.cli.pairs import PairsCommand
-from pressroom.cli.prune import prune
-from pressroom.cli.run import run
-from pressroom.cli.serve import serve
-from pressroom.cli.staff import queues, workers
-from pressroom.cli.submit import submit
-from pressroom.cli.worker import worker
+from pressroom.cli.start import leaving_on_ctrl_c
+
+
+class Named(NamedTuple):
+    """Where a command, or a group of them, is, and what the list of commands says of it: its own first sentence."""
+
+    place: str
+    says: str
+    pairs: bool = False
+
+    def load(self, name: str) -> Any:
+        """The command itself."""
+        module, _, attribute = self.place.partition(":")
+        with leaving_on_ctrl_c():
+            found = getattr(import_module(f"pressroom.cli.{module}"), attribute)
+            pairs = import_module("pressroom.cli.pairs").PairsCommand
+        holder = typer.Typer(add_completion=False)
+        if isinstance(found, typer.Typer):
+            holder.add_typer(found, name=name)
+        else:
+            holder.command(name, cls=pairs if self.pairs else None)(found)
+        holder.callback()(lambda: None)  # else one command alone would be no group
+        return typer.main.get_group(holder).commands[name]
+
+
+COMMANDS = {
+    "serve": Named("serve:serve", "Run the service: the API, and the executions."),
+    "worker": Named("worker:worker", "Run a worker."),
+    "run": Named("run:run", "Execute a notebook and record it in the history.", pairs=True),
+    "submit": Named(
+        "submit:submit",
+        "Put an execution into the queue and print its id; a worker or the service executes it.",
+        pairs=True,
+    ),
+    "workers": Named("staff:workers", "List the workers: where they are, which queues they serve, and what they run."),
+    "queues": Named("staff:queues", "List the queues in which something waits or runs."),
+    "prune": Named(
+        "prune:prune",
+        "Delete executions that ended long ago, with their events and their outputs under executions/; never an input.",
+    ),
+    "notebooks": Named("notebooks:app", "The registry of notebooks."),
+    "parameters": Named("parameters:app", "The definitions of notebooks' parameters."),
+    "executions": Named("executions:app", "The history of executions."),
+    "notifications": Named("notifications:app", "Who is told how executions end."),
+    "db": Named("db:app", "The schema of the database."),
+}
+
+
+class Commands(TyperGroup):
+    """A group that knows its commands by name until one is called."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = {name: TyperCommand(name, help=command.says) for name, command in COMMANDS.items()}
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Put the command that is called in the place of its name."""
+        if args[0] in COMMANDS:
+            self.commands[args[0]] = COMMANDS[args[0]].load(args[0])
+        return super().resolve_command(ctx, args)
+
 
 app = typer.Typer(
     name="pressroom",
+    cls=Commands,
     help="Turn Jupyter notebooks into jobs: typed parameters in, a recorded execution out.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-app.command()(serve)
-app.command()(worker)
-app.command(cls=PairsCommand)(run)
-app.command(cls=PairsCommand)(submit)
-app.command()(workers)
-app.command()(queues)
-app.command()(prune)
-app.add_typer(notebooks.app, name="notebooks")
-app.add_typer(parameters.app, name="parameters")
-app.add_typer(executions.app, name="executions")
-app.add_typer(notifications.app, name="notifications")
-app.add_typer(db.app, name="db")
 
 
 def _version(wanted: bool) -> None:

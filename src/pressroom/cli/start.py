@@ -3,6 +3,8 @@
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 
 CANCELLED = 130
@@ -13,14 +15,23 @@ def _leave(*_: object) -> None:
     os._exit(CANCELLED)
 
 
-def main() -> None:
-    """The command ``pressroom``."""
+@contextmanager
+def leaving_on_ctrl_c() -> Iterator[None]:
+    """While modules are imported: nothing is open yet, and an exception in the middle of an import would be told as
+    that module's failure."""
     before = signal.getsignal(signal.SIGINT)
     if before is signal.default_int_handler:
-        # Nothing is open yet, and an exception in the middle of an import would be told as that module's failure.
         signal.signal(signal.SIGINT, _leave)
-    app = import_module("pressroom.cli.main").app
-    signal.signal(signal.SIGINT, before)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def main() -> None:
+    """The command ``pressroom``."""
+    with leaving_on_ctrl_c():
+        app = import_module("pressroom.cli.main").app
     try:
         app()
     except KeyboardInterrupt:
