@@ -56,7 +56,9 @@ def work(url: URL, home: Path, concurrency: int, started=None) -> None:
         stopped = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
         database = Database(url)
-        shop = Workshop(database, Places(home.parent), settings, Metrics(), EmptyPress(started))
+        shop = Workshop(
+            database, Places(home.parent), settings, Metrics(settings.worker_lost_seconds), EmptyPress(started)
+        )
         async with open_crew(shop, Staffing(concurrency)):
             await stopped.wait()
         await database.dispose()

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Any, cast
 
 from fastapi import Depends, FastAPI, Path, Query, Request, Response
@@ -40,7 +40,7 @@ class Parts:
     following: Following
     intake: Intake
     kernels: Kernels
-    metrics: Metrics = field(default_factory=Metrics)
+    metrics: Metrics
 
 
 def parts(request: Request) -> Parts:

@@ -104,7 +104,7 @@ def create_app(settings: Settings) -> FastAPI:
             database = await opened.enter_async_context(open_database(settings))
             following = await opened.enter_async_context(open_following(database))
             jobs = await opened.enter_async_context(open_jobs(database))
-            shop = Workshop(database, places, settings, Metrics())
+            shop = Workshop(database, places, settings, Metrics(settings.worker_lost_seconds))
             if settings.workers:
                 staffing = Staffing(settings.workers, grace_seconds=settings.worker_grace_seconds)
                 app.state.crew = await opened.enter_async_context(open_crew(shop, staffing))

@@ -40,7 +40,7 @@ _READ = text("""
     ),
     alive AS (
         SELECT workers.queues FROM workers JOIN procrastinate_workers AS beating USING (id)
-        WHERE beating.last_heartbeat > now() - interval '30 seconds'
+        WHERE beating.last_heartbeat > now() - make_interval(secs => :lost)
     ),
     queues AS (
         SELECT 'default' AS queue UNION SELECT queue FROM waiting UNION SELECT queue FROM running
@@ -71,9 +71,13 @@ class _Reading:
 
 
 class Metrics:
-    """The metrics of one process. Two of them share nothing."""
+    """The metrics of one process. Two of them share nothing.
 
-    def __init__(self) -> None:
+    A worker without a sign of life for ``lost_seconds`` is not counted; it is what ``worker_lost_seconds`` says.
+    """
+
+    def __init__(self, lost_seconds: float) -> None:
+        self._lost_seconds = lost_seconds
         self.registry = CollectorRegistry()
         self._ended = Counter(
             "pressroom_executions",
@@ -120,19 +124,19 @@ class Metrics:
         The database is asked in one statement. Where it does not answer within ``READ_SECONDS``, what only it knows
         is left out and ``pressroom_database_up`` is 0; nothing is raised.
         """
-        self._database.reading = await _read(database)
+        self._database.reading = await _read(database, self._lost_seconds)
         self._database.log_change()
         encode, content_type = choose_encoder(accept)
         return encode(self.registry), content_type
 
 
-async def _read(database: Database) -> _Reading:
+async def _read(database: Database, lost_seconds: float) -> _Reading:
     pool = database.engine.pool
     assert isinstance(pool, QueuePool)
     connections = {"in_use": pool.checkedout(), "idle": pool.checkedin()}
     try:
         async with asyncio.timeout(READ_SECONDS), database.transaction() as session:
-            rows = (await session.execute(_READ)).all()
+            rows = (await session.execute(_READ, {"lost": lost_seconds})).all()
     except (Unavailable, SQLAlchemyError, TimeoutError):
         return _Reading(connections, pool.size())
     queues = [_Queue(name, depth, float(oldest), running) for name, depth, oldest, running, _ in rows]
@@ -163,7 +167,7 @@ class _DatabaseCollector(Collector):
         limit = GaugeMetricFamily(
             "pressroom_database_connections_limit", "Database connections that this process's pool may hold."
         )
-        workers = GaugeMetricFamily("pressroom_workers", "Workers with a heartbeat in the last 30 s, everywhere.")
+        workers = GaugeMetricFamily("pressroom_workers", "Workers that give signs of life, everywhere.")
         depth = GaugeMetricFamily("pressroom_queue_depth", "Executions that are pending.", labels=["queue"])
         oldest = GaugeMetricFamily(
             "pressroom_queue_oldest_waiting_seconds",

@@ -121,7 +121,15 @@ def test_waiting_ends_as_the_execution_ends(shell: dict[str, str], worker: None,
     row = answer(shell, "submit", notebook, "--wait")
     assert (row["status"], row["cells_completed"]) == ("success", 2)
     failed = pressroom(shell, "submit", write_notebook(home / "bad.ipynb", "1/0"), "--wait", code=1)
-    assert "ZeroDivisionError" in failed.stderr
+    run = pressroom(shell, "run", home / "bad.ipynb", code=1)
+    for said in (
+        "the failing cell",
+        "1 1/0",
+        "Traceback (most recent call last)",
+        "ZeroDivisionError: division by zero",
+    ):
+        assert said in failed.stderr
+    assert re.sub(r"execution \d+  .*", "", failed.stderr) == re.sub(r"execution \d+  .*", "", run.stderr)
 
 
 def test_ctrl_c_ends_the_waiting_and_not_the_execution(shell: dict[str, str], worker: None, slow: Path) -> None:

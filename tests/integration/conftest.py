@@ -160,6 +160,6 @@ async def teller(database: Database, settings: Settings, database_url: URL) -> A
     conninfo = database_url.set(drivername="postgresql").render_as_string(hide_password=False)
     app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=conninfo, min_size=1, max_size=4))
     places = Places(settings.users_root, tuple(settings.shared_roots))
-    add_tasks(app, Workshop(database, places, settings, Metrics()))
+    add_tasks(app, Workshop(database, places, settings, Metrics(settings.worker_lost_seconds)))
     async with app.open_async():
         yield Teller(database, settings, app)

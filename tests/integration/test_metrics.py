@@ -29,6 +29,7 @@ from pressroom.metrics_listener import serve_metrics
 from pressroom.settings import Settings
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+LOST = Settings.model_fields["worker_lost_seconds"].default
 UNDER_WAY = """
     INSERT INTO notebook_executions (username, input_path, status, queue, submitted_at, not_before)
     VALUES
@@ -44,11 +45,11 @@ UNDER_WAY = """
 WORKERS = """
     WITH beating AS (
         INSERT INTO procrastinate_workers (last_heartbeat)
-        VALUES (now() - interval '29 s'), (now() - interval '31 s'), (now()) RETURNING id, last_heartbeat
+        VALUES (now() - interval '19 s'), (now() - interval '21 s'), (now()) RETURNING id, last_heartbeat
     )
     INSERT INTO workers (id, name, host, process_id, queues, concurrency, version)
     SELECT id, 'w', 'h', 1, CASE WHEN last_heartbeat = now() THEN 'null'::jsonb
-        WHEN last_heartbeat < now() - interval '30 s' THEN '["gone"]' ELSE '["reports", "slow"]' END, 1, '0'
+        WHEN last_heartbeat < now() - interval '20 s' THEN '["gone"]' ELSE '["reports", "slow"]' END, 1, '0'
     FROM beating
 """
 
@@ -79,7 +80,7 @@ async def test_a_scrape_tells_what_waits_and_runs_and_who_works(database: Databa
     with psycopg.connect(_conninfo(database_url)) as connection:
         connection.execute(UNDER_WAY)
         connection.execute(WORKERS)
-    found = await _scraped(Metrics(), database)
+    found = await _scraped(Metrics(LOST), database)
     assert _by(found, "pressroom_queue_depth", "queue") == {"default": 3, "later": 1, "reports": 0, "slow": 1}
     assert _by(found, "pressroom_executions_running", "queue") == {"default": 0, "later": 0, "reports": 0, "slow": 2}
     oldest = _by(found, "pressroom_queue_oldest_waiting_seconds", "queue")
@@ -91,13 +92,13 @@ async def test_a_scrape_tells_what_waits_and_runs_and_who_works(database: Databa
 
 
 async def test_an_idle_service_says_that_nothing_waits(database: Database) -> None:
-    found = await _scraped(Metrics(), database)
+    found = await _scraped(Metrics(LOST), database)
     assert _by(found, "pressroom_queue_depth", "queue") == {"default": 0}
     assert _at(found, "pressroom_workers") == 0
 
 
 async def test_what_this_process_did_is_counted(database: Database) -> None:
-    metrics = Metrics()
+    metrics = Metrics(LOST)
     metrics.execution_started(0.02)
     metrics.execution_started(-0.5)
     metrics.execution_ended("success", None, 3.0)
@@ -114,7 +115,7 @@ async def test_what_this_process_did_is_counted(database: Database) -> None:
     assert _at(found, "pressroom_execution_wait_seconds_count") == 2
     assert _at(found, "pressroom_execution_wait_seconds_sum") == 0.02
     assert (_at(found, "process_resident_memory_bytes") or 0) > 1e6
-    another = await _scraped(Metrics(), database)
+    another = await _scraped(Metrics(LOST), database)
     assert _at(another, "pressroom_executions_total", status="success", reason="") == 0
 
 
@@ -122,9 +123,9 @@ async def test_the_pool_of_connections_is_shown(database_url: URL) -> None:
     database = Database(database_url, pool_size=3)
     async with database.transaction() as session:
         await session.execute(text("SELECT 1"))
-        found = await _scraped(Metrics(), database)
+        found = await _scraped(Metrics(LOST), database)
     assert _by(found, "pressroom_database_connections", "state") == {"in_use": 1, "idle": 0}
-    assert _by(await _scraped(Metrics(), database), "pressroom_database_connections", "state") == {
+    assert _by(await _scraped(Metrics(LOST), database), "pressroom_database_connections", "state") == {
         "in_use": 0,
         "idle": 2,
     }
@@ -135,7 +136,7 @@ async def test_the_pool_of_connections_is_shown(database_url: URL) -> None:
 async def test_without_its_database_a_scrape_still_answers_with_what_it_knows(
     database: Database, server: URL, database_url: URL, caplog: pytest.LogCaptureFixture
 ) -> None:
-    metrics = Metrics()
+    metrics = Metrics(LOST)
     metrics.execution_ended("success", None, 1)
     before = await _scraped(metrics, database)
     name = sql.Identifier(str(database_url.database))
@@ -163,7 +164,7 @@ async def test_a_scrape_does_not_wait_for_a_database_that_hangs(
     monkeypatch.setattr(metrics_module, "READ_SECONDS", 0.1)
     with psycopg.connect(_conninfo(database_url)) as connection:
         connection.execute("LOCK TABLE notebook_executions IN ACCESS EXCLUSIVE MODE")
-        hanging = await _scraped(Metrics(), database)
+        hanging = await _scraped(Metrics(LOST), database)
     assert _at(hanging, "pressroom_database_up") == 0
 
 
@@ -175,7 +176,8 @@ async def test_a_scrape_never_reads_the_history(database_url: URL) -> None:
         )
         connection.execute(UNDER_WAY)
         connection.execute("ANALYZE")
-        plan = connection.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT json) {metrics_module._READ.text}").fetchone()
+        read = metrics_module._READ.text.replace(":lost", str(LOST))
+        plan = connection.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT json) {read}").fetchone()
     assert plan is not None
     root = plan[0][0]["Plan"]
     assert [scan for scan in _scans(root) if scan["Relation Name"] == "notebook_executions"] == []
@@ -197,7 +199,7 @@ def app(settings: Settings, database_url: URL) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         database = Database(database_url)
-        made.state.parts = SimpleNamespace(settings=settings, database=database, metrics=Metrics())
+        made.state.parts = SimpleNamespace(settings=settings, database=database, metrics=Metrics(LOST))
         yield
         await database.dispose()
 
@@ -258,7 +260,9 @@ async def test_a_worker_serves_its_metrics_on_a_port_of_their_own(database: Data
     handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
     listening = asyncio.get_running_loop().create_future()
     token = SecretStr("right")
-    serving = asyncio.create_task(serve_metrics(Metrics(), database, "127.0.0.1", 0, token=token, listening=listening))
+    serving = asyncio.create_task(
+        serve_metrics(Metrics(LOST), database, "127.0.0.1", 0, token=token, listening=listening)
+    )
     port = await listening
     away = {"X-Forwarded-For": "203.0.113.9"}
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
@@ -269,7 +273,7 @@ async def test_a_worker_serves_its_metrics_on_a_port_of_their_own(database: Data
         assert (await client.get("/other")).status_code == 404
         assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == handlers
         with pytest.raises(Invalid, match=f"port {port}"):
-            await serve_metrics(Metrics(), database, "127.0.0.1", port)
+            await serve_metrics(Metrics(LOST), database, "127.0.0.1", port)
     serving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await serving

@@ -157,7 +157,7 @@ async def test_a_commands_own_queue_is_served_by_nobody_else_and_swept_when_the_
         [execution_id] = await service.submit(session, line.intake, ANA, [order])
     assert await line.claim() is None
     settings = line.intake.settings.model_copy(update={"worker_lost_seconds": 0.0})
-    shop = Workshop(line.database, line.intake.places, settings, Metrics())
+    shop = Workshop(line.database, line.intake.places, settings, Metrics(settings.worker_lost_seconds))
     await Sweep(shop, line.jobs).once()
     async with line.database.transaction() as session:
         row = await service.get(session, execution_id)

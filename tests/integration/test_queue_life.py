@@ -317,6 +317,11 @@ def test_what_is_late_is_told_once_and_goes_on(http: httpx.Client, slow: Path) -
             if line == "event: late":
                 break
     assert seen(http, made["id"])["status"] == "running"
+    http.post(f"/db/executions/{made['id']}/cancel")
+    ended(http, made["id"])
+    again = http.post(f"/db/executions/{made['id']}/retry").json()
+    with http.stream("GET", f"/db/executions/{again['id']}/events", timeout=PATIENCE) as stream:
+        assert "event: late" in stream.iter_lines(), "what repeats it is late after as long"
 
 
 def test_an_execution_goes_on_when_its_caller_goes_away(http: httpx.Client, home: Path) -> None:

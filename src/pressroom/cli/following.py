@@ -1,8 +1,9 @@
 """``pressroom executions cancel|retry|attempts|log|follow``, and ``submit --wait``: executions that go on."""
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Annotated, Any, cast
 
 import typer
@@ -12,6 +13,7 @@ from rich.text import Text
 from pressroom.cli.room import Room, in_room, out
 from pressroom.cli.shown import COLOURS, Shown, exit_code, put
 from pressroom.cli.tables import show_rows
+from pressroom.errors import PressroomError
 from pressroom.executions import service
 from pressroom.executions.event_schemas import (
     CellFinished,
@@ -26,6 +28,7 @@ from pressroom.executions.event_schemas import (
 from pressroom.executions.following import Told, open_following
 from pressroom.executions.schemas import AttemptOut, ExecutionOut
 from pressroom.executions.states import Status
+from pressroom.notifications.report import failing_cell
 from pressroom.wire import MAX_EVENT_ID, MAX_ID
 from pressroom.worker import open_jobs
 
@@ -57,7 +60,13 @@ async def follow_to_end(room: Room, execution_id: int, shown: Shown) -> Executio
             async for one in events:
                 if (known := event(one)) is not None:
                     shown.take(known)
-    return await _one(room, execution_id)
+    async with room.database.transaction() as session:
+        execution = await service.get(session, execution_id)
+        session.expunge(execution)
+    if execution.status == Status.FAILED:
+        with suppress(PressroomError):  # the output may lie where only the worker can read
+            shown.failing = await asyncio.to_thread(failing_cell, room.settings, room.places, execution)
+    return ExecutionOut.model_validate(execution)
 
 
 async def _one(room: Room, execution_id: int) -> ExecutionOut:

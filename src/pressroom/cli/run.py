@@ -71,7 +71,7 @@ def run(
 
 async def _run(room: Room, order: Order, shown: Shown) -> Execution:
     queue = str(order.private_queue)
-    shop = Workshop(room.database, room.places, room.settings, Metrics())
+    shop = Workshop(room.database, room.places, room.settings, Metrics(room.settings.worker_lost_seconds))
     staffing = Staffing(1, queues=[queue], name=queue, grace_seconds=0, chores=False)
     async with (
         open_following(room.database) as following,

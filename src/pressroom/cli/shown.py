@@ -15,6 +15,7 @@ from pressroom.cli.start import CANCELLED
 from pressroom.executions import event_schemas as events
 from pressroom.executions.schemas import ExecutionOut
 from pressroom.executions.states import Status
+from pressroom.notifications.report import FailingCell
 from pressroom.press import Finished, Reason
 
 COLOURS = {Status.SUCCESS: "green", Status.CANCELLED: "yellow"}
@@ -42,6 +43,8 @@ class Shown:
         self._log, self._as_json = log, as_json
         self._end: Finished | None = None
         self._ends = ""
+        self.failing: FailingCell | None = None
+        """The cell that failed, where it was executed by another process."""
         self.progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -83,10 +86,13 @@ class Shown:
     def conclude(self, execution: ExecutionOut) -> None:
         """Say how it ended: the failing cell and the error in colour, or where the output is."""
         console, end = self._console, self._end
+        failing = self.failing
         if end is not None and end.reason is Reason.CELL_ERROR and end.source is not None:
-            source = Syntax(end.source, "python", line_numbers=True, word_wrap=True)
+            failing = FailingCell(end.cell_index or 0, end.source, "\n".join(end.traceback))
+        if failing is not None:
+            source = Syntax(failing.source, "python", line_numbers=True, word_wrap=True)
             console.print(Panel(source, title="the failing cell", title_align="left", border_style="red"))
-            console.print(Text.from_ansi("\n".join(end.traceback)), soft_wrap=True)
+            console.print(Text.from_ansi(failing.traceback), soft_wrap=True)
         seconds = f"{end.seconds:.1f} s" if end else f"{execution.execution_time_seconds or 0} s"
         colour = COLOURS.get(execution.status, "red")
         console.print(

@@ -63,7 +63,7 @@ async def _work(settings: Settings, staffing: Staffing, metrics_port: int | None
     places = Places(settings.users_root, tuple(settings.shared_roots))
     async with AsyncExitStack() as opened:
         database = await opened.enter_async_context(open_database(settings))
-        shop = Workshop(database, places, settings, Metrics())
+        shop = Workshop(database, places, settings, Metrics(settings.worker_lost_seconds))
         if metrics_port is not None:
             token = settings.metrics_token
             serving = serve_metrics(shop.metrics, database, settings.host, metrics_port, token=token)

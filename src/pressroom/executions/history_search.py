@@ -127,6 +127,7 @@ async def _chosen(session: AsyncSession, history: History, lines: list[Line], sp
     """The line to walk along, and the range from where all lines have begun; ``None`` where one has nothing left."""
     if len(lines) == 1:
         return lines[0], span
+    reaches: dict[int, int] = {}
     for _ in range(LEAPS):
         low, high = span
         heads = [_off(line, span, history, 0, SAMPLE).subquery() for line in lines]

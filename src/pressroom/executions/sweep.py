@@ -50,8 +50,9 @@ SELECT id, notebook_id FROM abandoned
 """)
 _LATE = text("""
 WITH late AS (
-    UPDATE notebook_executions SET late_at = NULL
-    WHERE status IN ('pending', 'running') AND late_at <= clock_timestamp() RETURNING id, notebook_id, attempt
+    UPDATE notebook_executions SET late_told = true
+    WHERE status IN ('pending', 'running') AND NOT late_told AND late_at <= clock_timestamp()
+    RETURNING id, notebook_id, attempt
 ), told AS (
     INSERT INTO execution_events (execution_id, attempt, kind, data) SELECT id, attempt, 'late', '{}' FROM late
 )

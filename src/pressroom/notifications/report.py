@@ -46,7 +46,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class FailingCell:
-    """The cell that raised, and what it said. ``index`` is 0-based, in the output notebook."""
+    """The cell that raised, and what it said, which may hold ANSI colours. ``index`` is 0-based, in the output."""
 
     index: int
     source: str
@@ -62,8 +62,12 @@ def report(settings: Settings, places: Places, told: Telling) -> Report:
     try:
         if told.event is Event.SUCCEEDED:
             page = _page(places, told.execution)
-        elif told.event is Event.FAILED and (cell := _failing_cell(settings, places, told.execution)) is not None:
-            sections = [(f"Cell {cell.index + 1}, which failed", cell.source), ("What it raised", cell.traceback)]
+        elif told.event is Event.FAILED and (cell := failing_cell(settings, places, told.execution)) is not None:
+            raised = strip_ansi(cell.traceback) or (told.execution.error_message or "")
+            sections = [
+                (f"Cell {cell.index + 1}, which failed", _cut(cell.source, _SOURCE_LENGTH)),
+                ("What it raised", _cut(raised, _TRACEBACK_LENGTH, keep_end=True)),
+            ]
     except PressroomError as error:
         notes.append(f"The notebook that it wrote is not shown here: {error.detail}")
     if page is not None and len(page) > REPORT_BYTES:
@@ -106,8 +110,8 @@ def _page(places: Places, execution: Execution) -> bytes | None:
     return None if place is None else to_html(place.read(2 * REPORT_BYTES), hide_input=False)
 
 
-def _failing_cell(settings: Settings, places: Places, execution: Execution) -> FailingCell | None:
-    """The cell of the output that raised, as far as the execution knows of one."""
+def failing_cell(settings: Settings, places: Places, execution: Execution) -> FailingCell | None:
+    """The cell of the output that raised, as far as the execution knows of one. Raises :class:`PressroomError`."""
     index = (execution.failure or {}).get("cell_index")
     place = _output(places, execution)
     if place is None or not isinstance(index, int):
@@ -118,8 +122,7 @@ def _failing_cell(settings: Settings, places: Places, execution: Execution) -> F
     cell = notebook.cells[index]
     raised = [output for output in cell.get("outputs", []) if output.output_type == "error"]
     lines = cast("list[str]", raised[-1].traceback) if raised else []
-    traceback = strip_ansi("\n".join(lines)) or (execution.error_message or "")
-    return FailingCell(index, _cut(cell.source, _SOURCE_LENGTH), _cut(traceback, _TRACEBACK_LENGTH, keep_end=True))
+    return FailingCell(index, cell.source, "\n".join(lines))
 
 
 def _output(places: Places, execution: Execution) -> Location | None:

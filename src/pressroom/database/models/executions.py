@@ -65,7 +65,7 @@ class Execution(Base):
         Index(
             "ix_notebook_executions_late_at",
             "late_at",
-            postgresql_where=text("status IN ('pending', 'running') AND late_at IS NOT NULL"),
+            postgresql_where=text("status IN ('pending', 'running') AND late_at IS NOT NULL AND NOT late_told"),
         ),
         Index(
             "ix_notebook_executions_expires_at",
@@ -127,7 +127,8 @@ class Execution(Base):
     not_before: Mapped[datetime | None]
     expires_at: Mapped[datetime | None]
     late_at: Mapped[datetime | None]
-    """When it is late, if it has not ended by then; ``None`` once that was told."""
+    """When it is late, if it has not ended by then."""
+    late_told: Mapped[bool] = mapped_column(server_default=text("false"), default=False)
     cancel_requested_at: Mapped[datetime | None]
     idempotency_key: Mapped[str | None] = mapped_column(String(255))
     idempotency_digest: Mapped[str | None] = mapped_column(String(64))

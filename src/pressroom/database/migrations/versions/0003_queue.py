@@ -60,6 +60,7 @@ def upgrade() -> None:
         _time("not_before"),
         _time("expires_at"),
         _time("late_at"),
+        sa.Column("late_told", sa.Boolean, nullable=False, server_default=sa.text("false")),
         _time("cancel_requested_at"),
         sa.Column("idempotency_key", sa.String(255)),
         sa.Column("idempotency_digest", sa.String(64)),
@@ -87,7 +88,8 @@ def _indexes() -> None:
     index("ix_notebook_executions_pending", pending, "status = 'pending'")
     index("ix_notebook_executions_running", ["queue"], "status = 'running'")
     index("ix_notebook_executions_limited", ["queue"], _LIMITED)
-    index("ix_notebook_executions_late_at", ["late_at"], "status IN ('pending', 'running') AND late_at IS NOT NULL")
+    late = "status IN ('pending', 'running') AND late_at IS NOT NULL AND NOT late_told"
+    index("ix_notebook_executions_late_at", ["late_at"], late)
     index("ix_notebook_executions_not_before", ["not_before"], "status = 'pending' AND not_before IS NOT NULL")
     index("ix_notebook_executions_expires_at", ["expires_at"], "status = 'pending' AND expires_at IS NOT NULL")
     index(
