@@ -9,9 +9,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Integer, String, cast, func, literal, or_
 from sqlalchemy.dialects.postgresql import BIT, JSONB
 
-from pressroom.database.models import Execution, ExecutionCount, ExecutionParameter
+from pressroom.database.models import Execution, ExecutionParameter
 from pressroom.executions.schemas import Status
 
+TESTED = ("notebook_id", "username", "status", "queue", "submitted_at", "parameters_used")
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,400})(\.[0-9]{1,400})?([eE][+-]?[0-9]{1,3})?")
 
 
@@ -80,8 +81,8 @@ class History:
             found.append(Line(ExecutionParameter.execution_id, tuple(keys)))
         return found or [Line(Execution.id)]
 
-    def counted(self, table: type[Execution] | type[ExecutionCount]) -> list[ColumnElement[bool]]:
-        """The conditions that the totals know as well."""
+    def counted(self, table: Any) -> list[ColumnElement[bool]]:
+        """The conditions that the totals know as well, on executions or on ``execution_counts``."""
         found: list[ColumnElement[bool]] = []
         if self.notebook_id is not None:
             found.append(table.notebook_id == self.notebook_id)
@@ -91,8 +92,8 @@ class History:
             found.append(or_(*(table.status == status for status in self.chosen)))
         return found
 
-    def conditions(self, row: type[Execution]) -> list[ColumnElement[bool]]:
-        """All conditions but the cursor's, on the row of an execution."""
+    def conditions(self, row: Any) -> list[ColumnElement[bool]]:
+        """All conditions but the cursor's, on what has the columns :data:`TESTED` of an execution."""
         found = self.counted(row)
         if self.queue is not None:
             found.append(row.queue == self.queue)
@@ -117,7 +118,7 @@ def _key(name: str, token: str) -> ColumnElement[int]:
     return cast(cast(func.jsonb_hash_extended(cast(literal(token, String), JSONB), seed), BIT(32)), Integer)
 
 
-def _matches(row: type[Execution], name: str, value: str) -> ColumnElement[bool]:
+def _matches(row: Any, name: str, value: str) -> ColumnElement[bool]:
     def contains(token: str) -> ColumnElement[bool]:
         part = cast(literal(f"{{{json.dumps(name)}: {token}}}", String), JSONB)
         return row.parameters_used.op("@>", is_comparison=True)(part)

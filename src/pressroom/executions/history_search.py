@@ -14,10 +14,9 @@ from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Select, func, literal, or_, select, text, true, union_all
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
 
 from pressroom.database.models import HOUR_BLOCK_BITS, Execution, ExecutionHour
-from pressroom.executions.history_filters import History, Line
+from pressroom.executions.history_filters import TESTED, History, Line
 from pressroom.wire import MAX_ID
 
 WINDOW, LONGER = 2_000, 4
@@ -35,6 +34,7 @@ _SETTINGS = text(
     # Compiling a statement takes longer than any page.
     "set_config('jit', 'off', true)"
 )
+_TESTED = [Execution.__table__.c[name] for name in TESTED]
 Ids = tuple[int, int]
 """A range of ids: the first and the last."""
 
@@ -118,8 +118,8 @@ def _walk(history: History, lines: list[Line], line: Line, span: Ids, window: in
         for other in lines
         if other is not line
     )
-    row = aliased(Execution, select(Execution).where(Execution.id == walked.c.id).offset(0).lateral())
-    matching = select(walked.c.id).join(row, true()).where(*others, *history.conditions(row))
+    row = select(*_TESTED).where(Execution.id == walked.c.id).offset(0).lateral()
+    matching = select(walked.c.id).join(row, true()).where(*others, *history.conditions(row.c))
     return matching.order_by(walked.c.id.asc() if history.oldest else walked.c.id.desc())
 
 
