@@ -1,9 +1,9 @@
 """A page of history from ten million executions beside the same from ten thousand.
 
 Run it as ``python bench/history.py [--rows 10000000] [--tries 200] [--directory DIR]``. It generates both histories in
-an embedded server in a temporary folder (10 million rows take some minutes and 6 GB), and asks for pages as the
-API does, in turns from one and the other, with another value each time. It prints the medians and their ratios. With
-``--directory`` the rows stay there, and the next run measures them again.
+an embedded server in a temporary folder (10 million rows take some minutes and 8 GB), and asks for pages of 100 as the
+API does, or of as many rows as both histories have, in turns from one and the other, with another value each time. It
+prints the medians and their ratios. With ``--directory`` the rows stay there, and the next run measures them again.
 """
 
 import sys
@@ -103,6 +103,7 @@ class Cases:
                 after=int(self.rows * (1 - middle - 0.05)),
             ),
             "user and status failed, 20 rows": History(username=self.user(), statuses=("failed",)),
+            # No execution is like the next two.
             "user and notebook of another": History(username="user0", notebook_id=40),
             "queue and parameter never together": History(queue="reports", parameters=(("weeks", "8"),)),
             "user and parameter of 25%, 50 rows": History(
