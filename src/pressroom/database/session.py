@@ -7,15 +7,13 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar, cast
 
 import psycopg
-from procrastinate.exceptions import ConnectorException
 from sqlalchemy import URL, event, text
-from sqlalchemy.exc import DBAPIError, IntegrityError, InvalidatePoolError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import IntegrityError, InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
 from pressroom.database import migrate
 from pressroom.database.embedded import EmbeddedServer
-from pressroom.database.outage import unavailable
+from pressroom.database.outage import outages
 from pressroom.database.url import normalise
 from pressroom.errors import Unavailable
 from pressroom.settings import Settings
@@ -61,13 +59,9 @@ class Database:
         Objects stay readable after the commit. Raises ``Unavailable`` where the database cannot be reached; errors
         of statements are SQLAlchemy's (see :func:`violated`).
         """
-        try:
+        with outages(self.url):
             async with self._sessions.begin() as session:
                 yield session
-        except (DBAPIError, PoolTimeoutError, ConnectorException) as error:
-            if (outage := unavailable(error, self.url)) is not None:
-                raise outage from error
-            raise
 
     async def ask(self, question: Callable[[AsyncSession], Awaitable[T]], seconds: float = 1.0) -> T:
         """The answer to a question that may not take long. Raises ``Unavailable`` where none comes within ``seconds``.

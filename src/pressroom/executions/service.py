@@ -151,7 +151,7 @@ async def cancel(
     )
     await session.refresh(execution)
     if at_once:
-        await notifications.announce(session, intake.jobs, execution.id, execution.notebook_id, Event.CANCELLED)
+        await notifications.announce(session, execution.id, execution.notebook_id, Event.CANCELLED)
     return execution, at_once
 
 
