@@ -201,14 +201,15 @@ class Pressman:
         given = self._places.locate(claim.input_path, claim.username)
         output = self._places.locate(claim.output_path, claim.username)
         ours = output.path.parent == given.path.parent / OUTPUT_FOLDER
+        folder = opened.enter_context(given.parent.open_directory())
         return Request(
             input_path=given.path,
             output_path=output.path,
             parameters=claim.parameters,
             kernel_name=claim.kernel_name,
             timeout_seconds=claim.timeout_seconds,
-            input_fd=opened.enter_context(given.open_file()),
-            working_fd=opened.enter_context(given.parent.open_directory()),
+            input_fd=opened.enter_context(given.open_file_in(folder)),
+            working_fd=folder,
             output_fd=opened.enter_context(output.parent.open_directory(create_last=ours)),
             staged_name=staged_name(claim.id, claim.attempt),
             environment={"PRESSROOM_EXECUTION_ID": str(claim.id), "PRESSROOM_ATTEMPT": str(claim.attempt)},
