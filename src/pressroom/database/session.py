@@ -19,6 +19,8 @@ from pressroom.errors import Unavailable
 from pressroom.settings import Settings
 
 T = TypeVar("T")
+Connection = psycopg.AsyncConnection[Any]
+"""The driver's own."""
 CONNECT_SECONDS = 10
 """How long a connection may take to be made, where the URL does not say."""
 ANSWER_SECONDS = 2.0
@@ -62,6 +64,24 @@ class Database:
         with outages(self.url):
             async with self._sessions.begin() as session:
                 yield session
+
+    @asynccontextmanager
+    async def statements(self) -> AsyncGenerator[Connection]:
+        """The driver's own connection, each statement a transaction of its own: for what is done so often that the
+        round trips and SQLAlchemy's share count. Raises ``Unavailable`` as :meth:`transaction`, else psycopg's errors.
+        """
+        with outages(self.url):
+            async with self.engine.connect() as pooled:
+                raw = await pooled.get_raw_connection()
+                connection = cast("Connection", raw.driver_connection)
+                await connection.set_autocommit(True)
+                try:
+                    yield connection
+                finally:
+                    if connection.closed:
+                        await pooled.invalidate()
+                    else:
+                        await connection.set_autocommit(False)
 
     async def ask(self, question: Callable[[AsyncSession], Awaitable[T]], seconds: float = 1.0) -> T:
         """The answer to a question that may not take long. Raises ``Unavailable`` where none comes within ``seconds``.
@@ -125,19 +145,20 @@ async def open_database(settings: Settings) -> AsyncGenerator[Database]:
         yield database
 
 
-def violated(error: IntegrityError) -> str | None:
+def violated(error: IntegrityError | psycopg.IntegrityError) -> str | None:
     """The name of the constraint or unique index that a statement broke; ``None`` where the driver does not say."""
-    return error.orig.diag.constraint_name if isinstance(error.orig, psycopg.Error) else None
+    cause = error.orig if isinstance(error, IntegrityError) else error
+    return cause.diag.constraint_name if isinstance(cause, psycopg.Error) else None
 
 
 async def _anything(session: AsyncSession) -> None:
     await session.execute(text("SELECT 1"))
 
 
-async def driver_connection(session: AsyncSession) -> psycopg.AsyncConnection[Any]:
+async def driver_connection(session: AsyncSession) -> Connection:
     """The driver's own connection under a session, for who has to write in the same transaction."""
     raw = await (await session.connection()).get_raw_connection()
-    return cast("psycopg.AsyncConnection[Any]", raw.driver_connection)
+    return cast("Connection", raw.driver_connection)
 
 
 @asynccontextmanager

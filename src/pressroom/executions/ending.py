@@ -10,8 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Protocol
 
-import psycopg
-
+from pressroom.database.session import Connection
 from pressroom.errors import PressroomError
 from pressroom.executions.progress import NOTHING, Facts, Progress, kept
 from pressroom.executions.states import TRANSITIONS, Change, Patience, Status, delay_seconds, end_of_attempt
@@ -31,7 +30,6 @@ SELECT end_attempt(
     make_interval(secs => %(delay)s), %(total)s, %(completed)s, %(events)s::jsonb
 )
 """
-Connection = psycopg.AsyncConnection[Any]
 
 
 class Held(Protocol):
