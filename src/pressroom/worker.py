@@ -115,7 +115,7 @@ async def open_sweep(shop: Workshop) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        await _ended(sweeping)
+        await ended(sweeping)
 
 
 @asynccontextmanager
@@ -133,7 +133,7 @@ async def open_crew(shop: Workshop, staffing: Staffing, watch: Watcher | None = 
         lost_seconds = shop.settings.worker_lost_seconds
         workers = [_worker(app, staffing, staffing.queues, staffing.concurrency, lost_seconds)]
         watching = asyncio.create_task(Vigil(shop, jobs, pressman).run(), name="vigil")
-        opened.push_async_callback(_ended, watching)
+        opened.push_async_callback(ended, watching)
         if staffing.chores:
             chores = procrastinate.App(connector=connector)
             chores.job_manager = PatientJobs(connector)
@@ -167,7 +167,8 @@ def _worker(
     )
 
 
-async def _ended(task: asyncio.Task[None]) -> None:
+async def ended(task: asyncio.Task[None]) -> None:
+    """Cancel a task, and wait for its end."""
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
