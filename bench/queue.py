@@ -1,10 +1,10 @@
 """The queue beside Procrastinate bare, in one run: submissions, drains, wake-ups; and what it adds to an execution.
 
-Run it as ``python bench/queue.py [--rounds 3] [--scale 1] [--only submit,bulk,drain,wake,http]``. Ours is the product
-with a press that does nothing; bare is a task that does nothing, deferred in a transaction and drained by
-Procrastinate's own worker with its defaults, in a database of its own on the same server. Each figure is the median of
-rounds that are taken in turns; ``--scale`` multiplies how much is done in each. It starts all that it needs and leaves
-nothing behind.
+Run it as ``python bench/queue.py [--rounds 3] [--scale 1] [--only submit,bulk,drain,output,wake,http]``. Ours is the
+product with a press that does nothing; bare is a task that does nothing, deferred in a transaction and drained by
+Procrastinate's own worker with its defaults, in a database of its own on the same server. With ``output`` our press
+writes a file, which is put in its place; bare does not. Each figure is the median of rounds that are taken in turns;
+``--scale`` multiplies how much is done in each. It starts all that it needs and leaves nothing behind.
 """
 
 import sys
@@ -28,7 +28,7 @@ from queue_ours import Ours
 from stand import libpq, median, notebook, percentile, post, server, serving, workers
 
 SINGLE, BULK, DRAINED, WOKEN, EXECUTED = 400, 10_000, 800, 100, 15
-KINDS = ("submit", "bulk", "drain", "wake", "http")
+KINDS = ("submit", "bulk", "drain", "output", "wake", "http")
 WORKING = "SELECT EXISTS (SELECT FROM procrastinate_jobs WHERE status IN ('todo', 'doing'))"
 
 
@@ -57,11 +57,11 @@ async def until(connection, question, answer):
             await asyncio.sleep(0.02)
 
 
-async def drain(side, count, processes):
+async def drain(side, count, processes, *, output=False):
     """Executions drained a second by idle workers, from the commit of all to the end of the last."""
     side.clear()
     async with await psycopg.AsyncConnection.connect(libpq(side.url), autocommit=True) as connection:
-        with workers(processes, side.work, *side.arguments, 1):
+        with workers(processes, side.write if output else side.work, *side.arguments, 1):
             await until(connection, "SELECT count(*) FROM procrastinate_workers", processes * side.rows)
             await asyncio.sleep(1.5)
             await side.submit_many(count)
@@ -83,7 +83,7 @@ async def wake(side, count):
             await asyncio.sleep(1.5)
             found = []
             for number in range(count + 5):
-                execution_id, committing = await side.submit(number)
+                execution_id, committing = await side.submit_at(number)
                 found_id, at = await asyncio.to_thread(started.get)
                 assert found_id == execution_id
                 found.append((at - committing) * 1000)
@@ -120,8 +120,8 @@ async def http(ours, count):
     return served[2:], direct[2:]
 
 
-async def in_turns(ours, bare, rounds, measure, *arguments):
-    pairs = [[await measure(side, *arguments) for side in (ours, bare)] for _ in range(rounds)]
+async def in_turns(ours, bare, rounds, measure, *arguments, **options):
+    pairs = [[await measure(side, *arguments, **options) for side in (ours, bare)] for _ in range(rounds)]
     mine, theirs = zip(*pairs, strict=True)
     return median(mine), median(theirs), median([a / b for a, b in pairs])
 
@@ -144,6 +144,9 @@ async def main(options):
             for processes in (1, 4) if "drain" in wanted else ():
                 found = await in_turns(ours, bare, options.rounds, drain, int(DRAINED * scale), processes)
                 rates(f"drained by {processes} worker process{'es'[: processes * 2 - 2]}", found, "0.80")
+            if "output" in wanted:
+                found = await in_turns(ours, bare, options.rounds, drain, int(DRAINED * scale), 1, output=True)
+                rates("drained by 1 worker process, ours with an output", found, "")
             if "wake" in wanted:
                 mine, theirs = [await wake(side, int(WOKEN * scale)) for side in (ours, bare)]
                 for what, share, aim in (("median", 0.5, "10 ms"), ("95 of 100", 0.95, "")):

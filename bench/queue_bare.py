@@ -39,6 +39,7 @@ class Bare:
         with psycopg.connect(libpq(self.url), autocommit=True) as connection:
             connection.execute(SchemaManager.get_schema())
         self.work, self.arguments = work, (self.url,)
+        self.write = work
         self._app = app_for(self.url)
         self._app.task(name="nothing")(_nothing)
 
@@ -57,6 +58,8 @@ class Bare:
             task = self._app.configure_task("nothing", connection=self._connection)
             await task.defer_async(execution_id=number, region=f"R{number}")
             return number, time.time()
+
+    submit_at = submit
 
     async def submit_many(self, count: int) -> None:
         """Many jobs in one transaction."""

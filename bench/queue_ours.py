@@ -4,6 +4,7 @@ import asyncio
 import signal
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -20,22 +21,25 @@ from pressroom.metrics import Metrics
 from pressroom.notebooks.files import ValidFiles
 from pressroom.notebooks.places import Places
 from pressroom.press import Event, Finished, Request, Started, Stop
+from pressroom.press.saving import stage
 from pressroom.settings import Settings
 from pressroom.worker import Staffing, open_crew, open_jobs
 from stand import create, libpq, notebook
 
 
 class EmptyPress:
-    """Executes nothing, and says so. ``started`` is sent the time of each start."""
+    """Executes nothing, and says so. ``started`` is sent the time of each start; with ``writes`` there is an output."""
 
-    def __init__(self, started=None) -> None:
-        self._started = started
+    def __init__(self, started=None, *, writes: bool = False) -> None:
+        self._started, self._writes = started, writes
 
     async def execute(self, request: Request, stop: Stop | None = None) -> AsyncIterator[Event]:  # noqa: ARG002
         if self._started is not None:
             self._started.put((int(request.environment["PRESSROOM_EXECUTION_ID"]), time.time()))
         yield Started(0)
-        yield Finished(None, "", 0.0, written=False)
+        if self._writes:
+            stage(request.output_fd, request.staged_name, b"{}", instead_of=request.output_path.name)
+        yield Finished(None, "", 0.0, written=self._writes)
 
 
 def _settings(url: URL, home: Path) -> Settings:
@@ -47,7 +51,7 @@ def _settings(url: URL, home: Path) -> Settings:
     )
 
 
-def work(url: URL, home: Path, concurrency: int, started=None) -> None:
+def work(url: URL, home: Path, concurrency: int, started=None, *, writes: bool = False) -> None:
     """A worker's process, as ``pressroom worker`` is, but for the press."""
     settings = _settings(url, home)
     logs.configure(settings)
@@ -56,9 +60,8 @@ def work(url: URL, home: Path, concurrency: int, started=None) -> None:
         stopped = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
         database = Database(url)
-        shop = Workshop(
-            database, Places(home.parent), settings, Metrics(settings.worker_lost_seconds), EmptyPress(started)
-        )
+        metrics = Metrics(settings.worker_lost_seconds)
+        shop = Workshop(database, Places(home.parent), settings, metrics, EmptyPress(started, writes=writes))
         async with open_crew(shop, Staffing(concurrency)):
             await stopped.wait()
         await database.dispose()
@@ -75,6 +78,7 @@ class Ours:
     def __init__(self, server: URL, home: Path) -> None:
         self.url, self.home = create(server, "ours"), home
         self.work, self.arguments = work, (self.url, home)
+        self.write = partial(work, writes=True)
         self.file = notebook(home / "report.ipynb", "1")
 
     async def __aenter__(self) -> "Ours":
@@ -103,7 +107,12 @@ class Ours:
     def _order(self, number: int) -> Order:
         return Order(notebook_id=self._notebook, parameters={"region": f"R{number}", "month": number})
 
-    async def submit(self, number: int) -> tuple[int, float]:
+    async def submit(self, number: int) -> None:
+        """One execution, as the API submits it."""
+        async with self._database.statements() as connection:
+            await service.submit_on(connection, self._intake, self._caller, [self._order(number)])
+
+    async def submit_at(self, number: int) -> tuple[int, float]:
         """One execution in a transaction; the time just before its commit."""
         async with self._database.transaction() as session:
             [execution_id] = await service.submit(session, self._intake, self._caller, [self._order(number)])

@@ -109,7 +109,7 @@ def create_app(settings: Settings) -> FastAPI:
                 staffing = Staffing(settings.workers, grace_seconds=settings.worker_grace_seconds)
                 app.state.crew = await opened.enter_async_context(open_crew(shop, staffing))
             else:
-                await opened.enter_async_context(open_sweep(shop, jobs))
+                await opened.enter_async_context(open_sweep(shop))
             valid = ValidFiles(int(settings.max_notebook_mb * MEBIBYTE))
             intake = Intake(places, settings, jobs, valid)
             app.state.parts = Parts(

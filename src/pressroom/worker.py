@@ -22,12 +22,11 @@ from pressroom.executions import retention_tasks
 from pressroom.executions.queue import ExecutionJobs, PatientJobs, Registration
 from pressroom.executions.service import TASK
 from pressroom.executions.sweep import Sweep
-from pressroom.executions.tasks import Pressman, Watcher, Workshop
+from pressroom.executions.tasks import ENDING_AT_ONCE, Pressman, Watcher, Workshop
 from pressroom.executions.vigil import BEATS, Vigil
 from pressroom.notifications import tasks as notification_tasks
+from pressroom.notifications.service import CHORES
 
-CHORES = "pressroom:chores"
-"""The queue of everything that is not an execution: deliveries, pruning."""
 _CHORES_AT_ONCE = 4
 _CONNECTIONS = 4
 _ABORT_SECONDS = 1.0
@@ -83,8 +82,8 @@ async def _not_closed(connection: psycopg.AsyncConnection[Any]) -> None:
         raise psycopg.OperationalError("the server has closed this connection")
 
 
-def connector_to(database: Database, connections: int = 1) -> procrastinate.PsycopgConnector:
-    """Procrastinate's way to the database, with ``connections`` of its own at first."""
+def connector_to(database: Database, connections: int = 1, most: int = _CONNECTIONS) -> procrastinate.PsycopgConnector:
+    """Procrastinate's way to the database, with ``connections`` of its own at first, and ``most`` at most."""
 
     def pool(**options: Any) -> AsyncConnectionPool:
         options["check"] = _not_closed
@@ -95,7 +94,7 @@ def connector_to(database: Database, connections: int = 1) -> procrastinate.Psyc
         pool_factory=pool,
         configure=_autocommit,
         min_size=connections,
-        max_size=_CONNECTIONS,
+        max_size=most,
         timeout=_PATIENCE_SECONDS,
         reconnect_timeout=_PATIENCE_SECONDS,
         kwargs={"connect_timeout": 10},
@@ -110,13 +109,13 @@ async def open_jobs(database: Database) -> AsyncIterator[JobManager]:
 
 
 @asynccontextmanager
-async def open_sweep(shop: Workshop, jobs: JobManager) -> AsyncIterator[None]:
+async def open_sweep(shop: Workshop) -> AsyncIterator[None]:
     """The sweep, for who runs no worker: what a lost worker ran is not to wait for the next worker to be seen."""
-    sweeping = asyncio.create_task(Sweep(shop, jobs).run(), name="sweep")
+    sweeping = asyncio.create_task(Sweep(shop).run(), name="sweep")
     try:
         yield
     finally:
-        await _ended(sweeping)
+        await ended(sweeping)
 
 
 @asynccontextmanager
@@ -124,7 +123,8 @@ async def open_crew(shop: Workshop, staffing: Staffing, watch: Watcher | None = 
     """A worker at work, until the context ends: then it stops, and everything that it started has ended."""
     async with AsyncExitStack() as opened:
         opened.enter_context(logs.context(worker=staffing.registration().name))
-        connector = connector_to(shop.database)
+        # However many attempts end at once, claims and signs of life have connections left.
+        connector = connector_to(shop.database, most=_CONNECTIONS + ENDING_AT_ONCE)
         app = procrastinate.App(connector=connector)
         jobs = app.job_manager = ExecutionJobs(connector, staffing.registration())
         pressman = Pressman(shop, jobs, watch)
@@ -133,14 +133,14 @@ async def open_crew(shop: Workshop, staffing: Staffing, watch: Watcher | None = 
         lost_seconds = shop.settings.worker_lost_seconds
         workers = [_worker(app, staffing, staffing.queues, staffing.concurrency, lost_seconds)]
         watching = asyncio.create_task(Vigil(shop, jobs, pressman).run(), name="vigil")
-        opened.push_async_callback(_ended, watching)
+        opened.push_async_callback(ended, watching)
         if staffing.chores:
             chores = procrastinate.App(connector=connector)
             chores.job_manager = PatientJobs(connector)
             retention_tasks.add_tasks(chores, shop)
             notification_tasks.add_tasks(chores, shop)
             workers.append(_worker(chores, staffing, [CHORES], _CHORES_AT_ONCE, lost_seconds))
-            await opened.enter_async_context(open_sweep(shop, jobs))
+            await opened.enter_async_context(open_sweep(shop))
         crew = Crew(workers, jobs)
         try:
             yield crew
@@ -167,7 +167,8 @@ def _worker(
     )
 
 
-async def _ended(task: asyncio.Task[None]) -> None:
+async def ended(task: asyncio.Task[None]) -> None:
+    """Cancel a task, and wait for its end."""
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task

@@ -121,12 +121,12 @@ class Teller:
 
     async def announce(self, execution: Execution, event: Event = Event.SUCCEEDED) -> int:
         async with self.database.transaction() as session:
-            return await service.announce(session, self.app.job_manager, execution.id, execution.notebook_id, event)
+            return await service.announce(session, execution.id, execution.notebook_id, event)
 
     async def work(self) -> None:
         """Do the chores that are due."""
         await self.app.run_worker_async(
-            wait=False, queues=[service.QUEUE], install_signal_handlers=False, listen_notify=False
+            wait=False, queues=[service.CHORES], install_signal_handlers=False, listen_notify=False
         )
 
     async def hasten(self) -> list[float]:

@@ -54,12 +54,7 @@ async def test_what_is_rolled_back_is_told_to_nobody(teller: Any, receiver: Any)
     await teller.subscribe(receiver.url)
     execution = await teller.execution()
     async with teller.database.transaction() as session:
-        assert (
-            await service.announce(
-                session, teller.app.job_manager, execution.id, execution.notebook_id, Event.SUCCEEDED
-            )
-            == 1
-        )
+        assert await service.announce(session, execution.id, execution.notebook_id, Event.SUCCEEDED) == 1
         await session.rollback()
     await teller.work()
     assert receiver.received == []
@@ -90,12 +85,7 @@ async def test_it_costs_one_statement_where_nobody_listens(teller: Any) -> None:
 
         engine = teller.database.engine.sync_engine
         sqlalchemy_event.listen(engine, "before_cursor_execute", note)
-        assert (
-            await service.announce(
-                session, teller.app.job_manager, execution.id, execution.notebook_id, Event.SUCCEEDED
-            )
-            == 0
-        )
+        assert await service.announce(session, execution.id, execution.notebook_id, Event.SUCCEEDED) == 0
         sqlalchemy_event.remove(engine, "before_cursor_execute", note)
     assert len(statements) == 1
 

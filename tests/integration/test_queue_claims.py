@@ -158,7 +158,7 @@ async def test_a_commands_own_queue_is_served_by_nobody_else_and_swept_when_the_
     assert await line.claim() is None
     settings = line.intake.settings.model_copy(update={"worker_lost_seconds": 0.0})
     shop = Workshop(line.database, line.intake.places, settings, Metrics(settings.worker_lost_seconds))
-    await Sweep(shop, line.jobs).once()
+    await Sweep(shop).once()
     async with line.database.transaction() as session:
         row = await service.get(session, execution_id)
         assert (row.status, row.failure) == ("cancelled", {"reason": "worker_lost"})

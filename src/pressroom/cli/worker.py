@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from typing import Annotated
 
 import typer
@@ -18,7 +18,7 @@ from pressroom.metrics import Metrics
 from pressroom.metrics_listener import serve_metrics
 from pressroom.notebooks.places import Places
 from pressroom.settings import Settings
-from pressroom.worker import Staffing, open_crew
+from pressroom.worker import Staffing, ended, open_crew
 
 _QUEUES = TypeAdapter(dict[str, list[QueueName] | None])
 
@@ -67,21 +67,15 @@ async def _work(settings: Settings, staffing: Staffing, metrics_port: int | None
         if metrics_port is not None:
             token = settings.metrics_token
             serving = serve_metrics(shop.metrics, database, settings.host, metrics_port, token=token)
-            opened.push_async_callback(_ended, asyncio.create_task(serving, name="metrics"))
+            opened.push_async_callback(ended, asyncio.create_task(serving, name="metrics"))
         crew = await opened.enter_async_context(open_crew(shop, staffing))
         known = staffing.registration()
         typer.echo(f"Worker {known.name}: {staffing.concurrency} at once, {_shown(staffing.queues)}.", err=True)
-        ended = asyncio.create_task(crew.wait())
-        await asyncio.wait({asyncio.create_task(stopped.wait()), ended}, return_when=asyncio.FIRST_COMPLETED)
-        if ended.done():
-            ended.result()
+        working = asyncio.create_task(crew.wait())
+        await asyncio.wait({asyncio.create_task(stopped.wait()), working}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()
     await asyncio.to_thread(traces.flush)
-
-
-async def _ended(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
 
 
 def _shown(queues: list[str] | None) -> str:

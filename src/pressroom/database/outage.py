@@ -1,5 +1,8 @@
 """Which errors of the driver mean that the database cannot be reached, and not that a statement was wrong."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
+
 import psycopg
 from procrastinate.exceptions import ConnectorException
 from sqlalchemy import URL
@@ -13,13 +16,26 @@ from pressroom.errors import Unavailable, shown
 _STATES = ("08", "28", "3D", "53", "57P")
 
 
-def unavailable(error: DBAPIError | PoolTimeoutError | ConnectorException, url: URL) -> Unavailable | None:
+@contextmanager
+def outages(url: URL) -> Generator[None]:
+    """Raise ``Unavailable`` for the errors inside which tell that the database of ``url`` cannot be reached."""
+    try:
+        yield
+    except (DBAPIError, PoolTimeoutError, ConnectorException, psycopg.Error) as error:
+        if (outage := unavailable(error, url)) is not None:
+            raise outage from error
+        raise
+
+
+def unavailable(
+    error: DBAPIError | PoolTimeoutError | ConnectorException | psycopg.Error, url: URL
+) -> Unavailable | None:
     """The outage that ``error`` tells of, in words without the password of ``url``; ``None`` where it tells of none."""
     if isinstance(error, PoolTimeoutError):
         return Unavailable("database", "all of this service's connections to it have been busy for too long")
     # Procrastinate writes jobs in our transactions, and wraps what the driver raises in an error of its own.
     ours = isinstance(error, DBAPIError)
-    cause = error.orig if ours else error.__cause__
+    cause = error if isinstance(error, psycopg.Error) else error.orig if ours else error.__cause__
     if not isinstance(cause, psycopg.Error):
         return None
     state = cause.sqlstate

@@ -7,20 +7,20 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar, cast
 
 import psycopg
-from procrastinate.exceptions import ConnectorException
 from sqlalchemy import URL, event, text
-from sqlalchemy.exc import DBAPIError, IntegrityError, InvalidatePoolError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import IntegrityError, InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
 from pressroom.database import migrate
 from pressroom.database.embedded import EmbeddedServer
-from pressroom.database.outage import unavailable
+from pressroom.database.outage import outages
 from pressroom.database.url import normalise
 from pressroom.errors import Unavailable
 from pressroom.settings import Settings
 
 T = TypeVar("T")
+Connection = psycopg.AsyncConnection[Any]
+"""The driver's own."""
 CONNECT_SECONDS = 10
 """How long a connection may take to be made, where the URL does not say."""
 ANSWER_SECONDS = 2.0
@@ -61,13 +61,27 @@ class Database:
         Objects stay readable after the commit. Raises ``Unavailable`` where the database cannot be reached; errors
         of statements are SQLAlchemy's (see :func:`violated`).
         """
-        try:
+        with outages(self.url):
             async with self._sessions.begin() as session:
                 yield session
-        except (DBAPIError, PoolTimeoutError, ConnectorException) as error:
-            if (outage := unavailable(error, self.url)) is not None:
-                raise outage from error
-            raise
+
+    @asynccontextmanager
+    async def statements(self) -> AsyncGenerator[Connection]:
+        """The driver's own connection, each statement a transaction of its own: for what is done so often that the
+        round trips and SQLAlchemy's share count. Raises ``Unavailable`` as :meth:`transaction`, else psycopg's errors.
+        """
+        with outages(self.url):
+            async with self.engine.connect() as pooled:
+                raw = await pooled.get_raw_connection()
+                connection = cast("Connection", raw.driver_connection)
+                await connection.set_autocommit(True)
+                try:
+                    yield connection
+                finally:
+                    if connection.closed:
+                        await pooled.invalidate()
+                    else:
+                        await connection.set_autocommit(False)
 
     async def ask(self, question: Callable[[AsyncSession], Awaitable[T]], seconds: float = 1.0) -> T:
         """The answer to a question that may not take long. Raises ``Unavailable`` where none comes within ``seconds``.
@@ -131,19 +145,20 @@ async def open_database(settings: Settings) -> AsyncGenerator[Database]:
         yield database
 
 
-def violated(error: IntegrityError) -> str | None:
+def violated(error: IntegrityError | psycopg.IntegrityError) -> str | None:
     """The name of the constraint or unique index that a statement broke; ``None`` where the driver does not say."""
-    return error.orig.diag.constraint_name if isinstance(error.orig, psycopg.Error) else None
+    cause = error.orig if isinstance(error, IntegrityError) else error
+    return cause.diag.constraint_name if isinstance(cause, psycopg.Error) else None
 
 
 async def _anything(session: AsyncSession) -> None:
     await session.execute(text("SELECT 1"))
 
 
-async def driver_connection(session: AsyncSession) -> psycopg.AsyncConnection[Any]:
+async def driver_connection(session: AsyncSession) -> Connection:
     """The driver's own connection under a session, for who has to write in the same transaction."""
     raw = await (await session.connection()).get_raw_connection()
-    return cast("psycopg.AsyncConnection[Any]", raw.driver_connection)
+    return cast("Connection", raw.driver_connection)
 
 
 @asynccontextmanager

@@ -1,4 +1,7 @@
-"""How an attempt ends: what becomes of its execution, and its output put in its place, in one transaction."""
+"""How an attempt ends: what becomes of its execution, and its output put in its place, in one transaction.
+
+This and the claim are what every execution costs, so they speak to the driver itself, without SQLAlchemy.
+"""
 
 import asyncio
 import json
@@ -7,33 +10,26 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Protocol
 
-from procrastinate.manager import JobManager
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
-
+from pressroom.database.session import Connection
 from pressroom.errors import PressroomError
 from pressroom.executions.progress import NOTHING, Facts, Progress, kept
 from pressroom.executions.states import TRANSITIONS, Change, Patience, Status, delay_seconds, end_of_attempt
 from pressroom.notebooks.places import Location, Places
-from pressroom.notifications import service as notifications
-from pressroom.notifications.schemas import Event
 from pressroom.press import Finished, Reason
 from pressroom.press.saving import publish, unstage
 
 _spread = random.Random()  # noqa: S311 - it spreads retries, it guards nothing
-_HOLD = text("""
-SELECT (
-        SELECT count(*) FROM execution_attempts AS t
-        WHERE t.execution_id = e.id AND t.reason IS DISTINCT FROM 'interrupted'
-    ) AS tries, e.max_attempts, e.retry_on, e.retry_delay_seconds, e.cancel_requested_at
-FROM notebook_executions AS e WHERE e.id = :id AND e.attempt = :attempt AND e.status = 'running' FOR UPDATE OF e
-""")
-_END = text("""
+# Locks the row of an attempt that is the current one, until the transaction ends.
+_HOLD = """
+SELECT cancel_requested_at IS NOT NULL FROM notebook_executions
+WHERE id = %(id)s AND attempt = %(attempt)s AND status = 'running' FOR UPDATE
+"""
+_END = """
 SELECT end_attempt(
-    :id, :attempt, :status, :reason, :message, CAST(:failure AS jsonb), :seconds, make_interval(secs => :delay),
-    :total, :completed, CAST(:events AS jsonb)
-), EXISTS (SELECT FROM notifications WHERE notebook_id IS NULL OR notebook_id = :notebook) AS interesting
-""")
+    %(id)s, %(attempt)s, %(status)s, %(reason)s, %(message)s, %(failure)s::jsonb, %(seconds)s,
+    make_interval(secs => %(delay)s), %(total)s, %(completed)s, %(events)s::jsonb
+)
+"""
 
 
 class Held(Protocol):
@@ -47,11 +43,6 @@ class Held(Protocol):
     @property
     def attempt(self) -> int:
         """The attempt's number."""
-        ...
-
-    @property
-    def notebook_id(self) -> int | None:
-        """The registered notebook."""
         ...
 
 
@@ -73,32 +64,45 @@ class Written(Held, Protocol):
         """Where the output goes."""
         ...
 
+    @property
+    def patience(self) -> Patience:
+        """How often it may be tried."""
+        ...
+
 
 class Ending:
     """The end of one attempt. ``finished`` is how it ended, once :meth:`write` has said so."""
 
-    def __init__(self, places: Places, jobs: JobManager, held: Written, finished: Finished) -> None:
-        self._places, self._jobs, self._held = places, jobs, held
+    def __init__(self, places: Places, held: Written, finished: Finished) -> None:
+        self._places, self._held = places, held
         self._staged = staged_name(held.id, held.attempt)
         self._published = not finished.written
         self.finished = finished
 
-    async def write(self, session: AsyncSession, progress: Progress) -> Change | None:
+    async def write(self, connection: Connection, progress: Progress) -> Change | None:
         """End the attempt, and put its output in its place; ``None`` where another worker holds the execution now.
 
-        Where the transaction fails, it may be tried again: the output is in its place by then, and stays there.
+        ``connection`` is in autocommit mode. Where this fails, it may be tried again: the output is in its place by
+        then, and stays there.
         """
-        held = self._held
-        patience = await _patience(session, held)
-        if patience is None:
-            await asyncio.to_thread(discard, self._places, held.output_path, held.username, self._staged)
-            return None
-        if not self._published:
-            self.finished = await asyncio.to_thread(self._publish)
-            self._published = True
+        held, patience = self._held, self._held.patience
         change = end_of_attempt(self.finished.reason, patience)
-        await end_attempt(session, self._jobs, held, change, self.finished, patience, progress.rest())
-        return change
+        if self._published and change is not Change.PUT_BACK:
+            # Nothing depends on the row staying as it is, and the statement itself ends only the current attempt.
+            ended = await end_attempt(connection, held, change, self.finished, patience, progress.rest())
+        else:
+            async with connection.transaction():
+                row = await (await connection.execute(_HOLD, {"id": held.id, "attempt": held.attempt})).fetchone()
+                if ended := row is not None:
+                    if not self._published:
+                        self.finished = await asyncio.to_thread(self._publish)
+                        self._published = True
+                    patience = replace(patience, cancel_requested=row[0])
+                    change = end_of_attempt(self.finished.reason, patience)
+                    await end_attempt(connection, held, change, self.finished, patience, progress.rest())
+        if not ended:
+            await asyncio.to_thread(discard, self._places, held.output_path, held.username, self._staged)
+        return change if ended else None
 
     def _publish(self) -> Finished:
         held, finished = self._held, self.finished
@@ -115,29 +119,16 @@ class Ending:
         return finished
 
 
-async def _patience(session: AsyncSession, held: Held) -> Patience | None:
-    """How often it may be tried, its row locked; ``None`` where the attempt is not the current one any more."""
-    row = (await session.execute(_HOLD, {"id": held.id, "attempt": held.attempt})).first()
-    if row is None:
-        return None
-    tries, most, retry_on, delay, cancelled = row
-    return Patience(tries, most, retry_on, delay, cancel_requested=cancelled is not None)
-
-
-_TOLD = {Change.SUCCEEDED: Event.SUCCEEDED, Change.FAILED: Event.FAILED, Change.CANCELLED: Event.CANCELLED}
-
-
 async def end_attempt(
-    session: AsyncSession,
-    jobs: JobManager,
+    connection: Connection,
     held: Held,
     change: Change,
     finished: Finished,
     patience: Patience,
     rest: Facts = NOTHING,
-) -> None:
-    """Record what became of an execution whose attempt has ended; its row is locked by the caller. ``rest`` is what
-    the attempt has not told yet."""
+) -> bool:
+    """Record what became of an execution whose attempt has ended, and have everybody told who wants to know; whether
+    the attempt was the current one. ``rest`` is what the attempt has not told yet."""
     failure: dict[str, Any] | None = None
     sentence = kept(finished.message)[:10_000] or None
     if finished.reason is not None:
@@ -151,13 +142,12 @@ async def end_attempt(
     again = change is Change.PUT_BACK
     if change is Change.FAILED and patience.attempts >= patience.max_attempts > 1:
         sentence = f"{sentence} It was tried {patience.attempts} times."
-    ended = await session.execute(
+    ended = await connection.execute(
         _END,
         {
             **rest,
             "id": held.id,
             "attempt": held.attempt,
-            "notebook": held.notebook_id,
             "status": TRANSITIONS[Status.RUNNING, change].value,
             "reason": finished.reason.value if finished.reason else None,
             "message": sentence,
@@ -166,8 +156,8 @@ async def end_attempt(
             "delay": delay_seconds(finished.reason.value, patience, _spread) if again and finished.reason else 0.0,
         },
     )
-    if ended.one().interesting and not again:
-        await notifications.announce(session, jobs, held.id, held.notebook_id, _TOLD[change])
+    row = await ended.fetchone()
+    return row is not None and row[0]
 
 
 def discard(places: Places, output_path: str, username: str, staged: str) -> None:

@@ -67,11 +67,12 @@ async def _execute(
 ) -> tuple[Execution, Response | None]:
     """Submit, and wait as long as the caller wants to: the ended execution, or the answer that it goes on."""
     seconds = patience(prefer or [])
-    async with parts.database.transaction() as session:
-        if once is not None:
+    if once is not None:
+        async with parts.database.transaction() as session:
             execution_id, _ = await service.submit_once(session, parts.intake, caller, order, once)
-        else:
-            [execution_id] = await service.submit(session, parts.intake, caller, [order])
+    else:
+        async with parts.database.statements() as connection:
+            [execution_id] = await service.submit_on(connection, parts.intake, caller, [order])
     ended = seconds != 0 and await parts.following.wait(execution_id, seconds)
     async with parts.database.transaction() as session:
         execution = await service.get(session, execution_id)

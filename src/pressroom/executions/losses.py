@@ -5,10 +5,10 @@ import logging
 from collections.abc import Collection
 from typing import Any
 
-from procrastinate.manager import JobManager
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from pressroom.database.session import driver_connection
 from pressroom.executions.ending import discard, end_attempt, staged_name
 from pressroom.executions.states import TRANSITIONS, Change, Patience, Status, end_of_attempt
 from pressroom.executions.tasks import Workshop
@@ -16,12 +16,9 @@ from pressroom.press import Finished, Reason
 
 log = logging.getLogger("pressroom.sweep")
 _RUNNING = """
-SELECT e.id, e.attempt, e.notebook_id, e.username, e.output_path, e.max_attempts, e.retry_on, e.retry_delay_seconds,
+SELECT e.id, e.attempt, e.username, e.output_path, e.max_attempts, e.retry_on, e.retry_delay_seconds,
     e.cancel_requested_at, a.worker, a.host, extract(epoch FROM clock_timestamp() - a.started_at)::float AS seconds,
-    (
-        SELECT count(*) FROM execution_attempts AS t
-        WHERE t.execution_id = e.id AND t.reason IS DISTINCT FROM 'interrupted'
-    ) AS tries
+    counted_tries(e.id) AS tries
 FROM notebook_executions AS e
 JOIN execution_attempts AS a ON a.execution_id = e.id AND a.number = e.attempt
 LEFT JOIN procrastinate_workers AS w ON w.id = a.worker_id
@@ -46,8 +43,8 @@ WHERE e.status = 'running' AND a.worker_id = :worker
 class Losses:
     """Ends attempts as lost, with what is left of their files."""
 
-    def __init__(self, shop: Workshop, jobs: JobManager) -> None:
-        self._places, self._metrics, self._jobs = shop.places, shop.metrics, jobs
+    def __init__(self, shop: Workshop) -> None:
+        self._places, self._metrics = shop.places, shop.metrics
         self._lost_seconds = shop.settings.worker_lost_seconds
 
     async def of_lost_workers(self, session: AsyncSession) -> None:
@@ -75,7 +72,7 @@ class Losses:
         finished = Finished(Reason.WORKER_LOST, sentence, row.seconds, written=False)
         change = end_of_attempt(finished.reason, patience)
         await asyncio.to_thread(discard, self._places, row.output_path, row.username, staged_name(row.id, row.attempt))
-        await end_attempt(session, self._jobs, row, change, finished, patience)
+        await end_attempt(await driver_connection(session), row, change, finished, patience)
         if change is not Change.PUT_BACK:
             self._metrics.execution_ended(TRANSITIONS[Status.RUNNING, change], Reason.WORKER_LOST, row.seconds)
         log.warning("execution %s: %s It is %s", row.id, sentence, change)

@@ -11,10 +11,10 @@ from typing import Any
 
 from procrastinate.manager import JobManager
 from pydantic import JsonValue
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from pressroom import traces
 from pressroom.database.models import Execution
+from pressroom.database.session import Connection
 from pressroom.errors import Invalid, NotFound
 from pressroom.executions.options import ExecutionDefaults, HowToExecute
 from pressroom.executions.registered import Opened, Registered, at_path
@@ -82,8 +82,8 @@ class Intake:
 class OrderBook:
     """Turns orders into rows. What orders have in common is looked up once."""
 
-    def __init__(self, session: AsyncSession, intake: Intake, principal: Principal, opened: Opened) -> None:
-        self._session, self._principal, self._opened = session, principal, opened
+    def __init__(self, connection: Connection, intake: Intake, principal: Principal, opened: Opened) -> None:
+        self._connection, self._principal, self._opened = connection, principal, opened
         self._places, self._settings, self._valid = intake.places, intake.settings, intake.valid
         self._subjects: dict[tuple[object, ...], Subject] = {}
         self._trace = traces.carried()
@@ -110,6 +110,7 @@ class OrderBook:
             "kernel_name": order.how.kernel_name,
             "in_place": order.in_place,
             "submitted_by": self._principal.username,
+            "submitted_at": self._opened.at.isoformat(),
             "retry_of": order.retry_of,
             "trace": self._trace,
             **self._how(order.how, subject.defaults),
@@ -129,7 +130,7 @@ class OrderBook:
         require_acting_for(self._principal, username)
         place = await asyncio.to_thread(self._checked, path, username)
         if notebook is None:
-            notebook = await at_path(self._session, str(place.path))
+            notebook = await at_path(self._connection, str(place.path))
         name = f"{place.path.stem}-{self._opened.at.astimezone(UTC):%Y%m%dT%H%M%SZ}"
         outputs = str(place.beside(OUTPUT_FOLDER, name).path)
         return Subject(username, place, notebook, notebook.defaults if notebook else ExecutionDefaults(), outputs)
@@ -147,7 +148,7 @@ class OrderBook:
         if "\0" not in path and not Path(path).is_absolute():
             path = str(self._places.home(self._principal.username) / path)
         holder = await asyncio.to_thread(self._places.owner_of, path)
-        registered = await at_path(self._session, await asyncio.to_thread(os.path.realpath, path))
+        registered = await at_path(self._connection, await asyncio.to_thread(os.path.realpath, path))
         username = registered.username if registered is not None else holder or self._principal.username
         return username, path
 

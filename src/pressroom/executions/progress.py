@@ -56,6 +56,7 @@ class Progress:
         )
         self._waiting: list[_Told] = []
         self._settled = asyncio.Event()
+        self._alarm: asyncio.TimerHandle | None = None
         self._flushing: asyncio.Task[None] | None = None
         self.total: int | None = None
         self.completed = 0
@@ -76,12 +77,14 @@ class Progress:
                 self._put_out(index, stream, written)
             case _:
                 return
-        if self._flushing is None:
-            self._flushing = asyncio.create_task(self._flush_soon())
+        if self._flushing is None and self._alarm is None:
+            self._alarm = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._begin)
 
     async def settle(self) -> None:
         """Wait for what is being written; what is left goes with the end, see :meth:`rest`."""
         self._settled.set()
+        if self._alarm is not None:
+            self._alarm.cancel()
         if self._flushing is not None:
             await self._flushing
 
@@ -115,8 +118,12 @@ class Progress:
         else:
             self._add("output", {"index": index, "stream": stream, "text": written})
 
-    async def _flush_soon(self) -> None:
-        pause = FLUSH_SECONDS
+    def _begin(self) -> None:
+        self._alarm = None
+        self._flushing = asyncio.create_task(self._flush())
+
+    async def _flush(self) -> None:
+        pause = 0.0
         while self._waiting and not await self._ends_within(pause):
             batch, self._waiting = self._waiting, []
             try:

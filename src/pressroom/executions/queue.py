@@ -10,8 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from procrastinate import exceptions
-from procrastinate.connector import BaseConnector
+from procrastinate import PsycopgConnector, exceptions
 from procrastinate.jobs import Job, Status
 from procrastinate.manager import JobManager, NotificationCallback
 
@@ -136,7 +135,9 @@ class PatientJobs(JobManager):
 class ExecutionJobs(PatientJobs):
     """The jobs of executions: :meth:`fetch_job` claims by turns and within limits, see ``claim_execution()``."""
 
-    def __init__(self, connector: BaseConnector, registration: Registration) -> None:
+    connector: PsycopgConnector
+
+    def __init__(self, connector: PsycopgConnector, registration: Registration) -> None:
         super().__init__(connector)
         self.registration = registration
         self.worker_id: int | None = None

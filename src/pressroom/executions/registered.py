@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
-
+from pressroom.database.session import Connection
 from pressroom.executions.options import ExecutionDefaults
 from pressroom.parameters.rules import Definition
 
@@ -15,12 +13,12 @@ _COLUMNS = """jsonb_build_object(
     'id', n.id, 'username', n.username, 'file_path', n.file_path, 'defaults', n.execution_defaults,
     'parameters', (SELECT jsonb_agg(to_jsonb(p) ORDER BY p.id) FROM notebook_parameters AS p WHERE p.notebook_id = n.id)
 )"""
-_OPENED = text(f"""
+_OPENED = f"""
 SELECT now() AS at,
-    ARRAY(SELECT nextval('notebook_executions_id_seq')::integer FROM generate_series(1, :count)) AS ids,
-    (SELECT jsonb_agg({_COLUMNS}) FROM notebooks AS n WHERE n.id = ANY (CAST(:notebooks AS integer[]))) AS notebooks
-""")  # noqa: S608 - no value of anybody's is in it
-_AT_PATH = text(f"SELECT {_COLUMNS} FROM notebooks AS n WHERE n.file_path = :path")  # noqa: S608
+    ARRAY(SELECT nextval('notebook_executions_id_seq')::integer FROM generate_series(1, %(count)s)) AS ids,
+    (SELECT jsonb_agg({_COLUMNS}) FROM notebooks AS n WHERE n.id = ANY (%(notebooks)s::integer[])) AS notebooks
+"""  # noqa: S608 - no value of anybody's is in it
+_AT_PATH = f"SELECT {_COLUMNS} FROM notebooks AS n WHERE n.file_path = %(path)s"  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +63,15 @@ class Opened:
     notebooks: dict[int, Registered]
 
 
-async def opened(session: AsyncSession, count: int, notebook_ids: Collection[int]) -> Opened:
+async def opened(connection: Connection, count: int, notebook_ids: Collection[int]) -> Opened:
     """``count`` new ids, and those of the notebooks that there are. One round trip."""
-    row = (await session.execute(_OPENED, {"count": count, "notebooks": list(notebook_ids)})).one()
-    found = [Registered.of(notebook) for notebook in row.notebooks or ()]
-    return Opened(row.ids, row.at, {notebook.id: notebook for notebook in found})
+    answer = await connection.execute(_OPENED, {"count": count, "notebooks": list(notebook_ids)})
+    [(at, ids, notebooks)] = await answer.fetchall()
+    found = [Registered.of(notebook) for notebook in notebooks or ()]
+    return Opened(ids, at, {notebook.id: notebook for notebook in found})
 
 
-async def at_path(session: AsyncSession, path: str) -> Registered | None:
+async def at_path(connection: Connection, path: str) -> Registered | None:
     """The notebook registered for a file."""
-    row = await session.scalar(_AT_PATH, {"path": path})
-    return Registered.of(row) if row is not None else None
+    row = await (await connection.execute(_AT_PATH, {"path": path})).fetchone()
+    return Registered.of(row[0]) if row is not None else None

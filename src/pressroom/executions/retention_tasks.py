@@ -10,10 +10,10 @@ import procrastinate
 from pressroom.database.session import Database
 from pressroom.executions.retention import Pruned, prune
 from pressroom.notebooks.places import Places
+from pressroom.notifications.service import CHORES
 from pressroom.settings import Settings
 
 log = logging.getLogger("pressroom.executions")
-QUEUE = "pressroom:chores"
 NAME = "pressroom.prune_daily"
 
 
@@ -51,7 +51,7 @@ def add_tasks(app: procrastinate.App, context: Context) -> None:
     """Register the daily chore with ``app``; one run at a time waits, whoever defers it."""
 
     @app.periodic(cron="17 3 * * *")
-    @app.task(name=NAME, queue=QUEUE, queueing_lock=NAME, pass_context=True)
+    @app.task(name=NAME, queue=CHORES, queueing_lock=NAME, pass_context=True)
     async def _(job: procrastinate.JobContext, timestamp: int) -> None:  # pyright: ignore[reportUnusedFunction]
         del timestamp  # when it was due
         await prune_daily(context, job.should_abort)

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg
 from sqlalchemy import func, select, text
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pressroom.database.models import Attempt, Execution
-from pressroom.database.session import driver_connection, violated
+from pressroom.database.session import Connection, driver_connection, violated
 from pressroom.errors import (
     AlreadyEnded,
     AlreadyExists,
@@ -35,13 +35,13 @@ TASK = "execute"
 """The name of Procrastinate's task."""
 _COLUMNS = (
     "notebook_id, username, input_path, output_path, parameters_used, status, kernel_name, in_place, submitted_by, "
-    "retry_of, trace, queue, priority, timeout_seconds, max_attempts, retry_on, retry_delay_seconds, notebook_limit, "
-    "user_limit, queue_limit, expires_at, late_at, idempotency_key, idempotency_digest"
+    "submitted_at, retry_of, trace, queue, priority, timeout_seconds, max_attempts, retry_on, retry_delay_seconds, "
+    "notebook_limit, user_limit, queue_limit, expires_at, late_at, idempotency_key, idempotency_digest"
 )
 # The rows and their jobs, in one statement; Procrastinate answers the jobs' ids in the order of what it is given.
-_ADD = text(f"""
+_ADD = f"""
 WITH given AS MATERIALIZED (
-    SELECT * FROM jsonb_populate_recordset(CAST(NULL AS notebook_executions), CAST(:rows AS jsonb))
+    SELECT * FROM jsonb_populate_recordset(CAST(NULL AS notebook_executions), %(rows)s::jsonb)
 ), jobs AS (
     SELECT array_agg(id ORDER BY id) AS executions, procrastinate_defer_jobs_v1(array_agg(CAST(ROW(
         queue, '{TASK}', priority, NULL, NULL, jsonb_build_object('execution_id', id), NULL
@@ -50,7 +50,7 @@ WITH given AS MATERIALIZED (
 INSERT INTO notebook_executions (id, job_id, {_COLUMNS})
 SELECT id, added.job, {_COLUMNS} FROM given
 JOIN (SELECT unnest(executions) AS id, unnest(jobs) AS job FROM jobs) AS added USING (id)
-""")  # noqa: S608 - no value of anybody's is in it
+"""  # noqa: S608 - no value of anybody's is in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +70,23 @@ async def submit(
     :class:`NotFound`, :class:`NotebookInvalid`, :class:`ParameterInvalid`, or :class:`AlreadyExists` where another
     execution under way writes to the same file.
     """
+    return await submit_on(await driver_connection(session), intake, principal, orders, once)
+
+
+async def submit_on(
+    connection: Connection, intake: Intake, principal: Principal, orders: Sequence[Order], once: Once | None = None
+) -> list[int]:
+    """As :func:`submit`, on the driver's own connection: rows and jobs are added by one statement, so that they need no
+    transaction around it."""
     named = {order.notebook_id for order in orders if order.notebook_id is not None}
-    found = await opened(session, len(orders), named)
-    book = OrderBook(session, intake, principal, found)
+    found = await opened(connection, len(orders), named)
+    book = OrderBook(connection, intake, principal, found)
     rows = [await book.row(order, execution_id) for order, execution_id in zip(orders, found.ids, strict=True)]
     if once is not None:
         rows = [row | {"idempotency_key": once.key, "idempotency_digest": once.digest} for row in rows]
     try:
-        await session.execute(_ADD, {"rows": json.dumps(rows)})
-    except IntegrityError as error:
+        await connection.execute(_ADD, {"rows": json.dumps(rows)})
+    except psycopg.IntegrityError as error:
         if violated(error) == "uq_notebook_executions_output_path_under_way":
             paths = [row["output_path"] for row in rows]
             taken = next((path for path in paths if paths.count(path) > 1), paths[0]) if len(paths) > 1 else paths[0]
@@ -151,7 +159,7 @@ async def cancel(
     )
     await session.refresh(execution)
     if at_once:
-        await notifications.announce(session, intake.jobs, execution.id, execution.notebook_id, Event.CANCELLED)
+        await notifications.announce(session, execution.id, execution.notebook_id, Event.CANCELLED)
     return execution, at_once
 
 

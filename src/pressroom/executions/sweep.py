@@ -3,7 +3,6 @@
 import asyncio
 import logging
 
-from procrastinate.manager import JobManager
 from sqlalchemy import text
 
 from pressroom.errors import Unavailable
@@ -62,7 +61,7 @@ SELECT id, notebook_id, pg_notify('pressroom_executions', id || ' late') FROM la
 _CHORES = text("""
 SELECT procrastinate_retry_job_v2(j.id, now(), NULL, NULL, NULL) FROM procrastinate_jobs AS j
 LEFT JOIN procrastinate_workers AS w ON w.id = j.worker_id
-WHERE j.status = 'doing' AND j.queue_name = 'pressroom:chores'
+WHERE j.status = 'doing' AND j.queue_name = :chores
     AND (w.id IS NULL OR w.last_heartbeat < now() - make_interval(secs => :lost))
     AND pg_postmaster_start_time() < now() - make_interval(secs => :lost)
 """)
@@ -78,10 +77,10 @@ DELETE FROM workers WHERE id IN (SELECT id FROM gone)
 class Sweep:
     """Ends what a lost worker ran and what expired, and tells what is late."""
 
-    def __init__(self, shop: Workshop, jobs: JobManager) -> None:
-        self._database, self._metrics, self._jobs = shop.database, shop.metrics, jobs
+    def __init__(self, shop: Workshop) -> None:
+        self._database, self._metrics = shop.database, shop.metrics
         self._lost_seconds = shop.settings.worker_lost_seconds
-        self._losses = Losses(shop, jobs)
+        self._losses = Losses(shop)
 
     async def run(self) -> None:
         """Sweep for ever."""
@@ -101,12 +100,12 @@ class Sweep:
                 return
             await self._losses.of_lost_workers(session)
             for row in (await session.execute(_EXPIRE)).all():
-                await notifications.announce(session, self._jobs, row.id, row.notebook_id, Event.CANCELLED)
+                await notifications.announce(session, row.id, row.notebook_id, Event.CANCELLED)
                 self._metrics.execution_ended(Status.CANCELLED, Reason.EXPIRED, None)
             for row in (await session.execute(_ABANDONED, {"lost": self._lost_seconds})).all():
-                await notifications.announce(session, self._jobs, row.id, row.notebook_id, Event.CANCELLED)
+                await notifications.announce(session, row.id, row.notebook_id, Event.CANCELLED)
                 self._metrics.execution_ended(Status.CANCELLED, Reason.WORKER_LOST, None)
             for row in (await session.execute(_LATE)).all():
-                await notifications.announce(session, self._jobs, row.id, row.notebook_id, Event.LATE)
-            await session.execute(_CHORES, {"lost": self._lost_seconds})
+                await notifications.announce(session, row.id, row.notebook_id, Event.LATE)
+            await session.execute(_CHORES, {"lost": self._lost_seconds, "chores": notifications.CHORES})
             await session.execute(_FORGET, {"forgotten": self._lost_seconds * _FORGOTTEN_AFTER})

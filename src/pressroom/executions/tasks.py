@@ -17,13 +17,14 @@ from opentelemetry.trace import SpanKind
 from procrastinate.job_context import AbortReason, JobContext
 
 from pressroom import logs, traces
+from pressroom.database.outage import outages
 from pressroom.database.session import Database
 from pressroom.errors import PressroomError, Unavailable
 from pressroom.executions.ending import Ending, staged_name
 from pressroom.executions.orders import OUTPUT_FOLDER
 from pressroom.executions.progress import Progress
 from pressroom.executions.queue import ExecutionJobs
-from pressroom.executions.states import TRANSITIONS, Change, Status
+from pressroom.executions.states import TRANSITIONS, Change, Patience, Status
 from pressroom.metrics import Metrics
 from pressroom.notebooks.places import Places
 from pressroom.press import Event as PressEvent
@@ -33,6 +34,8 @@ from pressroom.settings import MEBIBYTE, Settings
 
 log = logging.getLogger("pressroom.executions")
 Watcher = Callable[[int, PressEvent], None]
+ENDING_AT_ONCE = 10
+"""How many attempts may be ending at once: an output may lie on a file system that is slow to rename."""
 _RETRY_SECONDS = 0.5
 
 
@@ -51,6 +54,7 @@ class Claim:
     timeout_seconds: float | None
     trace: dict[str, Any] | None
     waited_seconds: float
+    patience: Patience
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> "Claim":
@@ -67,6 +71,7 @@ class Claim:
             timeout_seconds=row["timeout_seconds"],
             trace=row["trace"],
             waited_seconds=(_time(row["started_at"]) - _time(row["submitted_at"])).total_seconds(),
+            patience=Patience(row["tries"], row["max_attempts"], row["retry_on"], row["retry_delay_seconds"]),
         )
 
 
@@ -103,6 +108,7 @@ class Pressman:
         self._jobs, self._watch = jobs, watch
         self._log_bytes = int(settings.max_log_mb * MEBIBYTE)
         self._in_hand: set[tuple[int, int]] = set()
+        self._ending = asyncio.Semaphore(ENDING_AT_ONCE)
         self._press: Runs = shop.press or Press(
             environment=kernel_environment(os.environ, settings.kernel_environment),
             grace_seconds=settings.grace_seconds,
@@ -153,11 +159,12 @@ class Pressman:
         log.info("the attempt begins")
         finished = await self._pressed(claim, stop, progress)
         await progress.settle()
-        ending = Ending(self._places, self._jobs, claim, finished)
+        ending = Ending(self._places, claim, finished)
         while True:
             try:
-                async with self._database.transaction() as session:
-                    change = await ending.write(session, progress)
+                with outages(self._database.url):
+                    async with self._ending, self._jobs.connector.pool.connection() as connection:
+                        change = await ending.write(connection, progress)
                 break
             except Unavailable as error:
                 log.warning("the end of execution %s waits: %s", claim.id, error.detail)
@@ -194,14 +201,15 @@ class Pressman:
         given = self._places.locate(claim.input_path, claim.username)
         output = self._places.locate(claim.output_path, claim.username)
         ours = output.path.parent == given.path.parent / OUTPUT_FOLDER
+        folder = opened.enter_context(given.parent.open_directory())
         return Request(
             input_path=given.path,
             output_path=output.path,
             parameters=claim.parameters,
             kernel_name=claim.kernel_name,
             timeout_seconds=claim.timeout_seconds,
-            input_fd=opened.enter_context(given.open_file()),
-            working_fd=opened.enter_context(given.parent.open_directory()),
+            input_fd=opened.enter_context(given.open_file_in(folder)),
+            working_fd=folder,
             output_fd=opened.enter_context(output.parent.open_directory(create_last=ours)),
             staged_name=staged_name(claim.id, claim.attempt),
             environment={"PRESSROOM_EXECUTION_ID": str(claim.id), "PRESSROOM_ATTEMPT": str(claim.attempt)},

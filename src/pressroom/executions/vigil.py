@@ -22,7 +22,7 @@ class Vigil:
 
     def __init__(self, shop: Workshop, jobs: ExecutionJobs, pressman: Pressman) -> None:
         self._database, self._jobs, self._pressman = shop.database, jobs, pressman
-        self._losses = Losses(shop, jobs)
+        self._losses = Losses(shop)
         self._seconds = shop.settings.worker_lost_seconds / BEATS
         self._suspects: set[tuple[int, int]] = set()
 

@@ -60,13 +60,19 @@ class Location:
 
         Raises :class:`NotFound`, :class:`NotAllowed`, :class:`NotebookInvalid` or :class:`PathNotAllowed`.
         """
-        with self.parent.open_directory() as directory, self._explained():
+        with self.parent.open_directory() as directory, self.open_file_in(directory) as fd:
+            yield fd
+
+    @contextmanager
+    def open_file_in(self, directory: int) -> Iterator[int]:
+        """As :meth:`open_file`, where its parent's :meth:`open_directory` is open already."""
+        with self._explained():
             # O_NONBLOCK: a named pipe must not hold up whoever opens it.
             fd = os.open(self.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
         try:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
                 raise NotebookInvalid(str(self.path), "is not a file")
-            self._same_mount(fd)
+            self._require_mount(mount_of(directory) if self.one_mount else None, fd)
             yield fd
         finally:
             os.close(fd)
@@ -83,6 +89,11 @@ class Location:
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         with self._explained(folder=True):
             fd = os.open(self.root, flags & ~os.O_NOFOLLOW)
+        try:
+            mount = mount_of(fd) if self.one_mount else None
+        except BaseException:
+            os.close(fd)
+            raise
         for depth, part in enumerate(parts, start=1):
             try:
                 with self._explained(folder=True):
@@ -93,25 +104,19 @@ class Location:
                 os.close(fd)
             fd = inner
         try:
-            self._same_mount(fd)
+            self._require_mount(mount, fd)
         except BaseException:
             os.close(fd)
             raise
         return fd
 
-    def _same_mount(self, fd: int) -> None:
-        if not self.one_mount:
-            return
-        root = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            if mount_of(root) != mount_of(fd):
-                raise PathNotAllowed(
-                    str(self.path),
-                    f"lies on another file system, mounted inside {self.root}; an administrator can name its mount "
-                    "point in PRESSROOM_SHARED_ROOTS",
-                )
-        finally:
-            os.close(root)
+    def _require_mount(self, mount: str | None, fd: int) -> None:
+        if mount is not None and mount_of(fd) != mount:
+            raise PathNotAllowed(
+                str(self.path),
+                f"lies on another file system, mounted inside {self.root}; an administrator can name its mount "
+                "point in PRESSROOM_SHARED_ROOTS",
+            )
 
     @contextmanager
     def _explained(self, *, folder: bool = False) -> Iterator[None]:
@@ -222,7 +227,11 @@ def _make_directory(name: str, parent: int) -> None:
 def mount_of(fd: int) -> str:
     """What identifies the mount that an open file lies on: the kernel's mount id, elsewhere the device."""
     try:
-        lines = Path(f"/proc/self/fdinfo/{fd}").read_text().splitlines()
+        info = os.open(f"/proc/self/fdinfo/{fd}", os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return str(os.fstat(fd).st_dev)
+    try:
+        lines = os.read(info, 4096).decode().splitlines()
+    finally:
+        os.close(info)
     return next(line for line in lines if line.startswith("mnt_id"))

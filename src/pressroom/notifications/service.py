@@ -5,11 +5,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from procrastinate.jobs import Job
-from procrastinate.manager import JobManager
 from pydantic import TypeAdapter
-from sqlalchemy import String, func, literal, or_, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pressroom.database.models import Delivery, Execution, Notebook, Notification
@@ -29,11 +26,12 @@ from pressroom.notifications.schemas import (
 )
 from pressroom.settings import Settings
 
-QUEUE = "pressroom:chores"
-"""The queue of what the service does for itself."""
+CHORES = "pressroom:chores"
+"""The queue of everything that is not an execution: deliveries, pruning. ``announce()`` names it too."""
 TASK = "deliver"
 TRIES = 8
 """How often a delivery is tried before it has failed."""
+_ANNOUNCE = text("SELECT announce(:execution, :notebook, :event)")
 _NOTIFICATIONS = TypeAdapter(list[NotificationOut])
 _DELIVERIES = TypeAdapter(list[DeliveryOut])
 
@@ -123,43 +121,14 @@ async def deliveries(
     return _DELIVERIES.dump_json(_DELIVERIES.validate_python(rows)), len(rows), int(total or 0)
 
 
-async def announce(
-    session: AsyncSession, job_manager: JobManager, execution_id: int, notebook_id: int | None, event: Event
-) -> int:
+async def announce(session: AsyncSession, execution_id: int, notebook_id: int | None, event: Event) -> int:
     """Have everybody told who wants to know of ``event`` of an execution; how many that are.
 
-    In the transaction of ``session``: what is rolled back is told to nobody. One statement where nobody listens; an
-    event that was announced before is not told twice.
+    In the transaction of ``session``: what is rolled back is told to nobody. An event that was announced before is not
+    told twice. The ends of attempts are announced by ``end_attempt()`` itself.
     """
-    interested = (
-        select(
-            Notification.id,
-            literal(execution_id),
-            literal(event.value, String()),
-        )
-        .where(
-            or_(Notification.notebook_id.is_(None), Notification.notebook_id == notebook_id),
-            Notification.events.contains([event.value]),
-        )
-        # One that is being deleted at this moment is left out, and does not fail the caller's transaction.
-        .with_for_update(read=True, key_share=True)
-    )
-    added = (
-        insert(Delivery)
-        .from_select(["notification_id", "execution_id", "event"], interested)
-        .on_conflict_do_nothing()
-        .returning(Delivery.id)
-    )
-    ids = (await session.scalars(added)).all()
-    if not ids:
-        return 0
-    raw = await (await session.connection()).get_raw_connection()
-    jobs = [
-        Job(queue=QUEUE, lock=None, queueing_lock=None, task_name=TASK, task_kwargs={"delivery_id": delivery_id})
-        for delivery_id in ids
-    ]
-    await job_manager.batch_defer_jobs_async(jobs=jobs, connection=raw.driver_connection)
-    return len(ids)
+    facts = {"execution": execution_id, "notebook": notebook_id, "event": event.value}
+    return (await session.execute(_ANNOUNCE, facts)).scalar_one()
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ def pause(attempts: int, asked: float | None = None) -> float:
 def add_tasks(app: App, context: Context) -> None:
     """Teach ``app`` the chore :data:`~pressroom.notifications.service.TASK`; workers of its queue then deliver."""
 
-    @app.task(name=service.TASK, queue=service.QUEUE, retry=Backoff())
+    @app.task(name=service.TASK, queue=service.CHORES, retry=Backoff())
     async def deliver(delivery_id: int) -> None:  # pyright: ignore[reportUnusedFunction]
         await tell(context, delivery_id)
 

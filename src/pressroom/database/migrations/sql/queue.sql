@@ -26,6 +26,38 @@ END $$;
 CREATE TRIGGER tell_status AFTER UPDATE OF status ON notebook_executions
     FOR EACH ROW WHEN (OLD.status IS DISTINCT FROM NEW.status) EXECUTE FUNCTION tell_status();
 
+-- How often an execution was tried, the current attempt included: one that was interrupted by a worker's stop does not
+-- count.
+CREATE FUNCTION counted_tries(of_execution integer) RETURNS integer LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$
+    SELECT count(*)::integer FROM execution_attempts
+    WHERE execution_id = of_execution AND reason IS DISTINCT FROM 'interrupted'
+$$;
+
+-- Has everybody told who wants to know of an event of an execution: a delivery each, and the chore that makes it; how
+-- many they are. An event that was announced before is not told twice.
+CREATE FUNCTION announce(of_execution integer, of_notebook integer, what varchar) RETURNS integer
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    added bigint[];
+BEGIN
+    IF NOT EXISTS (SELECT FROM notifications WHERE notebook_id IS NULL OR notebook_id = of_notebook) THEN
+        RETURN 0; -- as a rule
+    END IF;
+    WITH interested AS (
+        SELECT id FROM notifications
+        WHERE (notebook_id IS NULL OR notebook_id = of_notebook) AND events @> to_jsonb(what)
+        FOR KEY SHARE -- one that is being deleted at this moment is left out, and does not fail the caller's transaction
+    ), new AS (
+        INSERT INTO notification_deliveries (notification_id, execution_id, event)
+        SELECT id, of_execution, what FROM interested ON CONFLICT DO NOTHING RETURNING id
+    )
+    SELECT array_agg(id) INTO added FROM new;
+    PERFORM procrastinate_defer_jobs_v1(array_agg(CAST(ROW(
+        'pressroom:chores', 'deliver', 0, NULL, NULL, jsonb_build_object('delivery_id', id), NULL
+    ) AS procrastinate_job_to_defer_v1))) FROM unnest(added) AS deliveries (id) HAVING count(*) > 0;
+    RETURN coalesce(cardinality(added), 0);
+END $$;
+
 -- The execution that a worker is to run next, claimed for it: its row is running, its attempt begun, its job doing.
 --
 -- Of the pending executions in the worker's queues, each user's and notebook's first (highest priority, then oldest)
@@ -104,13 +136,15 @@ BEGIN
     INSERT INTO execution_turns (queue, username, turn)
     VALUES (claimed.queue, claimed.username, nextval('execution_turns_seq'))
     ON CONFLICT (queue, username) DO UPDATE SET turn = excluded.turn;
-    RETURN to_jsonb(claimed);
+    RETURN to_jsonb(claimed) || jsonb_build_object(
+        'tries', CASE WHEN claimed.attempt = 1 THEN 1 ELSE counted_tries(claimed.id) END
+    );
 END $$;
 
 -- Ends the current attempt of an execution that runs, and the execution with it, or puts it back into the queue:
 -- `next_status` is success, failed, cancelled or pending, and `back_in` how long a pending one is to wait; `events` are
--- those that the attempt has not told yet. Answers false, and changes nothing, where another attempt has begun or the
--- execution has ended.
+-- those that the attempt has not told yet. Who wants to know of the end is told. Answers false, and changes nothing,
+-- where another attempt has begun or the execution has ended.
 CREATE FUNCTION end_attempt(
     of_execution integer, of_attempt integer, next_status varchar, why varchar, sentence text, facts jsonb,
     took double precision, back_in interval, total integer, completed integer, events jsonb
@@ -120,28 +154,35 @@ DECLARE
     terminal CONSTANT boolean := next_status <> 'pending';
     limited varchar[];
 BEGIN
-    PERFORM FROM notebook_executions
-    WHERE id = of_execution AND attempt = of_attempt AND status = 'running' FOR UPDATE;
+    -- In one statement, so that the triggers tell of the end after what the attempt told.
+    WITH end_of AS (
+        UPDATE notebook_executions
+        SET cells_total = coalesce(total, cells_total), cells_completed = coalesce(completed, cells_completed),
+            status = next_status, failure = facts, error_message = sentence,
+            execution_time_seconds = CASE WHEN terminal THEN round(took) END,
+            completed_at = CASE WHEN terminal THEN clock_timestamp() END,
+            not_before = CASE WHEN terminal THEN NULL ELSE clock_timestamp() + back_in END
+        WHERE id = of_execution AND attempt = of_attempt AND status = 'running' RETURNING *
+    ), told AS (
+        INSERT INTO execution_events (execution_id, attempt, at, kind, data)
+        SELECT end_of.id, of_attempt, clock_timestamp() - make_interval(secs => e.age), e.kind, e.data
+        FROM end_of, ROWS FROM (jsonb_to_recordset(events) AS (age float, kind text, data jsonb)) WITH ORDINALITY
+            AS e (age, kind, data, place)
+        ORDER BY e.place
+    )
+    SELECT * INTO ended FROM end_of;
     IF NOT FOUND THEN
         RETURN false;
     END IF;
-    INSERT INTO execution_events (execution_id, attempt, at, kind, data)
-    SELECT of_execution, of_attempt, clock_timestamp() - make_interval(secs => e.age), e.kind, e.data
-    FROM ROWS FROM (jsonb_to_recordset(events) AS (age float, kind text, data jsonb)) WITH ORDINALITY
-        AS e (age, kind, data, place)
-    ORDER BY e.place;
-    UPDATE notebook_executions
-    SET cells_total = coalesce(total, cells_total), cells_completed = coalesce(completed, cells_completed),
-        status = next_status, failure = facts, error_message = sentence,
-        execution_time_seconds = CASE WHEN terminal THEN round(took) END,
-        completed_at = CASE WHEN terminal THEN clock_timestamp() END,
-        not_before = CASE WHEN terminal THEN NULL ELSE clock_timestamp() + back_in END
-    WHERE id = of_execution RETURNING * INTO ended;
     UPDATE execution_attempts
     SET ended_at = clock_timestamp(), reason = why, message = sentence
     WHERE execution_id = of_execution AND number = of_attempt;
     IF terminal THEN
         DELETE FROM procrastinate_jobs WHERE id = ended.job_id;
+        PERFORM announce(
+            of_execution, ended.notebook_id,
+            CASE next_status WHEN 'success' THEN 'execution.succeeded' ELSE 'execution.' || next_status END
+        );
     ELSE
         PERFORM procrastinate_retry_job_v2(ended.job_id, ended.not_before, NULL, NULL, NULL);
         PERFORM wake_workers(ended.queue);
