@@ -119,7 +119,7 @@ def _parameters(request: Request) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(found.items()))
 
 
-def _history(
+async def _history(
     request: Request,
     username: QueryText = None,
     status: Annotated[
