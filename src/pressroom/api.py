@@ -19,6 +19,7 @@ from pressroom.errors import PROBLEM_BASE, Invalid, NotFound, PressroomError, Un
 from pressroom.executions.following import Following
 from pressroom.executions.orders import Intake
 from pressroom.identity.principal import Principal
+from pressroom.kept_answers import KeptAnswers
 from pressroom.metrics import Metrics
 from pressroom.notebooks.places import Places
 from pressroom.press.kernels import Kernels
@@ -36,6 +37,7 @@ class Parts:
     settings: Settings
     database: Database
     reads: SharedReads
+    kept: KeptAnswers
     places: Places
     following: Following
     intake: Intake
@@ -43,8 +45,7 @@ class Parts:
     metrics: Metrics = field(default_factory=Metrics)
 
 
-# Coroutines, though nothing is awaited: FastAPI would call a plain function in a thread, which costs as much as the rest
-# of the framework.
+# Coroutines, though nothing is awaited: FastAPI calls a plain function in a thread, which costs more than all else.
 
 
 async def parts(request: Request) -> Parts:

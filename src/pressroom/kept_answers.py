@@ -1,0 +1,77 @@
+"""Answers that are kept, and sent again only where PostgreSQL says that nothing they were made of has changed.
+
+It is asked after the request came, so an answer from here is never older than its request, whichever process wrote.
+What is saved is the making of the answer: routing, validation, the objects of the rows, JSON.
+"""
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import Request, Response
+from starlette.types import Scope
+
+from pressroom.database.checks import Check, Checks
+
+LARGEST_BYTES = 1024 * 1024
+"""What is larger is not kept."""
+ALL_BYTES = 32 * 1024 * 1024
+"""How much is kept in a process; what was not asked for longest goes first."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    """An answer of 200, the route that it came by, and how to tell whether it still holds."""
+
+    body: bytes
+    headers: list[tuple[bytes, bytes]]
+    route: Any
+    check: Check
+    size: int
+
+
+class KeptAnswers:
+    """The answers that this process keeps.
+
+    What is asked for is the path, the query and the host, which stands in links; a caller's name is no part of it as
+    long as all callers may see the same.
+    """
+
+    def __init__(self) -> None:
+        self.checks: Checks | None = None
+        """Given when the service starts; until then nothing is kept."""
+        self._kept: OrderedDict[Hashable, KeptAnswer] = OrderedDict()
+        self._size = 0
+
+    def keep(self, request: Request, response: Response, check: Check) -> Response:
+        """``response``, which was made of what ``check`` saw and depends on nothing else but the question."""
+        question = _question(request.scope)
+        body = bytes(response.body)
+        size = len(body) + len(check.answer) + len(check.statement) + sum(map(len, question))
+        self._forget(question)
+        if size <= LARGEST_BYTES:
+            headers = list(response.raw_headers)
+            self._kept[question] = KeptAnswer(body, headers, request.scope.get("route"), check, size)
+            self._size += size
+        while self._size > ALL_BYTES:
+            self._forget(next(iter(self._kept)))
+        return response
+
+    async def find(self, scope: Scope) -> KeptAnswer | None:
+        """The answer to a request, if it is kept and still holds."""
+        question = _question(scope)
+        kept = self._kept.get(question)
+        if kept is None or self.checks is None:
+            return None
+        self._kept.move_to_end(question)
+        return kept if await self.checks.holds(kept.check) else None
+
+    def _forget(self, question: Hashable) -> None:
+        if (kept := self._kept.pop(question, None)) is not None:
+            self._size -= kept.size
+
+
+def _question(scope: Scope) -> tuple[bytes | str, ...]:
+    host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+    return (scope["path"], scope["query_string"], host, scope.get("scheme", ""), scope.get("root_path", ""))
