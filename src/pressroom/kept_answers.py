@@ -48,7 +48,7 @@ class KeptAnswers:
         """``response``, which was made of what ``check`` saw and depends on nothing else but the question."""
         question = _question(request.scope)
         body = bytes(response.body)
-        size = len(body) + len(check.answer) + len(check.statement) + sum(map(len, question))
+        size = len(body) + len(check.answer) + sum(map(len, (*question, *check.question)))
         self._forget(question)
         if size <= LARGEST_BYTES:
             headers = list(response.raw_headers)

@@ -218,6 +218,48 @@ async def test_an_answer_that_still_holds_is_not_made_again(app: FastAPI) -> Non
         assert statements
 
 
+async def test_what_is_written_between_two_statements_is_in_no_answer_that_is_kept(
+    app: FastAPI, rows: psycopg.Connection
+) -> None:
+    insert = (
+        "INSERT INTO notebooks (name, file_path, username, tags, metadata) VALUES ('n', '/n', 'ana', '[\"a\"]', '{}')"
+    )
+    writing = True
+
+    def write(*given: Any) -> None:
+        nonlocal writing
+        if writing and "pg_postmaster_start_time" in given[2] and "writer" in given[2]:
+            writing = False
+            rows.execute(insert)
+
+    event.listen(app.state.parts.database.engine.sync_engine, "after_cursor_execute", write)
+    transport = httpx.ASGITransport(app, client=("127.0.0.1", 1))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        assert (await client.get("/db/notebooks")).json() == []
+        assert not writing
+        rows.execute("DELETE FROM notebooks")  # what is there now has the versions of what was there first
+        assert (await client.get("/db/notebooks")).json() == []
+
+
+async def test_questions_that_differ_late_are_told_apart(app: FastAPI, rows: psycopg.Connection) -> None:
+    tags = ["a" * 90 + end for end in "bc"]
+    rows.execute(
+        "INSERT INTO notebooks (name, file_path, username, tags, metadata)"
+        " SELECT tag, '/' || tag, 'ana', jsonb_build_array(tag), '{}' FROM unnest(%s::text[]) AS tag",
+        (tags,),
+    )
+    transport = httpx.ASGITransport(app, client=("127.0.0.1", 1))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        paths = [f"/db/notebooks?tag={tag}" for tag in tags] * 20
+        await asyncio.gather(*(client.get(path) for path in paths))
+        statements: list[str] = []
+        engine = app.state.parts.database.engine.sync_engine
+        event.listen(engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+        answers = await asyncio.gather(*(client.get(path) for path in paths))
+        assert [answer.json()[0]["name"] for answer in answers] == tags * 20
+        assert not [statement for statement in statements if "notebooks.name" in statement]
+
+
 async def test_where_no_check_can_be_made_the_answer_is_made_anew(app: FastAPI, rows: psycopg.Connection) -> None:
     transport = httpx.ASGITransport(app, client=("127.0.0.1", 1))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:

@@ -5,7 +5,6 @@ versions of them were seen: another version has another writer. Who keeps someth
 """
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -27,8 +26,9 @@ _SERVER: ColumnElement[str] = literal_column("extract(epoch FROM pg_postmaster_s
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A statement, and what it answered when the rows were read."""
+    """A statement, and what it answered when the rows were read. ``question``: the statement and its values."""
 
+    question: tuple[str, ...]
     statement: bytes
     values: Mapping[str, Any]
     answer: str
@@ -47,15 +47,14 @@ def writer(table: str) -> ColumnElement[str]:
 
 async def take(session: AsyncSession, *parts: Select[Any]) -> Check:
     """What ``parts`` answer now, each one value; the transaction must be one snapshot together with the reading."""
-    connection = await session.connection()
     answers = func.concat_ws(";", _SERVER, *(cast(part.scalar_subquery(), Text) for part in parts))
-    compiled = select(answers).compile(dialect=connection.dialect)
-    simple = (str, int, type(None))
-    values = {
-        name: value if isinstance(value, simple) else json.dumps(value) for name, value in compiled.params.items()
-    }
-    found = await connection.exec_driver_sql(str(compiled), values)
-    return Check(str(compiled).encode(), values, str(found.scalar_one()))
+    found = await (await session.connection()).execute(select(answers))
+    # As SQLAlchemy had it sent, so that it can be sent again without SQLAlchemy.
+    context: Any = found.context
+    statement, values = str(context.statement), dict[str, Any](context.parameters[0])
+    # What wraps a JSON value shows only the beginning of it.
+    question = (statement, *(repr(getattr(value, "obj", value)) for value in values.values()))
+    return Check(question, statement.encode(), values, str(found.scalar_one()))
 
 
 class Checks:
@@ -72,10 +71,9 @@ class Checks:
         """Whether the rows are those that were read, at a moment after this call. False too where nobody can tell."""
         if self._giving_up is not None:
             return False
-        question = (check.statement, *check.values.values())
         try:
             async with asyncio.timeout(SECONDS):
-                return await self._reads.get(question, lambda: self._ask(check)) == check.answer
+                return await self._reads.get(check.question, lambda: self._ask(check)) == check.answer
         except TimeoutError:
             if self._giving_up is None:
                 self._giving_up = asyncio.create_task(self._give_up(), name="checks")
