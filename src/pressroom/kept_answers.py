@@ -5,14 +5,16 @@ What is saved is the making of the answer: routing, validation, the objects of t
 """
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request, Response
+from sqlalchemy import Select
+from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.types import Scope
 
-from pressroom.database.checks import Check, Checks
+from pressroom.database.checks import Check, Checks, take, take_again
 
 LARGEST_BYTES = 1024 * 1024
 """What is larger is not kept."""
@@ -43,6 +45,13 @@ class KeptAnswers:
         """Given when the service starts; until then nothing is kept."""
         self._kept: OrderedDict[Hashable, KeptAnswer] = OrderedDict()
         self._size = 0
+
+    async def check(
+        self, request: Request, session: AsyncSession, versions: Callable[[], Sequence[Select[Any]]]
+    ) -> Check:
+        """What an answer is about to be made of: ``versions``, as ``session``, a snapshot, sees them."""
+        kept = self._kept.get(_question(request.scope))
+        return await (take(session, *versions()) if kept is None else take_again(session, kept.check))
 
     def keep(self, request: Request, response: Response, check: Check) -> Response:
         """``response``, which was made of what ``check`` saw and depends on nothing else but the question."""

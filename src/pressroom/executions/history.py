@@ -67,10 +67,8 @@ async def count(session: AsyncSession, history: History) -> int:
     return int(await session.scalar(_count(history)) or 0)
 
 
-def versions_of_page(history: History, skip: int, limit: int) -> Sequence[Select[Any]] | None:
-    """What :func:`page` is made of, for :func:`take`; ``None`` where to find the page again is most of the work."""
-    if not history.plain:
-        return None
+def versions_of_page(history: History, skip: int, limit: int) -> Sequence[Select[Any]]:
+    """What :func:`page` of a plain history is made of, for :func:`take`."""
     chosen = history_search.ordered(history, skip, limit + 1).subquery()
     found = select(Execution.id, writer("notebook_executions")).join(chosen, chosen.c.id == Execution.id).subquery()
     rows = select(versions(found))

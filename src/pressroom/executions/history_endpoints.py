@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from typing import Annotated, Any, cast
 from urllib.parse import urlencode
 
@@ -10,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from pressroom import __version__
 from pressroom.api import Caller, Id, Limit, Parts, QueryText, Skip, TheParts, Transaction, problems
-from pressroom.database.checks import Check, take
+from pressroom.database.checks import Check
 from pressroom.errors import Invalid, NotFound
 from pressroom.executions import history as service
 from pressroom.executions.history import History, HistoryPage
@@ -162,12 +163,14 @@ async def _page(
     request: Request, parts: Parts, history: History, skip: int, limit: int, *, keep: bool = True
 ) -> Response:
     async def ask() -> tuple[HistoryPage, Check | None]:
-        versions = service.versions_of_page(history, skip, limit)
         async with parts.database.snapshot() as session:
-            check = None if versions is None else await take(session, *versions)
+            check = None
+            if keep and history.plain:
+                versions = partial(service.versions_of_page, history, skip, limit)
+                check = await parts.kept.check(request, session, versions)
             return await service.page(session, history, skip, limit), check
 
-    page, check = await parts.reads.get(("executions", history, skip, limit), ask)
+    page, check = await parts.reads.get(("executions", history, skip, limit, keep), ask)
     headers = {} if page.total is None else {"X-Total-Count": str(page.total)}
     if page.more:
         by_cursor = "skip" not in request.query_params
@@ -176,7 +179,7 @@ async def _page(
         url = request.url.replace(query=urlencode([*kept, place, ("limit", limit)]))
         headers["Link"] = f'<{url}>; rel="next"'
     response = Response(page.body, media_type="application/json", headers=headers)
-    return parts.kept.keep(request, response, check) if keep and check is not None else response
+    return parts.kept.keep(request, response, check) if check is not None else response
 
 
 @router.get(

@@ -1,5 +1,6 @@
 """The registry over HTTP."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
@@ -18,7 +19,7 @@ from pressroom.api import (
     page_response,
     problems,
 )
-from pressroom.database.checks import Check, take
+from pressroom.database.checks import Check
 from pressroom.errors import AlreadyExists, Invalid, NotAllowed, NotFound
 from pressroom.notebooks import service
 from pressroom.notebooks.schemas import NotebookCreate, NotebookOut, NotebookUpdate, NotebookWithParameters
@@ -47,7 +48,8 @@ async def _page(
 ) -> Response:
     async def ask() -> tuple[Page, Check]:
         async with parts.database.snapshot() as session:
-            check = await take(session, *service.versions_of_page(username, tag, skip, limit))
+            versions = partial(service.versions_of_page, username, tag, skip, limit)
+            check = await parts.kept.check(request, session, versions)
             return Page(*await service.page(session, username, tag, skip, limit)), check
 
     page, check = await parts.reads.get(("notebooks", username, tag, skip, limit), ask)
@@ -87,7 +89,7 @@ async def read_a_notebook(request: Request, notebook_id: Id, parts: TheParts, _:
 
     async def ask() -> tuple[bytes, Check]:
         async with parts.database.snapshot() as session:
-            check = await take(session, *service.versions_of_one(notebook_id))
+            check = await parts.kept.check(request, session, partial(service.versions_of_one, notebook_id))
             return await service.with_parameters(session, notebook_id), check
 
     body, check = await parts.reads.get(("notebook", notebook_id), ask)
