@@ -256,9 +256,9 @@ def main():
                 table.add_row(
                     case, f"{mine:,.0f}", f"{theirs:,.0f}", f"{ratio:.2f}", *(f"{rate_:,.0f}" for rate_ in serialising)
                 )
-            small = asyncio.run(rate(port, get("/db/executions"), 1, options.seconds, 200))
+            small = asyncio.run(rate(port, get_anew("/db/executions"), 1, options.seconds, 200))
             fill(libpq, 990_000)
-            large = asyncio.run(rate(port, get("/db/executions"), 1, options.seconds, 200))
+            large = asyncio.run(rate(port, get_anew("/db/executions"), 1, options.seconds, 200))
             Console().print(table)
             Console().print(
                 f"page of history, one caller: {1000 / small:.2f} ms from 10 thousand,"
