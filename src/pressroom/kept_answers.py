@@ -21,6 +21,9 @@ LARGEST_BYTES = 1024 * 1024
 ALL_BYTES = 32 * 1024 * 1024
 """How much is kept in a process; what was not asked for longest goes first."""
 
+ASKED = 1000
+"""How many questions are remembered that were asked once; only the answer to one that is asked again is kept."""
+
 
 @dataclass(frozen=True, slots=True)
 class KeptAnswer:
@@ -43,18 +46,32 @@ class KeptAnswers:
     def __init__(self) -> None:
         self.checks: Checks | None = None
         """Given when the service starts; until then nothing is kept."""
+        self._asked: OrderedDict[int, None] = OrderedDict()
         self._kept: OrderedDict[Hashable, KeptAnswer] = OrderedDict()
         self._size = 0
 
     async def check(
         self, request: Request, session: AsyncSession, versions: Callable[[], Sequence[Select[Any]]]
-    ) -> Check:
-        """What an answer is about to be made of: ``versions``, as ``session``, a snapshot, sees them."""
-        kept = self._kept.get(_question(request.scope))
-        return await (take(session, *versions()) if kept is None else take_again(session, kept.check))
+    ) -> Check | None:
+        """What an answer is about to be made of: ``versions``, as ``session``, a snapshot, sees them.
 
-    def keep(self, request: Request, response: Response, check: Check) -> Response:
+        ``None`` where nobody asked the same lately: to keep that answer would cost more than it is likely to save.
+        """
+        question = _question(request.scope)
+        if (kept := self._kept.get(question)) is not None:
+            return await take_again(session, kept.check)
+        number = hash(question)  # which is short; where two have the same, one is kept too early
+        if number in self._asked:
+            return await take(session, *versions())
+        self._asked[number] = None
+        if len(self._asked) > ASKED:
+            self._asked.popitem(last=False)
+        return None
+
+    def keep(self, request: Request, response: Response, check: Check | None) -> Response:
         """``response``, which was made of what ``check`` saw and depends on nothing else but the question."""
+        if check is None:
+            return response
         question = _question(request.scope)
         body = bytes(response.body)
         size = len(body) + len(check.answer) + sum(map(len, (*question, *check.question)))

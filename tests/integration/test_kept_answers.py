@@ -125,7 +125,8 @@ def test_no_answer_is_older_than_the_last_change(
         for path in chance.sample(READS, 5):
             truth = anew(both[0], path, step)
             for client in both:
-                assert said(client.get(path)) == truth, f"{path} after step {step}"
+                for _ in range(chance.randint(1, 3)):
+                    assert said(client.get(path)) == truth, f"{path} after step {step}"
 
 
 def test_a_change_is_seen_when_it_is_committed_and_not_before(
@@ -136,17 +137,17 @@ def test_a_change_is_seen_when_it_is_committed_and_not_before(
     path = f"/db/notebooks/{made['id']}"
 
     def descriptions() -> list[Any]:
-        return [client.get(path).json()["description"] for client in both for _ in range(2)]
+        return [client.get(path).json()["description"] for client in both for _ in range(3)]
 
-    assert descriptions() == [None] * 4
+    assert descriptions() == [None] * 6
     with rows.transaction():
         rows.execute("UPDATE notebooks SET description = 'new'")
-        assert descriptions() == [None] * 4
-    assert descriptions() == ["new"] * 4
+        assert descriptions() == [None] * 6
+    assert descriptions() == ["new"] * 6
     with rows.transaction(force_rollback=True):
         rows.execute("UPDATE notebooks SET description = 'never'")
-        assert descriptions() == ["new"] * 4
-    assert descriptions() == ["new"] * 4
+        assert descriptions() == ["new"] * 6
+    assert descriptions() == ["new"] * 6
 
 
 def test_readers_never_fall_behind_a_writer_and_see_no_half_of_a_change(
@@ -205,6 +206,9 @@ async def test_an_answer_that_still_holds_is_not_made_again(app: FastAPI) -> Non
     transport = httpx.ASGITransport(app, client=("127.0.0.1", 1))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         for path in ("/db/notebooks", "/db/executions?limit=5"):
+            await client.get(path)  # a first time is no reason to keep anything
+            assert statements
+            statements.clear()
             first = await client.get(path)
             assert statements
             statements.clear()
@@ -238,6 +242,8 @@ async def test_what_is_written_between_two_statements_is_in_no_answer_that_is_ke
     event.listen(app.state.parts.database.engine.sync_engine, "after_cursor_execute", write)
     transport = httpx.ASGITransport(app, client=("127.0.0.1", 1))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        await client.get("/db/notebooks")
+        assert writing
         assert (await client.get("/db/notebooks")).json() == []
         assert not writing
         rows.execute("DELETE FROM notebooks")  # what is there now has the versions of what was there first
@@ -254,7 +260,8 @@ async def test_questions_that_differ_late_are_told_apart(app: FastAPI, rows: psy
     transport = httpx.ASGITransport(app, client=("127.0.0.1", 1))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         paths = [f"/db/notebooks?tag={tag}" for tag in tags] * 20
-        await asyncio.gather(*(client.get(path) for path in paths))
+        for _ in range(2):
+            await asyncio.gather(*(client.get(path) for path in paths))
         statements: list[str] = []
         engine = app.state.parts.database.engine.sync_engine
         event.listen(engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
@@ -266,8 +273,8 @@ async def test_questions_that_differ_late_are_told_apart(app: FastAPI, rows: psy
 async def test_where_no_check_can_be_made_the_answer_is_made_anew(app: FastAPI, rows: psycopg.Connection) -> None:
     transport = httpx.ASGITransport(app, client=("127.0.0.1", 1))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
-        await client.get("/db/notebooks")
-        await client.get("/db/notebooks")
+        for _ in range(3):
+            await client.get("/db/notebooks")
         for _ in range(2):
             ended = rows.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -304,10 +311,17 @@ async def test_what_is_kept_has_a_limit(app: FastAPI, monkeypatch: pytest.Monkey
     transport = httpx.ASGITransport(app, client=("127.0.0.1", 1))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         monkeypatch.setattr(kept_answers, "ALL_BYTES", 20_000)
+        monkeypatch.setattr(kept_answers, "ASKED", 20)
         for number in range(40):
-            await client.get(f"/db/notebooks?number={number}")
+            for _ in range(2):
+                await client.get(f"/db/notebooks?number={number}")
         assert 0 < kept._size <= 20_000
+        for number in range(100, 110):
+            await client.get(f"/db/notebooks?number={number}")
+        assert len(kept._asked) == 20
+        assert not any("number=105" in str(question) for question in kept._kept)
         assert kept._size == sum(answer.size for answer in kept._kept.values())
         monkeypatch.setattr(kept_answers, "LARGEST_BYTES", 10)
-        await client.get("/db/notebooks?number=99")
+        for _ in range(2):
+            await client.get("/db/notebooks?number=99")
         assert all("99" not in str(question) for question in kept._kept)

@@ -179,7 +179,7 @@ async def _page(
         url = request.url.replace(query=urlencode([*kept, place, ("limit", limit)]))
         headers["Link"] = f'<{url}>; rel="next"'
     response = Response(page.body, media_type="application/json", headers=headers)
-    return parts.kept.keep(request, response, check) if check is not None else response
+    return parts.kept.keep(request, response, check)
 
 
 @router.get(

@@ -46,7 +46,7 @@ async def register_a_notebook(
 async def _page(
     request: Request, parts: Parts, username: str | None, tag: str | None, skip: int, limit: int
 ) -> Response:
-    async def ask() -> tuple[Page, Check]:
+    async def ask() -> tuple[Page, Check | None]:
         async with parts.database.snapshot() as session:
             versions = partial(service.versions_of_page, username, tag, skip, limit)
             check = await parts.kept.check(request, session, versions)
@@ -87,7 +87,7 @@ async def list_notebooks_of_a_user(
 async def read_a_notebook(request: Request, notebook_id: Id, parts: TheParts, _: Caller) -> Response:
     """One notebook, with the definitions of its parameters."""
 
-    async def ask() -> tuple[bytes, Check]:
+    async def ask() -> tuple[bytes, Check | None]:
         async with parts.database.snapshot() as session:
             check = await parts.kept.check(request, session, partial(service.versions_of_one, notebook_id))
             return await service.with_parameters(session, notebook_id), check
