@@ -19,6 +19,7 @@ from pressroom.errors import PROBLEM_BASE, Invalid, NotFound, PressroomError, Un
 from pressroom.executions.following import Following
 from pressroom.executions.orders import Intake
 from pressroom.identity.principal import Principal
+from pressroom.kept_answers import KeptAnswers
 from pressroom.metrics import Metrics
 from pressroom.notebooks.places import Places
 from pressroom.press.kernels import Kernels
@@ -36,6 +37,7 @@ class Parts:
     settings: Settings
     database: Database
     reads: SharedReads
+    kept: KeptAnswers
     places: Places
     following: Following
     intake: Intake
@@ -43,20 +45,27 @@ class Parts:
     metrics: Metrics
 
 
-def parts(request: Request) -> Parts:
+# Coroutines, though nothing is awaited: FastAPI calls a plain function in a thread, which costs more than all else.
+
+
+async def parts(request: Request) -> Parts:
     """The parts of the service that answers this request."""
-    return cast("Parts", request.app.state.parts)
+    return _parts(request)
 
 
-def principal(request: Request) -> Principal:
+async def principal(request: Request) -> Principal:
     """Who is calling."""
-    return Principal.local(parts(request).settings.local_user)
+    return Principal.local(_parts(request).settings.local_user)
 
 
 async def transaction(request: Request) -> AsyncIterator[AsyncSession]:
     """The one transaction of a request: committed before the answer leaves, rolled back if anything was raised."""
-    async with parts(request).database.transaction() as session:
+    async with _parts(request).database.transaction() as session:
         yield session
+
+
+def _parts(request: Request) -> Parts:
+    return cast("Parts", request.app.state.parts)
 
 
 TheParts = Annotated[Parts, Depends(parts)]

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from pressroom import __version__, errors, health, metrics_endpoint, traces
 from pressroom.api import ANOTHER_PROBLEM, Parts, install_problem_handlers, problems
+from pressroom.database.checks import open_checks
 from pressroom.database.session import open_database
 from pressroom.database.shared_read import SharedReads
 from pressroom.executions import control_endpoints, live_endpoints
@@ -19,8 +20,9 @@ from pressroom.executions import history_endpoints as history
 from pressroom.executions.following import open_following
 from pressroom.executions.orders import Intake
 from pressroom.executions.tasks import Workshop
+from pressroom.kept_answers import KeptAnswers
 from pressroom.metrics import Metrics
-from pressroom.middleware import BodyLimit, LoopbackOnly
+from pressroom.middleware import BodyLimit, KeptFirst, LoopbackOnly
 from pressroom.notebooks import endpoints as notebooks
 from pressroom.notebooks import file_endpoints as files
 from pressroom.notebooks.files import ValidFiles
@@ -96,12 +98,14 @@ async def explain_a_problem(name: str) -> ProblemPage:
 
 def create_app(settings: Settings) -> FastAPI:
     """The application. Its database, its kernels and its executions live from its start to its end."""
+    kept = KeptAnswers()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         places = Places(settings.users_root, tuple(settings.shared_roots))
         async with AsyncExitStack() as opened:
             database = await opened.enter_async_context(open_database(settings))
+            kept.checks = await opened.enter_async_context(open_checks(database.url))
             following = await opened.enter_async_context(open_following(database))
             jobs = await opened.enter_async_context(open_jobs(database))
             shop = Workshop(database, places, settings, Metrics(settings.worker_lost_seconds))
@@ -113,7 +117,15 @@ def create_app(settings: Settings) -> FastAPI:
             valid = ValidFiles(int(settings.max_notebook_mb * MEBIBYTE))
             intake = Intake(places, settings, jobs, valid)
             app.state.parts = Parts(
-                settings, database, SharedReads(), places, following, intake, Kernels(), shop.metrics
+                settings,
+                database,
+                SharedReads(),
+                kept,
+                places,
+                following,
+                intake,
+                Kernels(),
+                shop.metrics,
             )
             yield
         await asyncio.to_thread(traces.flush)
@@ -149,6 +161,7 @@ def create_app(settings: Settings) -> FastAPI:
     install_problem_handlers(app)
     notebook_bytes = int(settings.max_notebook_mb * MEBIBYTE)
     uploads = {"/upload-notebook": notebook_bytes + MULTIPART_BYTES}
+    app.add_middleware(KeptFirst, kept=kept)
     app.add_middleware(BodyLimit, limit_bytes=int(settings.max_body_mb * MEBIBYTE), uploads=uploads)
     app.add_middleware(LoopbackOnly)
     # Around the answers to unforeseen errors too, which middleware that is added does not see. Nothing is added after.

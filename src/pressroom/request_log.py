@@ -6,7 +6,6 @@ import time
 import uuid
 
 from opentelemetry.trace import SpanKind, Status, StatusCode
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pressroom import logs, traces
@@ -15,6 +14,7 @@ from pressroom.errors import shown
 QUIET_PATHS = ("/health", "/metrics")
 """Asked for every few seconds: their lines are at debug level, and they are not traced."""
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_HEADERS = (b"x-request-id", b"traceparent", b"tracestate")
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 log = logs.logger("pressroom.requests")
 
@@ -33,14 +33,14 @@ class RequestLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        given = headers.get("x-request-id", "")
+        told = {name: value.decode("latin-1") for name, value in scope["headers"] if name in _HEADERS}
+        given = told.pop(b"x-request-id", "")
         request = _Request(given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex, send)
         with logs.context(request_id=request.id):
-            if scope["path"] in QUIET_PATHS:
+            if scope["path"] in QUIET_PATHS or not (told or traces.wanted()):
                 await self._logged(request, scope, receive)
                 return
-            carrier = {name: headers[name] for name in ("traceparent", "tracestate") if name in headers}
+            carrier = {name.decode(): value for name, value in told.items()}
             await self._traced(request, scope, receive, carrier)
 
     async def _traced(self, request: "_Request", scope: Scope, receive: Receive, carrier: dict[str, str]) -> None:
@@ -73,14 +73,15 @@ class RequestLog:
                 raise
         finally:
             level = logging.DEBUG if scope["path"] in QUIET_PATHS else logging.INFO
-            log.log(
-                level,
-                "request",
-                method=scope["method"],
-                path=shown(scope["path"], 500),
-                status=request.status,
-                seconds=round(time.perf_counter() - started, 6),
-            )
+            if log.isEnabledFor(level):
+                log.log(
+                    level,
+                    "request",
+                    method=scope["method"],
+                    path=shown(scope["path"], 500),
+                    status=request.status,
+                    seconds=round(time.perf_counter() - started, 6),
+                )
 
 
 class _Request:
@@ -96,7 +97,7 @@ class _Request:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            MutableHeaders(scope=message)["X-Request-ID"] = self.id
+            message["headers"] = [*message.get("headers", ()), (b"x-request-id", self.id.encode())]
         elif message["type"] == "http.response.body":
             self.answered = not message.get("more_body", False)
         await self._send(message)

@@ -69,6 +69,11 @@ def flush(seconds: float = 3.0) -> None:
     sending.join(seconds)
 
 
+def wanted() -> bool:
+    """Whether spans go anywhere: somebody, :func:`configure` perhaps, said where to."""
+    return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+
+
 def carried() -> dict[str, Any] | None:
     """The current trace as W3C trace context (``traceparent``, perhaps ``tracestate``); ``None`` outside of any."""
     carrier: dict[str, Any] = {}

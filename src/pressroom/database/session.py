@@ -83,6 +83,13 @@ class Database:
                     else:
                         await connection.set_autocommit(False)
 
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncGenerator[AsyncSession]:
+        """A transaction for reading whose statements all see the database as it was at the first of them."""
+        async with self.transaction() as session:
+            await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+            yield session
+
     async def ask(self, question: Callable[[AsyncSession], Awaitable[T]], seconds: float = 1.0) -> T:
         """The answer to a question that may not take long. Raises ``Unavailable`` where none comes within ``seconds``.
 

@@ -12,13 +12,14 @@ from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, Select, Text, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from pressroom.database.checks import versions, writer
 from pressroom.database.models import Execution, ExecutionCount
 from pressroom.errors import NotFound
 from pressroom.executions import history_search
 from pressroom.executions.history_filters import History
 from pressroom.executions.schemas import ExecutionOut
 
-__all__ = ["History", "HistoryPage", "count", "one", "page", "version"]
+__all__ = ["History", "HistoryPage", "count", "one", "page", "version", "versions_of_page"]
 ROWS = TypeAdapter(list[ExecutionOut])
 _COLUMNS: list[Any] = [getattr(Execution, name) for name in ExecutionOut.model_fields]
 _VERSION: ColumnElement[str] = literal_column("notebook_executions.xmin::text", Text)
@@ -63,8 +64,19 @@ async def page(session: AsyncSession, history: History, skip: int, limit: int) -
 
 async def count(session: AsyncSession, history: History) -> int:
     """How many executions of this user, these statuses and this notebook there are; other conditions do not count."""
-    changes = select(func.coalesce(func.sum(ExecutionCount.change), 0)).where(*history.counted(ExecutionCount))
-    return int(await session.scalar(changes) or 0)
+    return int(await session.scalar(_count(history)) or 0)
+
+
+def versions_of_page(history: History, skip: int, limit: int) -> Sequence[Select[Any]]:
+    """What :func:`page` of a plain history is made of, for :func:`take`."""
+    chosen = history_search.ordered(history, skip, limit + 1).subquery()
+    found = select(Execution.id, writer("notebook_executions")).join(chosen, chosen.c.id == Execution.id).subquery()
+    rows = select(versions(found))
+    return (rows, _count(history)) if history.countable else (rows,)
+
+
+def _count(history: History) -> Select[Any]:
+    return select(func.coalesce(func.sum(ExecutionCount.change), 0)).where(*history.counted(ExecutionCount))
 
 
 async def one(session: AsyncSession, execution_id: int) -> tuple[ExecutionOut, str]:

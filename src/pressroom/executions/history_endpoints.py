@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from typing import Annotated, Any, cast
 from urllib.parse import urlencode
 
@@ -10,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from pressroom import __version__
 from pressroom.api import Caller, Id, Limit, Parts, QueryText, Skip, TheParts, Transaction, problems
+from pressroom.database.checks import Check
 from pressroom.errors import Invalid, NotFound
 from pressroom.executions import history as service
 from pressroom.executions.history import History, HistoryPage
@@ -119,7 +121,7 @@ def _parameters(request: Request) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(found.items()))
 
 
-def _history(
+async def _history(
     request: Request,
     username: QueryText = None,
     status: Annotated[
@@ -157,12 +159,18 @@ def _history(
 TheHistory = Annotated[History, Depends(_history)]
 
 
-async def _page(request: Request, parts: Parts, history: History, skip: int, limit: int) -> Response:
-    async def ask() -> HistoryPage:
-        async with parts.database.transaction() as session:
-            return await service.page(session, history, skip, limit)
+async def _page(
+    request: Request, parts: Parts, history: History, skip: int, limit: int, *, keep: bool = True
+) -> Response:
+    async def ask() -> tuple[HistoryPage, Check | None]:
+        async with parts.database.snapshot() as session:
+            check = None
+            if keep and history.plain:
+                versions = partial(service.versions_of_page, history, skip, limit)
+                check = await parts.kept.check(request, session, versions)
+            return await service.page(session, history, skip, limit), check
 
-    page = await parts.reads.get(("executions", history, skip, limit), ask)
+    page, check = await parts.reads.get(("executions", history, skip, limit, keep), ask)
     headers = {} if page.total is None else {"X-Total-Count": str(page.total)}
     if page.more:
         by_cursor = "skip" not in request.query_params
@@ -170,7 +178,8 @@ async def _page(request: Request, parts: Parts, history: History, skip: int, lim
         kept = [(k, v) for k, v in request.query_params.multi_items() if k not in ("skip", "after", "limit")]
         url = request.url.replace(query=urlencode([*kept, place, ("limit", limit)]))
         headers["Link"] = f'<{url}>; rel="next"'
-    return Response(page.body, media_type="application/json", headers=headers)
+    response = Response(page.body, media_type="application/json", headers=headers)
+    return parts.kept.keep(request, response, check)
 
 
 @router.get(
@@ -191,7 +200,7 @@ async def head_of_executions(
     request: Request, parts: TheParts, _: Caller, history: TheHistory, skip: Skip = 0, limit: Limit = 100
 ) -> Response:
     """The headers of the list: how many there are, and the next page."""
-    return await _page(request, parts, history, skip, limit)
+    return await _page(request, parts, history, skip, limit, keep=False)
 
 
 @router.get(
@@ -214,7 +223,8 @@ async def list_executions_of_a_notebook(
     # In a transaction of its own: whoever holds a connection must not wait for another one.
     async with parts.database.transaction() as session:
         await notebooks.get(session, notebook_id)
-    return await _page(request, parts, History(notebook_id=notebook_id, after=after), skip, limit)
+    # Not kept: that the notebook is there is no matter of the page's rows.
+    return await _page(request, parts, History(notebook_id=notebook_id, after=after), skip, limit, keep=False)
 
 
 def _same(known: str | None, tag: str) -> bool:

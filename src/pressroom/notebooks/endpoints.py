@@ -1,5 +1,6 @@
 """The registry over HTTP."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
@@ -18,6 +19,7 @@ from pressroom.api import (
     page_response,
     problems,
 )
+from pressroom.database.checks import Check
 from pressroom.errors import AlreadyExists, Invalid, NotAllowed, NotFound
 from pressroom.notebooks import service
 from pressroom.notebooks.schemas import NotebookCreate, NotebookOut, NotebookUpdate, NotebookWithParameters
@@ -44,12 +46,14 @@ async def register_a_notebook(
 async def _page(
     request: Request, parts: Parts, username: str | None, tag: str | None, skip: int, limit: int
 ) -> Response:
-    async def ask() -> Page:
-        async with parts.database.transaction() as session:
-            return Page(*await service.page(session, username, tag, skip, limit))
+    async def ask() -> tuple[Page, Check | None]:
+        async with parts.database.snapshot() as session:
+            versions = partial(service.versions_of_page, username, tag, skip, limit)
+            check = await parts.kept.check(request, session, versions)
+            return Page(*await service.page(session, username, tag, skip, limit)), check
 
-    page = await parts.reads.get(("notebooks", username, tag, skip, limit), ask)
-    return page_response(request, page, skip, limit)
+    page, check = await parts.reads.get(("notebooks", username, tag, skip, limit), ask)
+    return parts.kept.keep(request, page_response(request, page, skip, limit), check)
 
 
 @router.get("", response_model=list[NotebookOut], responses=PAGE | problems(Invalid))
@@ -80,15 +84,16 @@ async def list_notebooks_of_a_user(
 
 
 @router.get("/{notebook_id}", response_model=NotebookWithParameters, responses=problems(NotFound, Invalid))
-async def read_a_notebook(notebook_id: Id, parts: TheParts, _: Caller) -> Response:
+async def read_a_notebook(request: Request, notebook_id: Id, parts: TheParts, _: Caller) -> Response:
     """One notebook, with the definitions of its parameters."""
 
-    async def ask() -> bytes:
-        async with parts.database.transaction() as session:
-            return await service.with_parameters(session, notebook_id)
+    async def ask() -> tuple[bytes, Check | None]:
+        async with parts.database.snapshot() as session:
+            check = await parts.kept.check(request, session, partial(service.versions_of_one, notebook_id))
+            return await service.with_parameters(session, notebook_id), check
 
-    body = await parts.reads.get(("notebook", notebook_id), ask)
-    return Response(body, media_type="application/json")
+    body, check = await parts.reads.get(("notebook", notebook_id), ask)
+    return parts.kept.keep(request, Response(body, media_type="application/json"), check)
 
 
 @router.put("/{notebook_id}", responses=problems(NotAllowed, NotFound, AlreadyExists, Invalid))

@@ -10,12 +10,13 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillException
 from papermill.parameterize import parameterize_notebook  # pyright: ignore[reportUnknownVariableType]
 from pydantic import JsonValue, TypeAdapter
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
-from pressroom.database.models import Notebook
+from pressroom.database.checks import versions, writer
+from pressroom.database.models import Notebook, Parameter
 from pressroom.database.session import violated
 from pressroom.errors import AlreadyExists, NotebookInvalid, NotFound
 from pressroom.executions.options import ExecutionDefaults
@@ -63,18 +64,30 @@ async def page(
     session: AsyncSession, username: str | None, tag: str | None, skip: int, limit: int
 ) -> tuple[bytes, int, int]:
     """A page of the registry, by id: its JSON, its length, and how many notebooks there are in all."""
-
-    def of(statement: Any) -> Any:
-        if username is not None:
-            statement = statement.where(Notebook.username == username)
-        if tag is not None:
-            statement = statement.where(Notebook.tags.contains([tag]))
-        return statement
-
-    wanted = of(select(*_COLUMNS)).order_by(Notebook.id).offset(skip).limit(limit)
+    conditions = _conditions(username, tag)
+    wanted = select(*_COLUMNS).where(*conditions).order_by(Notebook.id).offset(skip).limit(limit)
     rows: Sequence[Any] = (await session.execute(wanted)).all()
-    total = len(rows) if not skip and len(rows) < limit else await session.scalar(of(select(func.count(Notebook.id))))
+    if not skip and len(rows) < limit:
+        total = len(rows)
+    else:
+        total = await session.scalar(select(func.count(Notebook.id)).where(*conditions))
     return ROWS.dump_json(ROWS.validate_python(rows)), len(rows), int(total or 0)
+
+
+def versions_of_page(username: str | None, tag: str | None, skip: int, limit: int) -> Sequence[Select[Any]]:
+    """What :func:`page` is made of, for :func:`take`."""
+    conditions = _conditions(username, tag)
+    found = select(Notebook.id, writer("notebooks")).where(*conditions).order_by(Notebook.id).offset(skip).limit(limit)
+    return select(versions(found.subquery())), select(func.count(Notebook.id)).where(*conditions)
+
+
+def _conditions(username: str | None, tag: str | None) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if username is not None:
+        found.append(Notebook.username == username)
+    if tag is not None:
+        found.append(Notebook.tags.contains([tag]))
+    return found
 
 
 async def with_parameters(session: AsyncSession, notebook_id: int) -> bytes:
@@ -84,6 +97,13 @@ async def with_parameters(session: AsyncSession, notebook_id: int) -> bytes:
     if notebook is None:
         raise NotFound("notebook", notebook_id)
     return NotebookWithParameters.model_validate(notebook).model_dump_json().encode()
+
+
+def versions_of_one(notebook_id: int) -> Sequence[Select[Any]]:
+    """What :func:`with_parameters` is made of, for :func:`take`."""
+    itself = select(Notebook.id, writer("notebooks")).where(Notebook.id == notebook_id)
+    parameters = select(Parameter.id, writer("notebook_parameters")).where(Parameter.notebook_id == notebook_id)
+    return select(versions(itself.subquery())), select(versions(parameters.subquery()))
 
 
 async def change(

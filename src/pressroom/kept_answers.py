@@ -1,0 +1,103 @@
+"""Answers that are kept, and sent again only where PostgreSQL says that nothing they were made of has changed.
+
+It is asked after the request came, so an answer from here is never older than its request, whichever process wrote.
+What is saved is the making of the answer: routing, validation, the objects of the rows, JSON.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import Request, Response
+from sqlalchemy import Select
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.types import Scope
+
+from pressroom.database.checks import Check, Checks, take, take_again
+
+LARGEST_BYTES = 1024 * 1024
+"""What is larger is not kept."""
+ALL_BYTES = 32 * 1024 * 1024
+"""How much is kept in a process; what was not asked for longest goes first."""
+
+ASKED = 1000
+"""How many questions are remembered that were asked once; only the answer to one that is asked again is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    """An answer of 200, the route that it came by, and how to tell whether it still holds."""
+
+    body: bytes
+    headers: list[tuple[bytes, bytes]]
+    route: Any
+    check: Check
+    size: int
+
+
+class KeptAnswers:
+    """The answers that this process keeps.
+
+    What is asked for is the path, the query and the host, which stands in links; a caller's name is no part of it as
+    long as all callers may see the same.
+    """
+
+    def __init__(self) -> None:
+        self.checks: Checks | None = None
+        """Given when the service starts; until then nothing is kept."""
+        self._asked: OrderedDict[int, None] = OrderedDict()
+        self._kept: OrderedDict[Hashable, KeptAnswer] = OrderedDict()
+        self._size = 0
+
+    async def check(
+        self, request: Request, session: AsyncSession, versions: Callable[[], Sequence[Select[Any]]]
+    ) -> Check | None:
+        """What an answer is about to be made of: ``versions``, as ``session``, a snapshot, sees them.
+
+        ``None`` where nobody asked the same lately: to keep that answer would cost more than it is likely to save.
+        """
+        question = _question(request.scope)
+        if (kept := self._kept.get(question)) is not None:
+            return await take_again(session, kept.check)
+        number = hash(question)  # which is short; where two have the same, one is kept too early
+        if number in self._asked:
+            return await take(session, *versions())
+        self._asked[number] = None
+        if len(self._asked) > ASKED:
+            self._asked.popitem(last=False)
+        return None
+
+    def keep(self, request: Request, response: Response, check: Check | None) -> Response:
+        """``response``, which was made of what ``check`` saw and depends on nothing else but the question."""
+        if check is None:
+            return response
+        question = _question(request.scope)
+        body = bytes(response.body)
+        size = len(body) + len(check.answer) + sum(map(len, (*question, *check.question)))
+        self._forget(question)
+        if size <= LARGEST_BYTES:
+            headers = list(response.raw_headers)
+            self._kept[question] = KeptAnswer(body, headers, request.scope.get("route"), check, size)
+            self._size += size
+        while self._size > ALL_BYTES:
+            self._forget(next(iter(self._kept)))
+        return response
+
+    async def find(self, scope: Scope) -> KeptAnswer | None:
+        """The answer to a request, if it is kept and still holds."""
+        question = _question(scope)
+        kept = self._kept.get(question)
+        if kept is None or self.checks is None:
+            return None
+        self._kept.move_to_end(question)
+        return kept if await self.checks.holds(kept.check) else None
+
+    def _forget(self, question: Hashable) -> None:
+        if (kept := self._kept.pop(question, None)) is not None:
+            self._size -= kept.size
+
+
+def _question(scope: Scope) -> tuple[bytes | str, ...]:
+    host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+    return (scope["path"], scope["query_string"], host, scope.get("scheme", ""), scope.get("root_path", ""))
