@@ -71,7 +71,9 @@ def test_thousands_of_generated_requests_find_no_fault(service: Any, home: Path,
     command = [
         *(str(Path(sys.executable).with_name("schemathesis")), "run", str(schema), "--url", service.url),
         *("--checks", "not_a_server_error,status_code_conformance,content_type_conformance"),
-        *("--phases", "examples,coverage,fuzzing", "--max-examples", "150", "--workers", "2"),
+        # In one thread: in two, Python 3.11's parser now and then mistakes the depth of one for that of the other
+        # ("AST constructor recursion depth mismatch", https://github.com/python/cpython/issues/106905).
+        *("--phases", "examples,coverage,fuzzing", "--max-examples", "75", "--workers", "1"),
         *("--request-timeout", "30", "--generation-database", "none", "--no-color", "--continue-on-failure"),
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=1500)
