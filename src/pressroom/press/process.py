@@ -34,6 +34,9 @@ class Request:
     ``None``, the path is opened (the working directory is the input's folder). ``timeout_seconds`` covers the kernel's
     start. ``kernel_name``: the notebook's own if ``None``. ``environment`` is added to the press's own.
 
+    ``memory_mb`` (MiB), ``cpu_seconds`` (of processor time) and ``max_processes`` (processes and threads of the kernel's
+    account) limit the kernel and what it starts; an execution that goes over one fails with that reason.
+
     With a ``staged_name``, the output is written under that name into the output's folder, for the caller to put it in
     its place with :func:`pressroom.press.saving.publish`, or to take it away.
     """
@@ -48,6 +51,9 @@ class Request:
     output_fd: int | None = None
     staged_name: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    memory_mb: int | None = None
+    cpu_seconds: float | None = None
+    max_processes: int | None = None
 
 
 class Stop:
