@@ -6,7 +6,7 @@ import os
 from typing import Any, cast
 
 import nbformat
-from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillException
 from papermill.execute import prepare_notebook_metadata, remove_error_markers
@@ -15,6 +15,7 @@ from papermill.parameterize import parameterize_notebook
 from papermill.utils import nb_kernel_name
 
 from pressroom.press.events import Reason
+from pressroom.press.servers import Launch
 
 
 class NotUsable(Exception):
@@ -25,8 +26,9 @@ class NotUsable(Exception):
         self.reason = reason
 
 
-def prepare(request: dict[str, Any]) -> tuple[NotebookNode, str]:
-    """The notebook of a request, with its parameters in it, and the name of its kernel. Raises :class:`NotUsable`."""
+def prepare(request: dict[str, Any]) -> tuple[NotebookNode, str, Launch]:
+    """The notebook of a request, with its parameters in it, the name of its kernel, and how that is started. Raises
+    :class:`NotUsable`."""
     path, limit = request["input_path"], request["max_notebook_bytes"]
     try:
         with os.fdopen(request["fds"][0], "rb") as file:
@@ -42,25 +44,26 @@ def prepare(request: dict[str, Any]) -> tuple[NotebookNode, str]:
         line = (str(error) or type(error).__name__).splitlines()[0]
         raise NotUsable(Reason.NOTEBOOK_INVALID, f"{path} is not a valid notebook: {line[:300]}") from error
     kernel_name = request["kernel_name"] or notebook.metadata.get("kernelspec", {}).get("name") or "python3"
-    known = KernelSpecManager().get_all_specs()
-    if kernel_name not in known:
-        names = ", ".join(sorted(known)) or "none"
+    specs = KernelSpecManager()
+    try:
+        spec = specs.get_kernel_spec(kernel_name)
+    except (NoSuchKernel, ValueError) as error:
+        names = ", ".join(sorted(specs.find_kernel_specs())) or "none"
         raise NotUsable(
             Reason.KERNEL_UNAVAILABLE, f"There is no kernel named {kernel_name!r}; those that exist: {names}."
-        )
-    language = known[kernel_name]["spec"].get("language")
+        ) from error
     if parameters := request["parameters"]:
         try:
             nb_kernel_name(notebook, kernel_name)
             notebook = cast(
                 "NotebookNode",
-                parameterize_notebook(notebook, parameters, kernel_name=kernel_name, language=language),
+                parameterize_notebook(notebook, parameters, kernel_name=kernel_name, language=spec.language),
             )
         except (PapermillException, NotImplementedError, ValueError) as error:
             raise NotUsable(
-                Reason.NOTEBOOK_INVALID, f"Parameters cannot be given to a notebook in {language}: {error}"
+                Reason.NOTEBOOK_INVALID, f"Parameters cannot be given to a notebook in {spec.language}: {error}"
             ) from error
-    return remove_error_markers(notebook), kernel_name
+    return remove_error_markers(notebook), kernel_name, Launch.of(kernel_name, spec, os.environ)
 
 
 def _parsed(data: bytes) -> NotebookNode:
@@ -72,27 +75,7 @@ def _parsed(data: bytes) -> NotebookNode:
     return notebook
 
 
-def coalesce(notebook: NotebookNode) -> None:
-    """Join the pieces of text that a cell wrote to one stream without anything between them."""
-    for cell in notebook.cells:
-        if cell.cell_type != "code":
-            continue
-        joined: list[NotebookNode] = []
-        pieces: list[str] = []
-        for output in cell.outputs:
-            if pieces and output.output_type == "stream" and joined[-1].name == output.name:
-                pieces.append(output.text)
-                continue
-            if pieces:
-                joined[-1].text = "".join(pieces)
-            joined.append(output)
-            pieces = [output.text] if output.output_type == "stream" else []
-        if pieces:
-            joined[-1].text = "".join(pieces)
-        cell.outputs = joined
-
-
 def serialise(notebook: NotebookNode) -> bytes:
     """The notebook as a file; lone surrogates, which no encoding holds, become escapes."""
-    text = cast("str", nbformat.writes(notebook))
+    text = cast("str", nbformat.v4.writes(notebook))
     return text.encode("utf-8", "backslashreplace") + b"\n"

@@ -85,7 +85,7 @@ class CellFinished:
 @dataclass(frozen=True, slots=True)
 class Finished:
     """The end. ``reason`` is ``None`` for success; ``message`` a sentence in words otherwise. ``written``: whether the
-    output notebook is on disk. ``cell_index``, ``ename``, ``evalue``, ``traceback`` (lines, may hold ANSI colours) and
+    output notebook is on disk. ``cut_bytes``: how many bytes of outputs were over the limit and not kept. ``cell_index``, ``ename``, ``evalue``, ``traceback`` (lines, may hold ANSI colours) and
     ``source`` (of the cell) where a cell raised."""
 
     kind: ClassVar[str] = "finished"
@@ -98,6 +98,7 @@ class Finished:
     evalue: str | None = None
     traceback: tuple[str, ...] = ()
     source: str | None = None
+    cut_bytes: int = 0
 
 
 Event = Started | CellStarted | Output | CellFinished | Finished

@@ -1,4 +1,4 @@
-"""The caller's side of the press: starts the runner's process, reads its events, and leaves nothing behind."""
+"""The caller's side of the press: has the runner and the kernel forked, reads the events, and leaves nothing behind."""
 
 import asyncio
 import json
@@ -6,17 +6,24 @@ import os
 import secrets
 import shutil
 import signal
-import sys
+import socket
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pressroom.press.descendants import kill_descendants
+from jupyter_client.kernelspec import KernelSpecManager
+
+from pressroom.press import fork_server
+from pressroom.press.control_groups import control_group
 from pressroom.press.events import CellStarted, Event, Finished, Reason, from_json
+from pressroom.press.reports import KernelReport
+from pressroom.press.saving import staged
+from pressroom.press.servers import CannotFork, ForkServer, Launch, Servers
+from pressroom.press.shared import shared_servers
 
 MARGIN_SECONDS = 30.0
 """How much longer than its time limit and grace a runner may take before it is taken for stuck."""
@@ -76,18 +83,80 @@ class Stop:
         return self.reason
 
 
-@dataclass(frozen=True, slots=True)
 class Press:
     """Executes notebooks, each in a process of its own.
 
     ``environment`` is the whole environment of the kernel. ``grace_seconds`` lie between the interrupt and the kill of
-    a kernel that is stopped.
+    a kernel that is stopped. Outputs over ``max_output_bytes`` are cut, with a notice. ``preload``: modules that fork
+    servers load ahead of need, at most until they take ``server_memory_mb``; a press that is given some has servers of
+    its own, and is closed by whoever made it; others use those that the whole process shares. With ``fork=False``,
+    kernels are started by the stock launcher.
     """
 
-    environment: Mapping[str, str]
-    grace_seconds: float = 5.0
-    max_output_bytes: int = 100 * 2**20
-    max_notebook_bytes: int = 32 * 2**20
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        grace_seconds: float = 5.0,
+        max_output_bytes: int = 100 * 2**20,
+        max_notebook_bytes: int = 32 * 2**20,
+        *,
+        preload: Sequence[str] | None = None,
+        server_memory_mb: int = 1024,
+        fork: bool = True,
+    ) -> None:
+        self.environment, self.grace_seconds, self.fork = environment, grace_seconds, fork
+        self.max_output_bytes, self.max_notebook_bytes = max_output_bytes, max_notebook_bytes
+        self._own = Servers(preload, server_memory_mb) if preload is not None else None
+        self._umask = _umask()
+
+    @property
+    def servers(self) -> Servers:
+        """Its fork servers."""
+        return self._own or shared_servers()
+
+    def preload(self, modules: Sequence[str]) -> None:
+        """Load other modules ahead from now on; running executions are not touched. Only for a press with servers of
+        its own."""
+        if self._own is None:
+            raise ValueError("a press without `preload` uses servers that are not its own")
+        self._own.preload(modules)
+
+    async def reports(self) -> list[KernelReport]:
+        """How the kernels of each kernel spec of this machine are started."""
+        return await asyncio.to_thread(self._reports)
+
+    def _reports(self) -> list[KernelReport]:
+        manager, found = KernelSpecManager(), list[KernelReport]()
+        for name in sorted(manager.find_kernel_specs()):
+            launch = Launch.of(name, manager.get_kernel_spec(name), self.environment)
+            found.append(self._report(launch))
+        return found
+
+    def _report(self, launch: Launch) -> KernelReport:
+        def told(why: str | None, server: ForkServer | None = None, forks: int = 0) -> KernelReport:
+            return KernelReport(
+                launch.name,
+                launch.language,
+                why is None,
+                why,
+                server.preloaded if server is not None else (),
+                dict(server.refused) if server is not None else {},
+                server.memory_bytes() if server is not None else None,
+                forks,
+            )
+
+        if not self.fork:
+            return told("forking is turned off")
+        try:
+            server, forks = self.servers.of(launch)
+        except CannotFork as error:
+            return told(str(error))
+        return told(server.why_not if server is not None else None, server, forks)
+
+    async def close(self) -> None:
+        """End its fork servers, if they are its own. Executions that are under way go on."""
+        if self._own is not None:
+            await asyncio.to_thread(self._own.close)
 
     async def execute(self, request: Request, stop: Stop | None = None) -> AsyncIterator[Event]:
         """Execute a notebook: its events, the last of them ``Finished``, whatever happened.
@@ -96,7 +165,7 @@ class Press:
         """
         stop = stop or Stop()
         began = time.monotonic()
-        # Named here and made by the runner, which outlives a killed caller for as long as it takes to remove it.
+        # Named here and made by the runner where it is needed.
         scratch = str(Path(tempfile.gettempdir(), f"pressroom-{secrets.token_urlsafe(6)}"))
         opened: list[int] = []
         try:
@@ -110,12 +179,13 @@ class Press:
                 sentence = f"{error.filename} cannot be opened: {error.strerror}."
                 yield Finished(Reason.NOTEBOOK_INVALID, sentence, time.monotonic() - began, written=False)
                 return
-            run = _Run(self, request, stop, scratch, fds)
+            run = _Run(self, self._umask, request, stop, scratch, fds)
             try:
                 try:
                     await run.start()
-                except OSError as error:
-                    yield _not_started(error, began)
+                except (OSError, CannotFork) as error:
+                    sentence = f"The execution could not be started: {getattr(error, 'strerror', None) or error}."
+                    yield Finished(Reason.RUNNER_DIED, sentence, time.monotonic() - began, written=False)
                     return
                 async for event in run.events():
                     yield event
@@ -127,9 +197,9 @@ class Press:
             shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _not_started(error: OSError, began: float) -> Finished:
-    sentence = f"The execution could not be started: {error.strerror or error}."
-    return Finished(Reason.RUNNER_DIED, sentence, time.monotonic() - began, written=False)
+def _umask() -> int:
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1], 8) for line in file if line.startswith("Umask:"))
 
 
 def _fd(given: int | None, path: Path, flags: int, opened: list[int]) -> int:
@@ -140,112 +210,181 @@ def _fd(given: int | None, path: Path, flags: int, opened: list[int]) -> int:
 
 
 class _Run:
-    """One runner's process."""
+    """One runner's process, and its kernel's, as seen by the caller."""
 
-    def __init__(self, press: Press, request: Request, stop: Stop, scratch: str, fds: list[int]) -> None:
+    def __init__(
+        self, press: Press, umask: int, request: Request, stop: Stop, scratch: str, fds: list[int]
+    ) -> None:
         self._press, self._request, self._stop, self._scratch, self._fds = press, request, stop, scratch, fds
+        self._umask = umask
         self._began = time.monotonic()
         self._cell: CellStarted | None = None
         self._tail = b""
         self._stuck = False
+        self._environment = {**press.environment, **request.environment}
         self._tasks: list[asyncio.Task[None]] = []
+        self._ended: asyncio.Future[int | None] | None = None
+        self._errors = -1
 
     async def start(self) -> None:
-        read, write = os.pipe2(os.O_CLOEXEC)
+        """Have the runner forked, and begin to listen. Raises ``OSError`` or :class:`CannotFork`."""
+        servers = self._press.servers
+        call = (self._environment, "pressroom.press.runner:main")
+        loop = asyncio.get_running_loop()
+        gate, theirs = socket.socketpair()
+        control, keepers = socket.socketpair()
+        events, their_events = os.pipe2(os.O_CLOEXEC)
+        errors, self._errors = os.pipe2(os.O_CLOEXEC)
+        root = os.open("/", os.O_RDONLY | os.O_CLOEXEC)
+        self._gate, self._control = gate, control
+        given = [keepers.fileno(), root, self._errors, theirs.fileno(), their_events, *self._fds]
+        told = {"request": self._told(), "env": self._environment, "umask": self._umask, "title": "pressroom-run"}
         try:
-            self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "pressroom.press.runner", str(write)),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.PIPE,
-                cwd="/",
-                env={**self._press.environment, **self._request.environment},
-                pass_fds=(write, *self._fds),
-                start_new_session=True,
-            )
+            server = servers.ready_runners() or await asyncio.to_thread(servers.runners, *call)
+            try:
+                server.fork(told, given)
+            except OSError:
+                # It was killed: another takes its place.
+                server = await asyncio.to_thread(servers.runners, *call)
+                server.fork(told, given)
         except BaseException:
-            os.close(read)
+            for sock in (gate, control):
+                sock.close()
+            for fd in (events, errors, self._errors):
+                os.close(fd)
+            self._errors = -1
             raise
         finally:
-            os.close(write)
-        self._reader = asyncio.StreamReader(limit=_LINE_LIMIT)
-        protocol = asyncio.StreamReaderProtocol(self._reader)
-        pipe = os.fdopen(read, "rb")
-        self._pipe, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, pipe)
-        self._tasks = [asyncio.create_task(self._drain()), asyncio.create_task(self._supervise())]
-        await self._send(
-            {
-                "input_path": str(self._request.input_path),
-                "output_path": str(self._request.output_path),
-                "staged_name": self._request.staged_name,
-                "parameters": dict(self._request.parameters),
-                "kernel_name": self._request.kernel_name,
-                "timeout_seconds": self._request.timeout_seconds,
-                "grace_seconds": self._press.grace_seconds,
-                "max_output_bytes": self._press.max_output_bytes,
-                "max_notebook_bytes": self._press.max_notebook_bytes,
-                "scratch": self._scratch,
-                "fds": self._fds,
-            }
-        )
+            theirs.close()
+            keepers.close()
+            os.close(their_events)
+            os.close(root)
+        self._ended = loop.create_future()
+        loop.add_reader(control.fileno(), self._heard)
+        self._reader, self._pipe = await _reading(events)
+        tail, self._tail_pipe = await _reading(errors)
+        self._tasks = [asyncio.create_task(self._drain(tail)), asyncio.create_task(self._supervise())]
+
+    def _told(self) -> dict[str, Any]:
+        request, press = self._request, self._press
+        return {
+            "input_path": str(request.input_path),
+            "output_path": str(request.output_path),
+            "staged_name": request.staged_name,
+            "parameters": dict(request.parameters),
+            "kernel_name": request.kernel_name,
+            "timeout_seconds": request.timeout_seconds,
+            "memory_mb": request.memory_mb,
+            "cpu_seconds": request.cpu_seconds,
+            "processes": request.max_processes,
+            "grace_seconds": press.grace_seconds,
+            "max_output_bytes": press.max_output_bytes,
+            "max_notebook_bytes": press.max_notebook_bytes,
+            "fork": press.fork,
+            "scratch": self._scratch,
+        }
+
+    def _heard(self) -> None:
+        """The keeper of the runner said something, or is gone."""
+        said, _ = fork_server.receive(self._control)
+        if said is not None and "pid" in said:
+            return
+        asyncio.get_running_loop().remove_reader(self._control.fileno())
+        assert self._ended is not None
+        self._ended.set_result(said["exit"] if said is not None else None)
 
     async def events(self) -> AsyncIterator[Event]:
+        """The events of the runner, and the end that it told, or that it came to."""
+        assert self._ended is not None
         finished: Finished | None = None
         # The last line of a runner that is killed may lack its end.
         while (line := await self._reader.readline()).endswith(b"\n"):
-            event = from_json(json.loads(line))
+            said = json.loads(line)
+            if said["kind"] == "need":
+                await self._give_kernel(said)
+                continue
+            event = from_json(said)
             if isinstance(event, CellStarted):
                 self._cell = event
             if isinstance(event, Finished):
                 finished = event
             else:
                 yield event
-        code = await self._process.wait()
+        code = await self._ended
+        self._close_errors()
         # What it wrote last may still be in the pipe, which something that it started may keep open.
         await asyncio.wait(self._tasks[:1], timeout=1 if finished is None or finished.reason else 0)
         if finished is None:
-            finished = self._died(code)
+            finished = await asyncio.to_thread(self._died, code)
         elif finished.reason is Reason.KERNEL_UNAVAILABLE and self._tail.strip():
             tail = self._tail.decode(errors="replace").strip()
             finished = replace(finished, message=f"{finished.message} It wrote:\n{tail}")
         yield finished
 
+    async def _give_kernel(self, said: dict[str, Any]) -> None:
+        """Have a kernel forked for the runner, or tell it that none can be had."""
+        launch, servers = Launch(**said["launch"]), self._press.servers
+        for _ in range(2):
+            try:
+                server = servers.ready_kernels(launch) or await asyncio.to_thread(servers.kernels, launch)
+                self._fork_kernel(server, launch, said["limits"])
+            except CannotFork:
+                break
+            except OSError:
+                continue  # it was killed: another takes its place
+            return
+        with suppress(OSError):
+            fork_server.send(self._gate, {"kernel": False})
+
+    def _fork_kernel(self, server: ForkServer, launch: Launch, limits: dict[str, Any]) -> None:
+        line, kernels = socket.socketpair()
+        control, keepers = socket.socketpair()
+        try:
+            if (group := control_group(limits)) is not None:
+                limits = limits | {"group": group}
+                fork_server.send(control, {"group": group})
+            told = {"env": dict(launch.environment), "umask": self._umask, "limits": limits}
+            server.fork(told, [keepers.fileno(), self._fds[1], self._errors, kernels.fileno()])
+            with suppress(OSError):  # a runner that is gone is noticed by its end
+                fork_server.send(self._gate, {"kernel": True}, [line.fileno(), control.fileno()])
+        finally:
+            for sock in (line, kernels, control, keepers):
+                sock.close()
+
     async def end(self) -> None:
         """Leave no process behind."""
-        if not hasattr(self, "_process"):
+        if self._ended is None:
             return
-        if self._process.returncode is None:
-            # EOF on its standard input tells the runner to kill all that it started; a stuck one is killed with them.
-            assert self._process.stdin is not None
-            self._process.stdin.close()
-            try:
-                await asyncio.wait_for(asyncio.shield(self._process.wait()), 2)
-            except TimeoutError:
-                await asyncio.to_thread(self._kill)
-                await self._process.wait()
+        # The end of the gate tells the runner to end at once; one that is stuck is killed.
+        with suppress(OSError):
+            self._gate.shutdown(socket.SHUT_RDWR)
+        if not self._ended.done():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(self._ended), 2)
+        if not self._ended.done():
+            self._kill()
+            await self._ended
         for task in self._tasks:
             task.cancel()
-        if hasattr(self, "_pipe"):
-            self._pipe.close()
+        self._close_errors()
+        self._pipe.close()
+        self._tail_pipe.close()
+        self._gate.close()
+        self._control.close()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def _close_errors(self) -> None:
+        if self._errors != -1:
+            os.close(self._errors)
+            self._errors = -1
+
     def _kill(self) -> None:
-        kill_descendants(self._process.pid)
-        with suppress(ProcessLookupError):
-            self._process.kill()
+        with suppress(OSError):
+            fork_server.send(self._control, {"signal": int(signal.SIGKILL)})
 
-    async def _send(self, message: dict[str, Any]) -> None:
-        stdin = self._process.stdin
-        assert stdin is not None
-        # A runner that is gone is noticed by its exit.
-        with suppress(BrokenPipeError, ConnectionResetError):
-            stdin.write(json.dumps(message).encode() + b"\n")
-            await stdin.drain()
-
-    async def _drain(self) -> None:
+    async def _drain(self, errors: asyncio.StreamReader) -> None:
         """Keep the end of what the runner and the kernel write to the standard error."""
-        assert self._process.stderr is not None
-        while data := await self._process.stderr.read(65536):
+        while data := await errors.read(65536):
             self._tail = (self._tail + data)[-_TAIL:]
 
     async def _supervise(self) -> None:
@@ -253,26 +392,38 @@ class _Run:
         try:
             async with asyncio.timeout(self._limit(self._request.timeout_seconds)):
                 reason = await self._stop.wait()
-            await self._send({"stop": reason.value})
+            with suppress(OSError):
+                fork_server.send(self._gate, {"stop": reason.value})
             await asyncio.sleep(self._press.grace_seconds + MARGIN_SECONDS)
         except TimeoutError:
             pass
         self._stuck = True
-        await asyncio.to_thread(self._kill)
+        self._kill()
 
     def _limit(self, seconds: float | None) -> float | None:
         return None if seconds is None else seconds + self._press.grace_seconds + MARGIN_SECONDS
 
-    def _died(self, code: int) -> Finished:
+    def _died(self, code: int | None) -> Finished:
         seconds = time.monotonic() - self._began
         where = f" in cell {self._cell.number}" if self._cell else ""
+        kept = self._request.staged_name is not None and staged(self._fds[2], self._request.staged_name)
         if self._stuck:
             reason = self._stop.reason or Reason.TIMED_OUT
             return Finished(
-                reason, f"The execution did not stop when asked{where}; it was killed.", seconds, written=False
+                reason, f"The execution did not stop when asked{where}; it was killed.", seconds, written=kept
             )
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        sentence = f"The process that drove the kernel {how}{where}; its output is lost."
-        if code > 0 and self._tail:
+        how = "was killed with its keeper" if code is None else f"ended with exit code {code}"
+        if code is not None and code < 0:
+            how = f"was killed by {signal.Signals(-code).name}"
+        rest = "its output is kept as it was some time before" if kept else "its output is lost"
+        sentence = f"The process that drove the kernel {how}{where}; {rest}."
+        if code is not None and code > 0 and self._tail:
             sentence += " It wrote:\n" + self._tail.decode(errors="replace").strip()
-        return Finished(Reason.RUNNER_DIED, sentence, seconds, written=False)
+        return Finished(Reason.RUNNER_DIED, sentence, seconds, written=kept)
+
+
+async def _reading(fd: int) -> tuple[asyncio.StreamReader, asyncio.ReadTransport]:
+    reader = asyncio.StreamReader(limit=_LINE_LIMIT)
+    protocol = asyncio.StreamReaderProtocol(reader)
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, os.fdopen(fd, "rb"))
+    return reader, transport

@@ -1,52 +1,119 @@
-"""The process that drives one kernel: ``python -m pressroom.press.runner EVENTS_FD``.
+"""The process that drives one kernel: :func:`main`, in a child of the fork server of the service's own processes.
 
-The first line of its standard input is the request; each later line asks it to stop; the end of it says that the caller
-is gone, and then everything is killed at once. Events go to ``EVENTS_FD``, a JSON object a line.
+It talks to its caller over two sockets. The *gate* brings stops, and the kernel that it asks for; at the end of it the
+caller is gone, and everything is killed at once. *Events* go out, a JSON object a line.
 """
 
 import asyncio
 import json
 import os
 import shutil
-import sys
+import socket
+import tempfile
 import threading
 import time
 import traceback
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePath
-from typing import Any, BinaryIO
+from typing import Any
 
-from nbclient.exceptions import CellExecutionError, DeadKernelError
+from jupyter_client.kernelspec import KernelSpecManager
 from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_notebook
 
-from pressroom.press.descendants import adopt_orphans, die_with_parent, kill_descendants
-from pressroom.press.document import NotUsable, coalesce, prepare, serialise
-from pressroom.press.driver import Driver, Manager
-from pressroom.press.events import CellFinished, CellStarted, Event, Finished, Output, Reason, Started, to_json
+from pressroom.press import fork_server
+from pressroom.press.book import Book, Marks
+from pressroom.press.cells import CellRaised, Cells
+from pressroom.press.document import NotUsable, prepare, serialise
+from pressroom.press.events import Event, Finished, Output, Reason, Started, to_json
+from pressroom.press.kernel import Kernel, KernelDied
+from pressroom.press.lines import Line
 from pressroom.press.saving import replace, stage, unstage
+from pressroom.press.servers import Launch
+from pressroom.press.snapshots import Snapshots
+from pressroom.press.wires import Wires
 
 _PIECE = 65536
 _FACT = 2**18
 """Characters of a traceback or a source that are told of; the output notebook holds the whole."""
 
 
-class Channel:
-    """The way back to the caller."""
+_LAST_SECONDS = 5.0
+"""How long a kernel that did its work may take to end."""
+_SLACK = 16 * 2**20
+"""How much larger than all outputs one message of the kernel may be, in bytes of JSON, which may double them."""
+_LIMITS = {
+    "memory_mb": (Reason.MEMORY_EXCEEDED, "memory", "MiB"),
+    "cpu_seconds": (Reason.CPU_TIME_EXCEEDED, "processor time", "s"),
+    "processes": (Reason.PROCESSES_EXCEEDED, "processes and threads", ""),
+}
 
-    def __init__(self, fd: int) -> None:
-        self._file = os.fdopen(fd, "wb")
+
+class Caller:
+    """Who asked for the execution: events go to it, and its answers come."""
+
+    def __init__(self, gate: int, events: int, request: dict[str, Any]) -> None:
+        self._gate, self._file = socket.socket(fileno=gate), os.fdopen(events, "wb")
+        self._request = request
+        self._pending: list[bytes] = []
+        self._answer: asyncio.Future[tuple[dict[str, Any], list[int]]] | None = None
+        self.ending = Ending()
+
+    def listen(self) -> None:
+        """Begin to hear it."""
+        self._loop = asyncio.get_running_loop()
+        threading.Thread(target=self._listen, daemon=True, name="gate").start()
 
     def emit(self, event: Event) -> None:
-        """Send an event."""
+        """Send an event, together with those that come at the same time."""
         if isinstance(event, Output) and len(event.text) > _PIECE:
             pieces = range(0, len(event.text), _PIECE) if event.stream != "result" else range(1)
             for start in pieces:
                 self.emit(Output(event.index, event.stream, event.text[start : start + _PIECE]))
             return
-        self._file.write(json.dumps(to_json(event)).encode() + b"\n")
-        self._file.flush()
+        self._write(to_json(event))
+
+    def _write(self, message: dict[str, Any]) -> None:
+        if not self._pending:
+            self._loop.call_soon(self.flush)
+        self._pending.append(json.dumps(message).encode() + b"\n")
+
+    def flush(self) -> None:
+        """Send what waits. Where the caller is slow, it is waited for."""
+        if self._pending:
+            data = b"".join(self._pending)
+            self._pending.clear()
+            self._file.write(data)
+            self._file.flush()
+
+    async def kernel(self, launch: Launch, limits: dict[str, Any]) -> tuple[int, int] | None:
+        """Ask for a forked kernel: its line and the control of its keeper; ``None`` where none can be had."""
+        self._answer = self._loop.create_future()
+        self._write({"kind": "need", "launch": asdict(launch), "limits": limits})
+        said, fds = await self._answer
+        return (fds[0], fds[1]) if said["kernel"] else None
+
+    def _listen(self) -> None:
+        while True:
+            said, fds = fork_server.receive(self._gate)
+            if said is None:
+                break
+            if "stop" in said:
+                self._loop.call_soon_threadsafe(self.ending.ask, Reason(said["stop"]))
+            else:
+                self._loop.call_soon_threadsafe(self._answered, said, fds)
+        # The caller is gone: its keeper kills what this process started, and a forked kernel's keeper hears it too.
+        if self._request["staged_name"] is not None:
+            with suppress(OSError):
+                unstage(self._request["fds"][2], self._request["staged_name"])
+        shutil.rmtree(self._request["scratch"], ignore_errors=True)
+        os._exit(1)
+
+    def _answered(self, said: dict[str, Any], fds: list[int]) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result((said, fds))
 
 
 @dataclass
@@ -66,121 +133,136 @@ class Ending:
 class Execution:
     """One notebook on one kernel."""
 
-    def __init__(self, request: dict[str, Any], channel: Channel) -> None:
-        self._request = request
-        self._channel = channel
+    def __init__(self, request: dict[str, Any], caller: Caller) -> None:
+        self._request, self._caller, self.ending = request, caller, caller.ending
         self._began = time.monotonic()
-        self._index = 0
-        self._number = 0
-        self.ending = Ending()
+        self._kernel: Kernel | None = None
+        self._cells: Cells | None = None
+        self._limits = {name: request[name] for name in _LIMITS if request.get(name) is not None}
 
     async def run(self) -> Finished:
         """Execute, write the output, and tell how it went."""
         try:
-            notebook, kernel_name = prepare(self._request)
+            notebook, kernel_name, launch = prepare(self._request)
         except NotUsable as error:
             return self._finished(error.reason, str(error), written=False)
-        manager = Manager(notebook)
-        driver = Driver(manager, kernel_name, self._request["scratch"], self._request["max_output_bytes"])
-        driver.on_output = lambda index, stream, text: self._channel.emit(Output(index, stream, text))
-        driver.on_too_much = lambda: self.ending.ask(Reason.OUTPUT_TOO_LARGE)
-        manager.notebook_start()  # pyright: ignore[reportUnknownMemberType]
+        marks = Marks(notebook)
+        self._book = Book(marks, self._request["max_output_bytes"])
+        self._book.on_output = lambda index, stream, text: self._caller.emit(Output(index, stream, text))
+        marks.notebook_start()  # pyright: ignore[reportUnknownMemberType]
+        self._snapshots = Snapshots(lambda: self._write(notebook))
         try:
-            finished = await self._drive(driver, notebook)
+            finished = await self._drive(kernel_name, launch, marks)
         except Exception as error:  # noqa: BLE001 - whatever went wrong, what was put out so far is to be kept
             traceback.print_exc()
             sentence = f"The execution could not go on{self._where()}: {type(error).__name__}: {str(error)[:500]}"
             finished = self._finished(Reason.RUNNER_DIED, sentence, written=False)
-        await driver.kill()
-        coalesce(notebook)
-        manager.notebook_complete()
+        self._caller.flush()
+        if self._kernel is not None:
+            # One that did its work ends as it likes; the others are not trusted to.
+            await (self._kernel.kill() if finished.reason else self._kernel.end(_LAST_SECONDS))
+        self._book.seal()
+        marks.notebook_complete()
         return self._saved(notebook, finished)
 
-    async def _drive(self, driver: Driver, notebook: NotebookNode) -> Finished:
+    async def _drive(self, kernel_name: str, launch: Launch, marks: Marks) -> Finished:
         """Run the cells until their end or until the end is asked for."""
-        cells = asyncio.create_task(self._cells(driver, notebook))
+        work = asyncio.create_task(self._work(kernel_name, launch, marks))
         asked = asyncio.create_task(self.ending.asked.wait())
         limit = self._request["timeout_seconds"]
         if limit is not None:
             limit = max(0.0, limit - (time.monotonic() - self._began))
-        done, _ = await asyncio.wait({cells, asked}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait({work, asked}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
         if not done:
             self.ending.ask(Reason.TIMED_OUT)
-        cut_short = not cells.done()
-        if cut_short:
-            if self.ending.reason is not Reason.OUTPUT_TOO_LARGE:
-                await driver.interrupt()
-                await asyncio.wait({cells}, timeout=self._request["grace_seconds"])
-            if not cells.done():
-                await driver.kill()
-                cells.cancel()
-                await asyncio.wait({cells})
+        if cut_short := not work.done():
+            if self._cells is not None and self._kernel is not None:
+                await self._kernel.interrupt()
+                await asyncio.wait({work}, timeout=self._request["grace_seconds"])
+            if not work.done():
+                work.cancel()
+                await asyncio.wait({work})
+                if self._cells is not None:
+                    self._cells.stopped()
         asked.cancel()
         # A cell that was interrupted did not do its work, even where it went on as if it had.
-        if self.ending.reason is not None and (cut_short or self.ending.reason is Reason.OUTPUT_TOO_LARGE):
+        if self.ending.reason is not None and cut_short:
             return self._finished(self.ending.reason, self._why_ended(self.ending.reason), written=False)
-        return cells.result()
+        return work.result()
 
-    async def _cells(self, driver: Driver, notebook: NotebookNode) -> Finished:
+    async def _work(self, kernel_name: str, launch: Launch, marks: Marks) -> Finished:
+        forked = await self._caller.kernel(launch, self._limits) if self._request["fork"] else None
+        if forked is not None:
+            line, control = (socket.socket(fileno=fd) for fd in forked)
+            most = 2 * self._request["max_output_bytes"] + _SLACK
+            self._kernel = Line(line, control, most)
+        else:
+            await asyncio.to_thread(Path(self._request["scratch"]).mkdir, 0o700)
+            self._kernel = Wires(kernel_name, self._request["scratch"], self._limits)
+        cells = Cells(self._book, self._kernel, marks, self._caller.emit)
+        cells.on_change = lambda: self._snapshots.changed(self._book.kept_bytes)
         try:
-            await driver.start(die_with_parent)
-        except Exception as error:  # noqa: BLE001 - whatever a kernel's launcher raises, the kernel did not start
-            name = driver.kernel_name
-            return self._finished(
-                Reason.KERNEL_UNAVAILABLE,
-                f"Kernel {name!r} did not start: {str(error) or type(error).__name__}.",
-                written=False,
-            )
-        self._channel.emit(Started(cells=sum(driver.executes(cell) for cell in notebook.cells)))
-        for index, cell in enumerate(notebook.cells):
-            if self.ending.reason is not None:
-                return self._finished(self.ending.reason, self._why_ended(self.ending.reason), written=False)
-            if not driver.executes(cell):
-                continue
-            self._index, self._number = index, self._number + 1
-            line = next((text.strip() for text in cell.source.splitlines() if text.strip()), "")
-            self._channel.emit(CellStarted(index, self._number, line[:200]))
-            began = time.monotonic()
-            failed: CellExecutionError | None = None
-            died = False
-            try:
-                await driver.execute(cell, index)
-            except CellExecutionError as error:
-                failed = error
-            except DeadKernelError:
-                died = True
-            stops = failed is not None and not _exited(failed)
-            self._channel.emit(CellFinished(index, self._number, time.monotonic() - began, failed=stops or died))
-            if died:
-                return self._finished(
-                    Reason.KERNEL_DIED, f"The kernel {driver.how_it_died()} in cell {self._number}.", written=False
-                )
-            if failed is not None:
-                return self._raised(failed, cell) if stops else self._finished(None, "", written=False)
+            await cells.start()
+        except KernelDied as error:
+            sentence = f"Kernel {kernel_name!r} did not start: {error.how}."
+            return self._finished(Reason.KERNEL_UNAVAILABLE, sentence, written=False)
+        self._cells = cells
+        self._caller.emit(Started(cells=len(cells.cells)))
         try:
-            await driver.describe_language()
-        except DeadKernelError:
-            sentence = f"The kernel {driver.how_it_died()} after the last cell."
-            return self._finished(Reason.KERNEL_DIED, sentence, written=False)
+            if self.ending.reason is None:
+                await cells.run()
+            language = await cells.language()
+        except KernelDied as error:
+            return self._died(error)
+        except CellRaised as error:
+            return self._finished(None, "", written=False) if error.exited() else self._raised(error)
+        if language is not None:
+            self._book.nb.metadata["language_info"] = language
+        self._book.set_widgets_metadata()
         return self._finished(None, "", written=False)
 
-    def _raised(self, error: CellExecutionError, cell: NotebookNode) -> Finished:
-        evalue = str(error.evalue)
+    def _died(self, error: KernelDied) -> Finished:
+        if error.limit is not None:
+            reason, what, unit = _LIMITS[error.limit]
+            limit = f"{self._limits[error.limit]:g} {unit}".strip()
+            sentence = f"The kernel was killed{self._where()} when it went over its limit of {limit} of {what}."
+            return self._finished(reason, sentence, written=False)
+        cell = self._cells.current if self._cells is not None else None
+        done = cell is None or (cell.ended is not None and cell.reply is not None)
+        where = " after the last cell" if done else self._where()
+        return self._finished(Reason.KERNEL_DIED, f"The kernel {error.how}{where}.", written=False)
+
+    def _raised(self, error: CellRaised) -> Finished:
+        cell, evalue = error.cell, error.evalue
         shown = evalue if len(evalue) <= 500 else evalue[:500] + "…"
-        lines = [line for o in cell.outputs if o.output_type == "error" for line in o.traceback]
         # Kernels of other languages may give no name to an error: Bash's says the exit status alone.
         what = f"raised {error.ename}" if error.ename else "failed"
-        sentence = f"Cell {self._number} {what}" + (f": {shown}" if shown else "")
+        sentence = f"Cell {cell.number} {what}" + (f": {shown}" if shown else "")
+        sentence = sentence if sentence.endswith((".", "?", "!")) else sentence + "."
+        reason, limited = Reason.CELL_ERROR, self._went_over(error)
+        if limited is not None:
+            reason, what, unit = _LIMITS[limited]
+            limit = f"{self._limits[limited]:g} {unit}".strip()
+            sentence += f" The execution's limit is {limit} of {what}."
+        lines = [line for o in cell.node.outputs if o.output_type == "error" for line in o.traceback]
         return self._finished(
-            Reason.CELL_ERROR,
-            sentence if sentence.endswith((".", "?", "!")) else sentence + ".",
+            reason,
+            sentence,
             written=False,
-            cell_index=self._index,
-            ename=str(error.ename),
+            cell_index=cell.index,
+            ename=error.ename,
             evalue=evalue[:_PIECE],
             traceback=tuple(_cut(lines)),
-            source=cell.source[:_FACT],
+            source=cell.node.source[:_FACT],
         )
+
+    def _went_over(self, error: CellRaised) -> str | None:
+        """The limit that made a cell raise, as far as the error tells."""
+        name, text = error.ename, error.evalue
+        if "memory_mb" in self._limits and ("MemoryError" in name or "Cannot allocate memory" in text):
+            return "memory_mb"
+        denied = "Resource temporarily unavailable" in text or "can't start new thread" in text
+        return "processes" if "processes" in self._limits and denied else None
 
     def _why_ended(self, reason: Reason) -> str:
         where = self._where()
@@ -188,37 +270,35 @@ class Execution:
             case Reason.TIMED_OUT:
                 limit = self._request["timeout_seconds"]
                 return f"The execution took longer than its limit of {limit:g} s; it was stopped{where}."
-            case Reason.OUTPUT_TOO_LARGE:
-                limit = self._request["max_output_bytes"] / 2**20
-                return f"The outputs grew over {limit:g} MiB, the limit; the execution was stopped{where}."
             case Reason.INTERRUPTED:
                 return f"The service stopped while the execution was under way; it was stopped{where}."
             case _:
                 return f"The execution was cancelled{where}."
 
     def _where(self) -> str:
-        return f" in cell {self._number}" if self._number else ""
-
-    def not_started(self, error: OSError) -> Finished:
-        """The end of an execution whose working files cannot be made."""
-        sentence = f"The execution could not be started: {error.strerror or error}."
-        return self._finished(Reason.RUNNER_DIED, sentence, written=False)
+        cell = self._cells.current if self._cells is not None else None
+        return f" in cell {cell.number}" if cell is not None and cell.began is not None else ""
 
     def _finished(self, reason: Reason | None, message: str, *, written: bool, **facts: Any) -> Finished:
         return Finished(reason, message, time.monotonic() - self._began, written, **facts)
 
+    def _write(self, notebook: NotebookNode) -> None:
+        """Put the notebook as it is on disk."""
+        self._book.seal()
+        data, folder, name = serialise(notebook), self._request["fds"][2], PurePath(self._request["output_path"]).name
+        if (staged := self._request["staged_name"]) is not None:
+            stage(folder, staged, data, instead_of=name)
+        else:
+            replace(folder, name, data)
+
     def _saved(self, notebook: NotebookNode, finished: Finished) -> Finished:
-        path = self._request["output_path"]
         facts = {name: getattr(finished, name) for name in ("cell_index", "ename", "evalue", "traceback", "source")}
+        facts["cut_bytes"] = self._book.cut_bytes
         try:
-            data, folder = serialise(notebook), self._request["fds"][2]
-            if (staged := self._request["staged_name"]) is not None:
-                stage(folder, staged, data, instead_of=PurePath(path).name)
-            else:
-                replace(folder, PurePath(path).name, data)
+            self._write(notebook)
         except (OSError, MemoryError, ValueError) as error:
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            sentence = f"The output {path} could not be written: {why}."
+            sentence = f"The output {self._request['output_path']} could not be written: {why}."
             reason = finished.reason or Reason.OUTPUT_NOT_WRITTEN
             message = f"{finished.message} {sentence}".strip()
             return self._finished(reason, message, written=False, **facts)
@@ -234,69 +314,39 @@ def _cut(lines: list[str]) -> Iterator[str]:
             return
 
 
-def _exited(error: CellExecutionError) -> bool:
-    """Whether the cell ended the notebook on purpose, without an error, as Papermill has it."""
-    return error.ename == "SystemExit" and str(error.evalue) in ("", "0")
+def warm() -> None:
+    """What the first execution would load and build otherwise: validators, translators, kernel specs."""
+    KernelSpecManager().find_kernel_specs()
+    cell = new_code_cell("1", metadata={"tags": ["parameters"]})
+    book = new_notebook(cells=[cell], metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}})
+    with tempfile.TemporaryFile() as file:
+        file.write(serialise(book))
+        file.seek(0)
+        request = {"input_path": "in", "output_path": "out", "max_notebook_bytes": 2**20, "kernel_name": None}
+        with suppress(NotUsable):
+            notebook, _, _ = prepare(request | {"parameters": {"a": 1}, "fds": [os.dup(file.fileno())]})
+            marks = Marks(notebook)
+            marks.notebook_start()  # pyright: ignore[reportUnknownMemberType]
+            Book(marks, 1)
 
 
-def _listen(stdin: BinaryIO, loop: asyncio.AbstractEventLoop, ending: Ending, request: dict[str, Any]) -> None:
-    """Pass the caller's stops on; when the caller is gone, end everything, and leave no file."""
-    for line in stdin:
-        loop.call_soon_threadsafe(ending.ask, Reason(json.loads(line)["stop"]))
-    kill_descendants()
-    if request["staged_name"] is not None:
-        with suppress(OSError):
-            unstage(request["fds"][2], request["staged_name"])
-    shutil.rmtree(request["scratch"], ignore_errors=True)
-    os._exit(1)
+async def _main(request: dict[str, Any], caller: Caller) -> None:
+    caller.listen()
+    caller.emit(await Execution(request, caller).run())
+    caller.flush()
 
 
-async def _main(request: dict[str, Any], channel: Channel, stdin: BinaryIO) -> None:
-    execution = Execution(request, channel)
-    try:
-        await asyncio.to_thread(Path(request["scratch"]).mkdir, 0o700)
-    except OSError as error:
-        channel.emit(execution.not_started(error))
-        return
-    listener = threading.Thread(
-        target=_listen,
-        args=(stdin, asyncio.get_running_loop(), execution.ending, request),
-        daemon=True,
-        name="control",
-    )
-    listener.start()
-    finished = await execution.run()
-    kill_descendants()
-    channel.emit(finished)
-
-
-def main() -> None:
-    """Run one request."""
-    # It must outlive a killed caller for the moment in which it kills what it started, so it does not die with it.
-    adopt_orphans()
-    channel = Channel(int(sys.argv[1]))
-    os.set_inheritable(int(sys.argv[1]), False)
-    stdin = sys.stdin.buffer
-    line = stdin.readline()
-    if not line:
-        return
-    request = json.loads(line)
-    for fd in request["fds"]:
-        os.set_inheritable(fd, False)
-    os.fchdir(request["fds"][1])
+def main(request: dict[str, Any], fds: list[int]) -> None:
+    """Run one request; does not return. ``fds``: the gate, the events, the input, the kernel's working directory and
+    the output's folder, all open."""
     code = 1
     try:
-        asyncio.run(_main(request, channel, stdin))
+        request["fds"] = fds[2:]
+        asyncio.run(_main(request, Caller(fds[0], fds[1], request)))
         code = 0
     except BaseException:  # noqa: BLE001 - nothing may be left, whatever ends this process; the caller says why
         traceback.print_exc()
     finally:
-        kill_descendants()
         shutil.rmtree(request["scratch"], ignore_errors=True)
-        sys.stderr.flush()
         # Not through the interpreter's own end: a thread of a library must not hold up the caller.
         os._exit(code)
-
-
-if __name__ == "__main__":
-    main()

@@ -25,20 +25,24 @@ def replace(directory: int, name: str, data: bytes) -> None:
 
 def stage(directory: int, staged: str, data: bytes, *, instead_of: str) -> None:
     """Write the file that :func:`publish` will put in the place of ``instead_of``, under the name ``staged``, which
-    nobody else uses. Raises ``OSError``; then nothing of it is left."""
-    older = _older(directory, instead_of)
-    unstage(directory, staged)
-    try:
-        _write(directory, staged, data, older)
-    except BaseException:
-        unstage(directory, staged)
-        raise
+    nobody else uses; in place of what was staged before. Raises ``OSError``; then that is what is left."""
+    with _written(directory, data, _older(directory, instead_of)) as temporary:
+        os.replace(temporary, staged, src_dir_fd=directory, dst_dir_fd=directory)
 
 
 def publish(directory: int, staged: str, name: str) -> None:
     """Put a staged file in its place, in one step. Raises ``OSError``."""
     os.replace(staged, name, src_dir_fd=directory, dst_dir_fd=directory)
     os.fsync(directory)
+
+
+def staged(directory: int, name: str) -> bool:
+    """Whether there is a staged file."""
+    try:
+        os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def unstage(directory: int, staged: str) -> None:

@@ -1,0 +1,1094 @@
+# pyright: basic
+"""A fork server: a process that has loaded what kernels need, and forks one fresh kernel for each request.
+
+It runs under the interpreter and in the environment of a kernel spec, needs nothing there but ipykernel, and is one
+file for that reason: ``python fork_server.py FD SETTINGS``. ``FD`` is a stream socket to its owner; at the end of it the
+server ends. ``SETTINGS`` is JSON (see :class:`Settings`).
+
+For each kernel there are two processes. The *keeper* is the parent of the kernel: it hears the owner's wishes over a
+control socket, tells how the kernel ended, and is a subreaper, so that nothing that the kernel started gets away. The
+kernel leads its own session. When the control socket is closed, the keeper kills all of it, so a kernel ends with
+whoever asked for it, however that ended. A few kernels are forked ahead of need and wait for their request.
+
+A kernel serves one client in one of two ways:
+
+- ``line``: an ipykernel of ours whose Jupyter messages go over one socket pair, a JSON object a line. Its shell was built
+  before the fork, and nothing is handed to other threads.
+- ``zmq``: ipykernel's own application, as ``python -m ipykernel_launcher`` starts it.
+"""
+
+import array
+import asyncio
+import atexit
+import base64
+import collections
+import ctypes
+import gc
+import importlib
+import io
+import json
+import os
+import random
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from contextlib import suppress
+from types import SimpleNamespace
+
+AHEAD = 1
+"""How many kernels are forked ahead of need."""
+FLUSH_SECONDS = 0.1
+"""How long text that a cell wrote waits for more of it."""
+BUFFER = 2**16
+"""How many characters wait at most."""
+
+KNOWN_UNSAFE = {
+    "cupy": "it opens a GPU context",
+    "grpc": "its threads do not survive a fork",
+    "jax": "its threads do not survive a fork",
+    "jpype": "it starts a Java machine",
+    "polars": "its thread pool does not survive a fork",
+    "pycuda": "it opens a GPU context",
+    "ray": "its threads do not survive a fork",
+    "rpy2": "it embeds R",
+    "tensorflow": "its threads do not survive a fork",
+    "torch_xla": "its threads do not survive a fork",
+}
+"""Libraries that are not loaded ahead, and why."""
+
+_PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 1, 15, 36
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+# --- what both sides of a socket do ---------------------------------------------------------------------------------
+
+
+def send(sock, message, fds=()):
+    """Send a JSON object (its length in 4 bytes, then its text) and open files. Raises ``OSError``."""
+    text = json.dumps(message).encode()
+    data = memoryview(len(text).to_bytes(4, "big") + text)
+    ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+    sent = sock.sendmsg([data], ancillary)
+    if sent < len(data):
+        sock.sendall(data[sent:])
+
+
+def receive(sock):
+    """The next object and its open files; ``(None, [])`` at the end."""
+    room = socket.CMSG_SPACE(16 * array.array("i").itemsize)
+    flags = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+    try:
+        data, ancillary, _, _ = sock.recvmsg(4, room, flags)
+        fds = array.array("i")
+        for level, kind, content in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
+        if len(data) < 4:
+            return None, []
+        text = bytearray()
+        while (missing := int.from_bytes(data, "big") - len(text)) > 0:
+            piece = sock.recv(missing)
+            if not piece:
+                return None, []
+            text += piece
+    except ConnectionResetError:
+        return None, []
+    return json.loads(text), list(fds)
+
+
+def name_process(name):
+    """How the process is shown by ``ps`` (at most 15 bytes)."""
+    _libc.prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
+
+
+def children(pid):
+    """The processes whose parent is ``pid``."""
+    found = []
+    with suppress(OSError):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with suppress(OSError), open(f"/proc/{pid}/task/{task}/children") as file:
+                found += [int(word) for word in file.read().split()]
+    return found
+
+
+def kill_below(wake, spared=frozenset()):
+    """Kill all that descends from this process, but for the children in ``spared``; returns when it is gone."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        living = [child for child in children(os.getpid()) if child not in spared]
+        if not living:
+            return
+        for pid in living:
+            for below in (pid, *_below(pid)):
+                with suppress(ProcessLookupError, PermissionError):
+                    os.kill(below, signal.SIGKILL)
+        for pid in living:
+            with suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+        if any(child not in spared for child in children(os.getpid())):
+            select.select([wake], [], [], 0.05)  # the next one's end is told here
+            _drain(wake)
+
+
+def _below(pid):
+    for child in children(pid):
+        yield child
+        yield from _below(child)
+
+
+def _drain(wake):
+    with suppress(BlockingIOError):
+        while wake.recv(4096):
+            pass
+
+
+def heed_children():
+    """A socket that becomes readable whenever a child ends."""
+    wake, told = socket.socketpair()
+    wake.setblocking(False)
+    told.setblocking(False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(told.detach(), warn_on_full_buffer=False)
+    return wake
+
+
+def close_all_but(*kept):
+    """Close every open file but the standard ones and those ``kept``."""
+    for name in os.listdir("/proc/self/fd"):
+        fd = int(name)
+        if fd > 2 and fd not in kept:
+            with suppress(OSError):
+                os.close(fd)
+
+
+# --- the server -----------------------------------------------------------------------------------------------------
+
+
+class Settings:
+    """What the owner says at the start: ``mode`` (``line``, ``zmq`` or ``call``), ``argv`` of the kernel's application,
+    ``preload`` (modules), ``memory_mb`` (how large the server may grow by loading them), ``refused`` (modules that
+    an earlier start found unfit, each with the reason), ``ahead``, and for ``call`` the function to ``call``."""
+
+    def __init__(self, given):
+        self.mode = given["mode"]
+        self.argv = given.get("argv", [])
+        self.preload = given.get("preload", [])
+        self.memory_mb = given.get("memory_mb", 1024)
+        self.refused = dict(given.get("refused", {}))
+        self.ahead = given.get("ahead", AHEAD)
+        self.call = given.get("call")
+        self.path = given.get("path", [])
+
+
+class Server:
+    """Forks a child for each request."""
+
+    def __init__(self, owner, settings):
+        self.owner, self.settings = owner, settings
+        self.forks = 0
+        self.wake = heed_children()
+        self.waiting = collections.deque()
+        self.keepers = set()
+
+    def load(self):
+        """Load what kernels need; restarts this process without a library that turns out to be unfit."""
+        loaded, settings = [], self.settings
+        for name in settings.preload:
+            top = name.partition(".")[0]
+            if top in settings.refused:
+                continue
+            if top in KNOWN_UNSAFE:
+                settings.refused[top] = KNOWN_UNSAFE[top]
+                continue
+            if resident_mb() > settings.memory_mb:
+                settings.refused[top] = f"the fork server is larger than {settings.memory_mb} MiB, its limit"
+                continue
+            try:
+                importlib.import_module(name)
+            except BaseException as error:  # whatever a library raises while it is loaded, it cannot be loaded ahead
+                settings.refused[top] = f"it cannot be imported: {type(error).__name__}: {str(error)[:200]}"
+                self.restart()
+            if why := unfit():
+                settings.refused[top] = why
+                self.restart()
+            if resident_mb() > settings.memory_mb:
+                settings.refused[top] = f"with it, the fork server would be larger than {settings.memory_mb} MiB"
+                self.restart()
+            loaded.append(name)
+        return loaded
+
+    def restart(self):
+        """Begin again, without what was refused: what was loaded cannot be unloaded."""
+        given = json.loads(sys.argv[2]) | {"refused": self.settings.refused}
+        os.set_inheritable(self.owner.fileno(), True)
+        signal.set_wakeup_fd(-1)
+        os.execv(sys.executable, [sys.executable, *_flags(), __file__, sys.argv[1], json.dumps(given)])
+
+    def serve(self):
+        """Serve until the owner is gone."""
+        name_process("pressroom-forks")
+        child = self.child
+        packages = {path: os.stat(path).st_mtime_ns for path in sys.path if os.path.isdir(path)}
+        loaded = self.load()
+        packages |= sources(loaded)
+        child.prepare(self.settings)
+        # Frozen objects are not visited by the collector, so that its marks do not unshare their pages.
+        gc.collect()
+        gc.freeze()
+        facts = {"ready": True, "pid": os.getpid(), "preloaded": loaded, "refused": self.settings.refused}
+        send(self.owner, facts | {"packages": packages})
+        while True:
+            # Ahead of need, and only while nobody asks.
+            readable, _, _ = select.select([self.owner, self.wake], [], [], 0 if self.hungry() else None)
+            if self.wake in readable:
+                _drain(self.wake)
+                self.reap()
+            if self.owner in readable:
+                request, fds = receive(self.owner)
+                if request is None:
+                    self.end()
+                    return
+                if "report" in request:
+                    send(self.owner, {"forks": self.forks, "pss": proportional_bytes()})
+                else:
+                    self.fork(request, fds)
+            elif not readable and self.hungry():
+                self.waiting.append(self.spawn())
+
+    def hungry(self):
+        """Whether fewer kernels wait than should."""
+        return len(self.waiting) < self.settings.ahead
+
+    def fork(self, request, fds):
+        """Give a request to a child."""
+        self.forks += 1
+        while True:
+            keeper, control, work = self.waiting.popleft() if self.waiting else self.spawn()
+            try:
+                send(control, {}, fds[:1])
+                send(work, request, fds[1:])
+            except OSError:
+                if keeper in self.keepers and not _gone(keeper):
+                    raise
+                continue  # it was killed while it waited
+            finally:
+                control.close()
+                work.close()
+            break
+        for fd in fds:
+            os.close(fd)
+
+    def spawn(self):
+        """A child that waits for its request: its keeper's pid, and the sockets to its keeper and to itself."""
+        control, keepers = socket.socketpair()
+        work, childs = socket.socketpair()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                signal.set_wakeup_fd(-1)
+                close_all_but(keepers.fileno(), childs.fileno())
+                Keeper(keepers, childs, self.child, self.settings).keep()
+            except BaseException:  # nothing but the reason may get out of a child
+                traceback.print_exc()
+            finally:
+                os._exit(1)
+        keepers.close()
+        childs.close()
+        self.keepers.add(pid)
+        return pid, control, work
+
+    def reap(self):
+        """Take leave of keepers that have ended, and kill what one left behind that was itself killed."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if pid == 0:
+                break
+            if pid in self.keepers:
+                self.keepers.discard(pid)
+                if os.WIFSIGNALED(status):
+                    kill_below(self.wake, self.keepers)
+
+    def end(self):
+        """Kill those that still wait; those at work end with whoever asked for them."""
+        for _, control, work in self.waiting:
+            control.close()
+            work.close()
+
+    @property
+    def child(self):
+        """What a child does."""
+        return {"line": LineChild, "zmq": ZmqChild, "call": CallChild}[self.settings.mode]
+
+
+def _gone(pid):
+    with suppress(ChildProcessError):
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    return True
+
+
+def _flags():
+    import subprocess
+
+    return subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+
+
+def unfit():
+    """Why this process cannot be forked, if so: threads that a fork does not end, or an open GPU."""
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            target = os.readlink(f"/proc/self/fd/{name}")
+            if target.startswith(("/dev/nvidia", "/dev/kfd", "/dev/dri")):
+                return "it opens a GPU context"
+    if len(os.listdir("/proc/self/task")) > 1:
+        # Libraries that survive forks (OpenBLAS) end their threads before one.
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0)
+        os.waitpid(pid, 0)
+        if len(os.listdir("/proc/self/task")) > 1:
+            return "it starts threads that do not survive a fork"
+    return None
+
+
+def sources(loaded):
+    """When the files of libraries were changed that are not installed but lie in somebody's folder."""
+    tops = tuple(name.partition(".")[0] for name in loaded)
+    found = {}
+    for name, module in list(sys.modules.items()):
+        path = getattr(module, "__file__", None)
+        if name.partition(".")[0] in tops and path and "-packages" + os.sep not in path:
+            with suppress(OSError):
+                found[path] = os.stat(path).st_mtime_ns
+    return found
+
+
+def resident_mb():
+    """The memory of this process, in MiB."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def proportional_bytes():
+    """This process's share of the memory that it uses (PSS), in bytes."""
+    with open("/proc/self/smaps_rollup") as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("Pss:"))
+
+
+# --- the keeper -----------------------------------------------------------------------------------------------------
+
+
+class Keeper:
+    """The parent of one kernel."""
+
+    def __init__(self, control, work, child, settings):
+        self.control, self.work, self.child, self.settings = control, work, child, settings
+
+    def keep(self):
+        """Fork the kernel, do what is asked with it, and leave nothing of it behind."""
+        name_process("pressroom-idle")
+        os.setsid()
+        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        keeper = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+                if os.getppid() != keeper:
+                    os._exit(1)
+                self.control.close()
+                os.setsid()
+                name_process("pressroom-wait")
+                request, fds = receive(self.work)
+                self.work.close()
+                if request is not None:
+                    self.child().run(request, fds, self.settings)
+            except BaseException:  # as above
+                traceback.print_exc()
+            finally:
+                os._exit(1)
+        self.work.close()
+        wake = heed_children()
+        control, assigned, group = self.control, False, None
+        status, heard = None, True
+        while status is None:
+            readable, _, _ = select.select([control, wake] if heard else [wake], [], [])
+            if wake in readable:
+                _drain(wake)
+                status = _reaped(pid)
+            if control in readable:
+                message, fds = receive(control)
+                if message is None:
+                    heard = False
+                    _kill(pid, signal.SIGKILL)
+                elif not assigned:
+                    assigned = True
+                    name_process("pressroom-keep")
+                    control.close()
+                    control = socket.socket(fileno=fds[0])
+                    with suppress(OSError):
+                        send(control, {"pid": pid})
+                elif "group" in message:
+                    group = message["group"]
+                elif "signal" in message:
+                    _kill(pid, message["signal"])
+        kill_below(wake)
+        end = {"exit": os.waitstatus_to_exitcode(status)}
+        if group is not None:
+            end["oom"] = ended_group(group)
+        with suppress(OSError):
+            send(control, end)
+        os._exit(0)
+
+
+def _kill(pid, number):
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def _reaped(wanted):
+    """How the process ``wanted`` ended, if it has; others that have ended are taken leave of."""
+    found = None
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return found
+        if pid == 0:
+            return found
+        if pid == wanted:
+            found = status
+
+
+def ended_group(path):
+    """Remove a control group (version 2) whose processes have ended: whether it ran out of memory."""
+    oom = False
+    with suppress(OSError), open(f"{path}/memory.events") as file:
+        oom = any(line.startswith("oom_kill ") and int(line.split()[1]) > 0 for line in file)
+    with suppress(OSError):
+        os.rmdir(path)
+    return oom
+
+
+# --- what a child puts right ----------------------------------------------------------------------------------------
+
+
+class Child:
+    """A forked process, from the fork to its work."""
+
+    @classmethod
+    def prepare(cls, settings):
+        """What can be done before the fork."""
+
+    def run(self, request, fds, settings):
+        """Become what was asked for. ``fds``: the working directory, the standard error, and what the work needs."""
+        folder, errors, *rest = fds
+        close_all_but(folder, errors, *rest)
+        null = os.open(os.devnull, os.O_RDWR)
+        for number, fd in ((0, null), (1, errors), (2, errors)):
+            os.dup2(fd, number)
+        os.fchdir(folder)
+        for fd in {folder, errors, null} - {0, 1, 2}:
+            os.close(fd)
+        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGUSR1, signal.SIGUSR2):
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # as Python has it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        os.umask(request["umask"])
+        os.environ.clear()
+        os.environ.update(request["env"])
+        time.tzset()
+        limit(request.get("limits", {}))
+        reseed()
+        name_process(request.get("title", "pressroom-kernel"))
+        self.work(request, rest, settings)
+
+    def work(self, request, fds, settings):
+        """What the child is for."""
+        raise NotImplementedError
+
+
+def limit(limits):
+    """Set the limits of an execution: ``group`` (a control group that has them), else ``memory_mb``, ``cpu_seconds``,
+    ``processes``."""
+    import resource
+
+    if (group := limits.get("group")) is not None:
+        with open(f"{group}/cgroup.procs", "w") as file:
+            file.write("0")
+    elif (memory := limits.get("memory_mb")) is not None:
+        # What the libraries that are loaded already take of the address space is not the notebook's.
+        with open("/proc/self/statm") as file:
+            taken = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        _lower(resource.RLIMIT_AS, taken + memory * 2**20)
+    if (processes := limits.get("processes")) is not None:
+        _lower(resource.RLIMIT_NPROC, processes)
+    if (seconds := limits.get("cpu_seconds")) is not None:
+        used = time.process_time()
+        soft = max(1, int(-(-(used + seconds) // 1)))
+        _lower(resource.RLIMIT_CPU, soft, soft + 5)
+
+
+def _lower(kind, soft, hard=None):
+    import resource
+
+    _, most = resource.getrlimit(kind)
+    hard = hard or soft
+    if most != resource.RLIM_INFINITY:
+        soft, hard = min(soft, most), min(hard, most)
+    resource.setrlimit(kind, (soft, hard))
+
+
+def reseed():
+    """Give this process random numbers of its own."""
+    random.seed()
+    if (numpy := sys.modules.get("numpy.random")) is not None:
+        numpy.seed()
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.seed()
+    if (process := sys.modules.get("multiprocessing.process")) is not None:
+        process.current_process().authkey = os.urandom(32)
+    if (tempfile := sys.modules.get("tempfile")) is not None:
+        tempfile._name_sequence = None
+        tempfile.tempdir = None
+    if (names := sys.modules.get("uuid")) is not None and hasattr(names, "_last_timestamp"):
+        names._last_timestamp = None
+
+
+class CallChild(Child):
+    """A process that calls a function of the service's: ``module:function(request, fds)``. Before the fork, ``warm()``
+    of that module is called."""
+
+    @classmethod
+    def prepare(cls, settings):
+        importlib.import_module(settings.call.partition(":")[0]).warm()
+
+    def work(self, request, fds, settings):
+        module, _, function = settings.call.partition(":")
+        getattr(importlib.import_module(module), function)(request["request"], fds)
+
+
+class ZmqChild(Child):
+    """ipykernel's own application."""
+
+    def work(self, request, fds, settings):
+        from ipykernel.kernelapp import IPKernelApp
+
+        if os.environ.get("PYTEST_CURRENT_TEST"):
+            del os.environ["PYTEST_CURRENT_TEST"]
+        sys.argv = ["ipykernel_launcher", *request["argv"]]
+        app = IPKernelApp.instance()
+        app.initialize(request["argv"])
+        app.start()
+        atexit._run_exitfuncs()
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+        os._exit(0)
+
+
+# --- a kernel on a line ---------------------------------------------------------------------------------------------
+
+
+class Line:
+    """The socket pair of one client: Jupyter messages, a JSON object a line, in the order in which they are sent."""
+
+    def __init__(self):
+        self.socket = None
+        self.lock = threading.RLock()
+        self.held = []
+        self.inbox = b""
+        self.sending = 0
+        self.interrupted = False
+        self.pid = 0
+        self.main = None
+
+    def open(self, sock):
+        self.socket, self.pid, self.main = sock, os.getpid(), threading.get_ident()
+
+    def send(self, message, *, hold=False):
+        """Send a message; with ``hold``, together with the next one."""
+        if self.socket is None or os.getpid() != self.pid:
+            return  # a process that the notebook forked has no client
+        try:
+            line = json.dumps(message, default=_jsonable)
+        except ValueError:
+            from ipykernel.jsonutil import json_clean
+
+            line = json.dumps(json_clean(message), default=_jsonable)
+        mine = threading.get_ident() == self.main
+        if mine:
+            # An interrupt must not cut a message in two; it is raised when the message is sent.
+            self.sending += 1
+        try:
+            with self.lock:
+                self.held.append(line.encode())
+                if not hold:
+                    data = b"\n".join([*self.held, b""])
+                    self.held.clear()
+                    self.socket.sendall(data)
+        finally:
+            if mine:
+                self.sending -= 1
+        if mine and self.interrupted and not self.sending:
+            self.interrupted = False
+            raise KeyboardInterrupt
+
+    def on_interrupt(self, *_):
+        """What SIGINT does while a cell is executed."""
+        if self.sending:
+            self.interrupted = True
+        else:
+            raise KeyboardInterrupt
+
+    def arrived(self):
+        """The messages that have arrived; ``None`` when the client is gone."""
+        while True:
+            try:
+                data = self.socket.recv(2**20, socket.MSG_DONTWAIT)
+            except (BlockingIOError, InterruptedError):
+                break
+            except ConnectionResetError:
+                data = b""
+            if not data:
+                return None
+            self.inbox += data
+        *lines, self.inbox = self.inbox.split(b"\n")
+        return [json.loads(line) for line in lines]
+
+
+def _jsonable(value):
+    from jupyter_client.jsonutil import json_default
+
+    return json_default(value)
+
+
+class Streams:
+    """Standard output and error: what Python writes, and what reaches their files otherwise, in one order."""
+
+    def __init__(self, publish):
+        self.publish = publish
+        self.lock = threading.RLock()
+        self.pending = []
+        self.size = 0
+        self.pipes = {}
+        self.pid = 0
+        self.scheduled = False
+
+    def open(self):
+        """Put pipes in the place of the files 1 and 2, and watch them."""
+        self.pid = os.getpid()
+        for number, name in ((1, "stdout"), (2, "stderr")):
+            read, write = os.pipe()
+            os.dup2(write, number)
+            os.close(write)
+            os.set_blocking(read, False)
+            self.pipes[read] = name
+        self.nudged, self.nudge = os.pipe()
+        os.set_blocking(self.nudge, False)
+        threading.Thread(target=self._watch, name="pressroom-streams", daemon=True).start()
+
+    def write(self, name, text):
+        for start in range(0, len(text), BUFFER):
+            self._write(name, text[start : start + BUFFER])
+
+    def _write(self, name, text):
+        with self.lock:
+            if self.pending and self.pending[-1][0] == name:
+                self.pending[-1][1].append(text)
+            else:
+                self.pending.append((name, [text]))
+            self.size += len(text)
+            if self.size >= BUFFER:
+                self.flush()
+            elif not self.scheduled:
+                self.scheduled = True
+                os.write(self.nudge, b".")
+
+    def flush(self):
+        with self.lock:
+            pending, self.pending, self.size = self.pending, [], 0
+            for name, texts in pending:
+                self.publish(name, "".join(texts))
+
+    def drain(self):
+        """Take what lies in the pipes, and send all."""
+        if os.getpid() != self.pid:
+            return
+        with self.lock:
+            for fd in self.pipes:
+                self._read(fd)
+            self.flush()
+
+    def _read(self, fd):
+        with suppress(BlockingIOError):
+            while data := os.read(fd, 65536):
+                self.write(self.pipes[fd], data.decode(errors="replace"))
+
+    def _watch(self):
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        poll = select.poll()
+        for fd in (*self.pipes, self.nudged):
+            poll.register(fd, select.POLLIN)
+        due = None
+        while True:
+            wait = None if due is None else max(0, due - time.monotonic()) * 1000
+            for fd, _ in poll.poll(wait):
+                if fd == self.nudged:
+                    os.read(fd, 65536)
+                    due = due or time.monotonic() + FLUSH_SECONDS
+                else:
+                    with self.lock:
+                        self._read(fd)
+            if due is not None and time.monotonic() >= due:
+                due = None
+                with self.lock:
+                    self.scheduled = False
+                    self.flush()
+
+
+class Stream(io.TextIOBase):
+    """``sys.stdout`` or ``sys.stderr`` of a kernel on a line."""
+
+    encoding = "UTF-8"
+    errors = "replace"
+
+    def __init__(self, streams, name, number):
+        self._streams, self.name, self._number = streams, name, number
+        self._thread = SimpleNamespace()
+
+    @property
+    def buffer(self):
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute 'buffer'")
+
+    def fileno(self):
+        return self._number
+
+    def isatty(self):
+        return False
+
+    def writable(self):
+        return True
+
+    def write(self, text):
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text)}")
+        if os.getpid() != self._streams.pid:
+            os.write(self._number, text.encode(errors="backslashreplace"))
+        else:
+            self._streams.write(self.name, text)
+        return len(text)
+
+    def writelines(self, lines):
+        self.write("".join(lines))
+
+    def flush(self):
+        if os.getpid() == self._streams.pid:
+            self._streams.flush()
+
+
+def line_classes():
+    """The kernel, its shell, its session and its application, made late: the ``zmq`` mode does without."""
+    import ipykernel.ipkernel
+    from ipykernel.ipkernel import IPythonKernel
+    from ipykernel.kernelapp import IPKernelApp
+    from ipykernel.zmqshell import ZMQInteractiveShell
+    from jupyter_client.session import Session
+    from tornado.ioloop import IOLoop
+
+    class LineSession(Session):
+        """Jupyter messages that go over a line."""
+
+        line = None
+        count = 0
+
+        def send(self, stream, msg_or_type, content=None, parent=None, ident=None, buffers=None, track=False,
+                 header=None, metadata=None):  # fmt: skip
+            if isinstance(msg_or_type, dict):
+                message = msg_or_type
+                kind, content, metadata = message["header"]["msg_type"], message["content"], message["metadata"]
+                parent_header = message["parent_header"]
+                buffers = buffers or message.get("buffers")
+            else:
+                kind = msg_or_type
+                parent_header = (parent or {}).get("header", parent) or {}
+            self.count += 1
+            sent = {
+                "channel": "shell" if kind.endswith("_reply") else "iopub",
+                "header": {"msg_id": f"k{self.count}", "msg_type": kind, "date": time.time()},
+                "parent_header": {"msg_id": parent_header.get("msg_id")},
+                "metadata": metadata or {},
+                "content": {} if content is None else content,
+            }
+            if buffers:
+                sent["buffers"] = [base64.b64encode(memoryview(piece)).decode() for piece in buffers]
+            # What follows at once goes with it: a cell's input with its beginning, its reply with its end.
+            begins = kind == "status" and sent["content"].get("execution_state") == "busy"
+            self.line.send(sent, hold=begins or kind == "execute_reply")
+            return sent | {"msg_type": kind}
+
+    class LineShell(ZMQInteractiveShell):
+        """ipykernel's shell, that transforms a cell once."""
+
+        _last_transformed = (None, "")
+
+        def transform_cell(self, raw_cell):
+            if self._last_transformed[0] is not raw_cell:
+                self._last_transformed = (raw_cell, super().transform_cell(raw_cell))
+            return self._last_transformed[1]
+
+    class LineKernel(IPythonKernel):
+        """ipykernel's kernel, served by a line."""
+
+        shell_class = LineShell
+        line = None
+        streams = None
+
+        def pre_handler_hook(self):
+            self.saved_sigint_handler = signal.signal(signal.SIGINT, self.line.on_interrupt)
+
+        def start_on(self, line, streams):
+            self.line, self.streams = line, streams
+            self.shell.exit_now = False
+            self.io_loop = IOLoop.current()
+            self.shell_channel_thread = SimpleNamespace(parent_thread=threading.main_thread())
+            self.requests = collections.deque()
+            self.arrival = asyncio.Event()
+            self.over = self.aborting = False
+
+        @property
+        def _supports_kernel_subshells(self):
+            return False
+
+        def take(self):
+            """Take in what has arrived."""
+            messages = self.line.arrived()
+            if messages is None:
+                os._exit(0)  # the keeper has heard it too
+            for message in messages:
+                kind = message["header"]["msg_type"]
+                if kind == "abort_request":
+                    self.aborting = True
+                elif kind in ("comm_msg", "comm_close", "comm_open") and self.busy:
+                    # A cell that awaits may be waiting for it.
+                    self.comm(message)
+                else:
+                    self.requests.append(message)
+            if messages:
+                self.arrival.set()
+
+        def comm(self, message):
+            parent, ident = self.get_parent("shell"), []
+            try:
+                self.shell_handlers[message["header"]["msg_type"]](None, ident, message)
+            finally:
+                self.set_parent(ident, parent)
+
+        busy = False
+
+        async def serve(self):
+            """Answer requests until the end is asked for."""
+            asyncio.get_running_loop().add_reader(self.line.socket.fileno(), self.take)
+            while not self.over:
+                while not self.requests:
+                    self.arrival.clear()
+                    await self.arrival.wait()
+                await asyncio.sleep(0)  # what cells left running gets its turn
+                await self.answer(self.requests.popleft())
+
+        async def answer(self, message):
+            kind = message["header"]["msg_type"]
+            if kind == "shutdown_request":
+                self.over = True
+                return
+            self.set_parent([], message)
+            self.pre_handler_hook()
+            try:
+                self._publish_status("busy", "shell")
+                if kind == "execute_request":
+                    self.take()  # an interrupt between two cells stops the second
+                    if self.aborting:
+                        reply = {"status": "aborted"}
+                        self.session.send(None, "execute_reply", reply, message)
+                        return
+                self.busy = True
+                result = self.shell_handlers[kind](None, [], message)
+                if asyncio.iscoroutine(result) or asyncio.isfuture(result):
+                    await result
+            except KeyboardInterrupt:
+                pass  # it came after the cell's end
+            except Exception:
+                traceback.print_exc()
+            finally:
+                self.busy = False
+                self.post_handler_hook()
+                self.streams.drain()
+                self._publish_status("idle", "shell")
+                if self.shell.exit_now:
+                    self.over = True
+
+        def _abort_queues(self, subshell_id=None):
+            self.aborting = True
+
+        async def execute_request(self, stream, ident, parent):
+            await super().execute_request(stream, ident, parent)
+
+        async def do_execute(self, *args, **kwargs):
+            try:
+                return await super().do_execute(*args, **kwargs)
+            finally:
+                self.streams.drain()
+
+    class LineApp(IPKernelApp):
+        """ipykernel's application without its sockets."""
+
+        kernel_class = LineKernel
+
+        def build(self, argv, line, streams):
+            """Build the shell, before the fork."""
+            super(IPKernelApp, self).initialize(argv)
+            self.init_pdb()
+            self.session = LineSession(parent=self, key=b"a line needs no signature")
+            self.session.line = line
+            self.config.IPKernelApp.connection_file = self.connection_file = "line"
+            sys.stdout, sys.stderr = Stream(streams, "stdout", 1), Stream(streams, "stderr", 2)
+            from ipykernel.displayhook import ZMQDisplayHook
+
+            self.iopub_socket = object()
+            self.displayhook = sys.displayhook = ZMQDisplayHook(self.session, self.iopub_socket)
+            self.patch_io()
+            self.kernel = LineKernel.instance(
+                parent=self, session=self.session, iopub_socket=self.iopub_socket, log=self.log,
+                profile_dir=self.profile_dir, user_ns=self.user_ns,
+            )  # fmt: skip
+            self.kernel._execute_sleep = 0  # nothing has to reach another thread first
+            self.displayhook.get_execution_count = lambda: self.kernel.execution_count
+            self.kernel.line, self.kernel.streams = line, streams
+            self.init_shell()
+            # Only ipykernel's default extension, which is nothing but definitions; others are loaded after the fork.
+            self.shell.extension_manager.load_extension("storemagic")
+
+        def begin(self):
+            """What belongs to one execution: the user's startup files, extensions and configured code."""
+            self.init_path()
+            self.init_gui_pylab()
+            self.init_extensions()
+            self.init_code()
+
+    remembered = {}
+    accepts = ipykernel.ipkernel._accepts_parameters
+
+    def accepts_parameters(method, names):
+        """ipykernel's, that asks each function once: it costs as much as a short cell."""
+        key = (getattr(method, "__func__", method), tuple(names))
+        if key not in remembered:
+            remembered[key] = accepts(method, names)
+        return remembered[key]
+
+    setattr(ipykernel.ipkernel, "_accepts_parameters", accepts_parameters)  # noqa: B010 - its module has no such name to write to
+    return LineApp
+
+
+class LineChild(Child):
+    """A kernel whose shell was built before the fork."""
+
+    app = None
+    line = None
+    streams = None
+
+    @classmethod
+    def prepare(cls, settings):
+        without_debugger()
+        cls.line = Line()
+        app = line_classes().instance()
+
+        def publish(name, text):
+            parent = app.kernel.get_parent("shell") if app.kernel is not None else {}
+            app.session.send(None, "stream", {"name": name, "text": text}, parent=parent)
+
+        cls.streams = Streams(publish)
+        app.build(["--HistoryManager.enabled=False", *settings.argv], cls.line, cls.streams)
+        cls.app = app
+        # What the first cell would load and build otherwise.
+        for name in ("matplotlib_inline.config", "ipykernel.comm", "IPython.core.magics", "IPython.core.formatters"):
+            with suppress(ImportError):
+                importlib.import_module(name)
+        shell = app.shell
+        for code in ("[1]", "await None"):
+            shell.should_run_async(code, transformed_cell=shell.transform_cell(code))
+        shell.display_formatter.format([1])
+
+    def work(self, request, fds, settings):
+        app, line, streams = self.app, self.line, self.streams
+        sys.argv = ["ipykernel_launcher", *settings.argv]
+        line.open(socket.socket(fileno=fds[0]))
+        app.session.pid = os.getpid()
+        streams.open()
+        asyncio.run(self.serve(app, line, streams))
+        atexit._run_exitfuncs()
+        streams.drain()
+        os._exit(0)
+
+    async def serve(self, app, line, streams):
+        kernel = app.kernel
+        kernel.start_on(line, streams)
+        kernel.set_parent([], {"header": {}})
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        app.begin()
+        streams.drain()
+        await kernel.serve()
+
+
+def without_debugger():
+    """Forked kernels on a line have no debugger: loading it takes longer than most notebooks."""
+    import importlib.util
+
+    present = sys.modules.get("debugpy")
+    sys.modules["debugpy"] = None  # type: ignore[assignment]
+    try:
+        import ipykernel.debugger
+        import ipykernel.ipkernel
+
+        for module in (ipykernel.debugger, ipykernel.ipkernel):
+            if hasattr(module, "_is_debugpy_available"):
+                module._is_debugpy_available = False  # type: ignore[attr-defined]
+    finally:
+        if present is None:
+            del sys.modules["debugpy"]
+        else:
+            sys.modules["debugpy"] = present
+
+
+def main():
+    """Serve the owner at the other end of the socket."""
+    # Python put the folder of this file where a kernel has its working directory.
+    with suppress(ValueError):
+        sys.path.remove(os.path.dirname(os.path.abspath(__file__)))
+    settings = Settings(json.loads(sys.argv[2]))
+    sys.path[:0] = settings.path
+    owner = socket.socket(fileno=int(sys.argv[1]))
+    os.set_inheritable(owner.fileno(), False)
+    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's interrupt is for the owner
+    try:
+        if settings.mode != "call":
+            import ipykernel.ipkernel
+            import ipykernel.kernelapp
+            import ipykernel.zmqshell  # noqa: F401
+        server = Server(owner, settings)
+        server.serve()
+    except Exception as error:
+        traceback.print_exc()
+        with suppress(OSError):
+            send(owner, {"failed": f"{type(error).__name__}: {str(error)[:500]}"})
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,386 @@
+"""The fork servers of a press: which there are, and the kernels that they can fork."""
+
+import fnmatch
+import json
+import logging
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from jupyter_client.kernelspec import KernelSpec
+
+from pressroom.press import fork_server
+
+log = logging.getLogger("pressroom.press")
+
+READ_AT_START = (
+    "PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "PYTHON*", "LD_*", "DYLD_*",
+    "IPYTHONDIR", "JUPYTER_*", "VIRTUAL_ENV", "CONDA_*", "*_NUM_THREADS", "OPENBLAS_*", "MKL_*", "MPLBACKEND",
+    "MPLCONFIGDIR", "CUDA_*", "XDG_*",
+)  # fmt: skip
+"""The variables that Python and its libraries read when they start: kernels that differ in one have servers of their
+own. All others are set after the fork."""
+MOST_SERVERS = 8
+"""How many servers of kernels a press has at once; the one that was used least recently makes room."""
+READY_SECONDS = 60.0
+"""How long a server may take to load what it has to."""
+AGAIN_SECONDS = 60.0
+"""After how long a server that could not be started is tried again."""
+_ANSWER_SECONDS = 5.0
+_THIS_PYTHON = {"python", f"python{sys.version_info[0]}", f"python{sys.version_info[0]}.{sys.version_info[1]}"}
+
+
+class CannotFork(Exception):
+    """A kernel cannot be forked; says why in words that complete "kernels of this spec are not forked: ..."."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How the stock launcher would start a kernel: its spec's ``argv`` (with ``{connection_file}`` in it), the whole
+    ``environment``, the ``language``, and the name of its ``provisioner``."""
+
+    name: str
+    argv: Sequence[str]
+    environment: Mapping[str, str]
+    language: str
+    provisioner: str = "local-provisioner"
+
+    @classmethod
+    def of(cls, name: str, spec: KernelSpec, environment: Mapping[str, str]) -> "Launch":
+        """That of a kernel spec, in an environment to which the spec's own variables are added."""
+        given = cast("dict[str, str]", spec.env)  # pyright: ignore[reportUnknownMemberType]
+        known = dict(environment)
+        added = {key: _substituted(value, known) for key, value in given.items()}
+        metadata = cast("dict[str, Any]", spec.metadata)  # pyright: ignore[reportUnknownMemberType]
+        provisioner = metadata.get("kernel_provisioner", {}).get("provisioner_name", "local-provisioner")
+        argv = cast("list[str]", spec.argv)  # pyright: ignore[reportUnknownMemberType]
+        if argv and argv[0] in _THIS_PYTHON:
+            argv = [sys.executable, *argv[1:]]  # as jupyter_client has it
+        return cls(name, tuple(argv), known | added, str(spec.language), provisioner)
+
+    def interpreter(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The interpreter with its options, and what is said to ipykernel. Raises :class:`CannotFork`."""
+        if sys.platform != "linux":
+            raise CannotFork(f"forking is not safe on {sys.platform}")
+        if self.provisioner not in ("local-provisioner", "pressroom-provisioner"):
+            raise CannotFork(f"they are started by {self.provisioner}")
+        if self.language.lower() != "python":
+            raise CannotFork(f"their language is {self.language}")
+        for module in ("ipykernel_launcher", "ipykernel"):
+            if "-m" in self.argv and list(self.argv).index("-m") + 1 < len(self.argv):
+                at = list(self.argv).index("-m")
+                if self.argv[at + 1] == module:
+                    return self._split(at)
+        raise CannotFork("they are not started as python -m ipykernel_launcher -f {connection_file}")
+
+    def _split(self, at: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        rest = list(self.argv[at + 2 :])
+        for position, word in enumerate(rest):
+            if word == "-f" and rest[position + 1 : position + 2] == ["{connection_file}"]:
+                del rest[position : position + 2]
+                break
+            if word in ("-f={connection_file}", "--f={connection_file}"):
+                del rest[position]
+                break
+        else:
+            raise CannotFork("they are not started as python -m ipykernel_launcher -f {connection_file}")
+        python = tuple(self.argv[:at])
+        if not python or any(not option.startswith("-") for option in python[1:]):
+            raise CannotFork(f"they are started by {self.argv[0]}, which is more than an interpreter")
+        return python, tuple(rest)
+
+
+def _substituted(value: str, environment: Mapping[str, str]) -> str:
+    from string import Template
+
+    return Template(value).safe_substitute(environment)
+
+
+@dataclass
+class ForkServer:
+    """One fork server's process. ``mode``: as in :class:`fork_server.Settings`."""
+
+    python: tuple[str, ...]
+    mode: str
+    environment: dict[str, str]
+    settings: dict[str, Any]
+    preloaded: tuple[str, ...] = ()
+    refused: dict[str, str] = field(default_factory=dict[str, str])
+    forks: int = 0
+    _packages: dict[str, int] = field(default_factory=dict[str, int])
+    _why: str | None = None
+    _begun: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        """Start the process."""
+        self._lock, self._is_ready = threading.RLock(), False
+        self._socket, theirs = socket.socketpair()
+        self._socket.settimeout(READY_SECONDS)
+        settings = json.dumps(self.settings | {"mode": self.mode})
+        try:
+            self._process = subprocess.Popen(
+                [*self.python, fork_server.__file__, str(theirs.fileno()), settings],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                cwd="/",
+                env=self.environment,
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+            )
+        except OSError as error:
+            self._socket.close()
+            raise CannotFork(f"{self.python[0]} cannot be started: {error.strerror}") from error
+        finally:
+            theirs.close()
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
+    def ready(self) -> None:
+        """Wait until it has loaded what it has to. Blocks. Raises :class:`CannotFork`."""
+        with self._lock:
+            if self._is_ready:
+                return
+            if self._why is None:
+                self._why = self._await()
+            if self._why is not None:
+                raise CannotFork(self._why)
+            self._is_ready = True
+            self._socket.settimeout(_ANSWER_SECONDS)
+
+    def _await(self) -> str | None:
+        try:
+            said, _ = fork_server.receive(self._socket)
+        except TimeoutError:
+            return f"their fork server was not ready within {READY_SECONDS:g} s"
+        if said is None:
+            return "their fork server ended before it was ready"
+        if "failed" in said:
+            return f"their fork server could not start: {said['failed']}"
+        self.preloaded, self.refused = tuple(said["preloaded"]), said["refused"]
+        self._packages = said["packages"]
+        return None
+
+    def fork(self, request: dict[str, Any], fds: Sequence[int]) -> None:
+        """Fork a process. ``fds``: its keeper's control socket, its working directory, its standard error, and what
+        it works with. Raises ``OSError`` where the server is gone."""
+        with self._lock:
+            fork_server.send(self._socket, request, fds)
+            self.forks += 1
+
+    def outdated(self) -> bool:
+        """Whether a package was installed, removed or changed since it started."""
+        for path, changed in self._packages.items():
+            try:
+                if os.stat(path).st_mtime_ns != changed:
+                    return True
+            except OSError:
+                return True
+        return False
+
+    def ended(self) -> bool:
+        """Whether its process has ended."""
+        return self._process.poll() is not None
+
+    def memory_bytes(self) -> int | None:
+        """Its proportional share of memory (PSS) in bytes. Blocks; ``None`` where it does not answer."""
+        with self._lock:
+            if not self._is_ready:
+                return None
+            try:
+                fork_server.send(self._socket, {"report": True})
+                said, _ = fork_server.receive(self._socket)
+            except OSError:
+                return None
+        return said["pss"] if said is not None else None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it has loaded what it has to."""
+        return self._is_ready
+
+    @property
+    def why_not(self) -> str | None:
+        """Why it cannot serve, if so."""
+        return self._why
+
+    def failed_at(self) -> float | None:
+        """When it was seen that it cannot serve (monotonic seconds)."""
+        return self._begun if self._why is not None else None
+
+    def close(self) -> None:
+        """End it; what it has forked goes on until whoever asked for it ends it."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        with self._lock:
+            self._socket.close()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+Key = tuple[tuple[str, ...], tuple[str, ...], tuple[tuple[str, str], ...]]
+"""What kernels of one server have in common: their interpreter, what is said to ipykernel, what is read at start."""
+
+
+class Servers:
+    """The fork servers of a press. ``preload``: modules that kernels' servers load ahead; ``memory_mb``: how large one
+    may grow by that. Safe to use from any thread; whoever makes it closes it."""
+
+    def __init__(self, preload: Sequence[str] = (), memory_mb: int = 1024, mode: str = "line") -> None:
+        self._preload, self._memory_mb, self._mode = tuple(preload), memory_mb, mode
+        self._lock = threading.RLock()
+        self._kernels: OrderedDict[Key, ForkServer] = OrderedDict()
+        self._coming: dict[Key, ForkServer] = {}
+        self._runners: ForkServer | None = None
+        self._told: set[tuple[str, str]] = set()
+        self._forks: dict[Key, int] = {}
+
+    def preload(self, modules: Sequence[str]) -> None:
+        """Load other modules ahead from now on."""
+        self._preload = tuple(modules)
+
+    def runners(self, environment: Mapping[str, str], call: str) -> ForkServer:
+        """The server of the service's own processes, ready. Blocks while it starts. Raises :class:`CannotFork`."""
+        with self._lock:
+            server = self._runners
+            if server is None or server.ended():
+                if server is not None:
+                    server.close()
+                path = [str(Path(__file__).parents[2])]
+                settings: dict[str, Any] = {"call": call, "preload": [call.partition(":")[0]], "path": path}
+                kept = {k: v for k, v in environment.items() if _read_at_start(k)}
+                server = ForkServer((sys.executable,), "call", kept, settings)
+                self._runners = server
+        server.ready()
+        return server
+
+    def ready_runners(self) -> ForkServer | None:
+        """The server of the service's own processes, if it is up: does not block."""
+        server = self._runners
+        return server if server is not None and server.is_ready and not server.ended() else None
+
+    def ready_kernels(self, launch: Launch) -> ForkServer | None:
+        """The server that forks a spec's kernels, if it is up and as it should be: does not block. Raises
+        :class:`CannotFork`."""
+        with self._lock:
+            server = self._kernels.get(_key(launch))
+            wanted = server is not None and tuple(server.settings["preload"]) == self._preload
+            return server if server is not None and wanted and server.is_ready and not self._is_done(server) else None
+
+    def kernels(self, launch: Launch) -> ForkServer:
+        """The server that forks a spec's kernels, ready. Blocks while it starts. Raises :class:`CannotFork`, whose
+        reason is logged once."""
+        try:
+            return self._found(launch)
+        except CannotFork as error:
+            if (launch.name, str(error)) not in self._told:
+                self._told.add((launch.name, str(error)))
+                log.info("Kernels %r are started by the stock launcher: %s.", launch.name, error)
+            raise
+
+    def _found(self, launch: Launch) -> ForkServer:
+        key = _key(launch)
+        python, argv, environment = key[0], key[1], dict(key[2])
+        with self._lock:
+            server = self._kernels.get(key)
+            if server is not None and self._is_done(server):
+                del self._kernels[key]
+                self._forks[key] = self._forks.get(key, 0) + server.forks
+                server.close()
+                server = None
+            if server is None:
+                server = self._kernels[key] = self._start(python, argv, environment)
+                while len(self._kernels) > MOST_SERVERS:
+                    self._kernels.popitem(last=False)[1].close()
+            else:
+                server = self._renewed(key, server, python, argv, environment)
+            self._kernels.move_to_end(key)
+        server.ready()
+        return server
+
+    def _start(self, python: tuple[str, ...], argv: tuple[str, ...], environment: dict[str, str]) -> ForkServer:
+        settings = {"argv": list(argv), "preload": list(self._preload), "memory_mb": self._memory_mb}
+        return ForkServer(python, self._mode, environment, settings)
+
+    def _is_done(self, server: ForkServer) -> bool:
+        failed = server.failed_at()
+        if failed is not None:
+            return time.monotonic() - failed > AGAIN_SECONDS
+        return server.ended() or server.outdated()
+
+    def _renewed(self, key: Key, server: ForkServer, *how: Any) -> ForkServer:
+        """The server with the modules that are wanted now; until that is ready, the one that there is."""
+        if tuple(server.settings["preload"]) == self._preload or server.failed_at() is not None:
+            return server
+        coming = self._coming.get(key)
+        if coming is not None and tuple(coming.settings["preload"]) != self._preload:
+            coming.close()
+            coming = None
+        if coming is None:
+            coming = self._coming[key] = self._start(*how)
+            threading.Thread(target=self._replace, args=(key, coming), name="preload", daemon=True).start()
+        return server
+
+    def _replace(self, key: Key, coming: ForkServer) -> None:
+        try:
+            coming.ready()
+        except (CannotFork, OSError) as error:
+            log.warning("Kernels go on without libraries loaded ahead: %s.", error)
+            return
+        with self._lock:
+            if self._coming.get(key) is not coming:
+                return
+            del self._coming[key]
+            if (old := self._kernels.get(key)) is not None:
+                self._forks[key] = self._forks.get(key, 0) + old.forks
+                old.close()
+            self._kernels[key] = coming
+
+    def of(self, launch: Launch) -> tuple[ForkServer | None, int]:
+        """The server of a spec's kernels, if there is one, and how many it and those before it have forked. Raises
+        :class:`CannotFork` where there can be none."""
+        key = _key(launch)
+        with self._lock:
+            server = self._kernels.get(key)
+            return server, self._forks.get(key, 0) + (server.forks if server is not None else 0)
+
+    def pids(self) -> list[int]:
+        """The servers' processes."""
+        with self._lock:
+            servers = [*self._kernels.values(), *self._coming.values()]
+            return [server.pid for server in (*servers, self._runners) if server is not None]
+
+    def close(self) -> None:
+        """End them all."""
+        with self._lock:
+            servers = [*self._kernels.values(), *self._coming.values()]
+            if self._runners is not None:
+                servers.append(self._runners)
+            self._kernels.clear()
+            self._coming.clear()
+            self._runners = None
+        for server in servers:
+            server.close()
+
+
+def _read_at_start(name: str) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in READ_AT_START)
+
+
+def _key(launch: Launch) -> Key:
+    python, argv = launch.interpreter()
+    return python, argv, tuple(sorted((k, v) for k, v in launch.environment.items() if _read_at_start(k)))
