@@ -127,7 +127,7 @@ class Cells:
                 reply.set_result(message)
             return
         cell = self._by_request.get(parent)
-        if cell is None:
+        if cell is None or (self._over is not None and self._over.done() and cell.index > self.cells[self._at].index):
             return
         kind = message["msg_type"]
         if channel == "shell":
@@ -158,7 +158,10 @@ class Cells:
         assert cell.ended is not None
         status = cell.reply["content"].get("status")
         if status in ("aborted", "abort"):
-            return  # it was not begun: what ended the notebook is known
+            # It was not begun: the cell before it was interrupted, and went on as if it had not been.
+            if self._over is not None and not self._over.done():
+                self._over.set_result(None)
+            return
         if cell.began is None:
             self._begin(cell, cell.ended)
         raised = status == "error" and not self._book.may_raise(cell.node)

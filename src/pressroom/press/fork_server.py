@@ -60,6 +60,9 @@ KNOWN_UNSAFE = {
 }
 """Libraries that are not loaded ahead, and why."""
 
+FORK_SAFE_THREADS = {"jemalloc_bg_thd"}
+"""Threads of libraries that start them anew after a fork: jemalloc's, which PyArrow and so pandas has."""
+
 _PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 1, 15, 36
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -264,13 +267,15 @@ class Server:
         return len(self.waiting) < self.settings.ahead
 
     def fork(self, request, fds):
-        """Give a request to a child."""
+        """Give a request to a child. The first of the files are its keeper's: the control socket, and what it only holds
+        open until it ends."""
         self.forks += 1
         while True:
             keeper, control, work = self.waiting.popleft() if self.waiting else self.spawn()
             try:
-                send(control, {}, fds[:1])
-                send(work, request, fds[1:])
+                kept = request.get("keepers", 1)
+                send(control, {}, fds[:kept])
+                send(work, request, fds[kept:])
             except OSError:
                 if keeper in self.keepers and not _gone(keeper):
                     raise
@@ -346,15 +351,30 @@ def unfit():
             target = os.readlink(f"/proc/self/fd/{name}")
             if target.startswith(("/dev/nvidia", "/dev/kfd", "/dev/dri")):
                 return "it opens a GPU context"
-    if len(os.listdir("/proc/self/task")) > 1:
+    if threads():
         # Libraries that survive forks (OpenBLAS) end their threads before one.
         pid = os.fork()
         if pid == 0:
             os._exit(0)
         os.waitpid(pid, 0)
-        if len(os.listdir("/proc/self/task")) > 1:
-            return "it starts threads that do not survive a fork"
+        # A thread that was joined is listed for a moment still.
+        deadline = time.monotonic() + 1
+        while names := threads():
+            if time.monotonic() > deadline:
+                return f"it starts threads that do not survive a fork ({', '.join(names)})"
+            os.sched_yield()
     return None
+
+
+def threads():
+    """The names of this process's threads, but for its main one and those that are known to care for forks."""
+    names = []
+    for task in os.listdir("/proc/self/task"):
+        with suppress(OSError), open(f"/proc/self/task/{task}/comm") as file:
+            name = file.read().strip()
+            if int(task) != os.getpid() and name not in FORK_SAFE_THREADS:
+                names.append(name)
+    return names
 
 
 def sources(loaded):
@@ -507,7 +527,7 @@ class Child:
         time.tzset()
         limit(request.get("limits", {}))
         reseed()
-        name_process(request.get("title", "pressroom-kernel"))
+        name_process(request.get("title", "pressroom-krnl"))
         self.work(request, rest, settings)
 
     def work(self, request, fds, settings):
@@ -910,13 +930,12 @@ def line_classes():
             self.set_parent([], message)
             self.pre_handler_hook()
             try:
-                self._publish_status("busy", "shell")
                 if kind == "execute_request":
                     self.take()  # an interrupt between two cells stops the second
                     if self.aborting:
-                        reply = {"status": "aborted"}
-                        self.session.send(None, "execute_reply", reply, message)
+                        self.session.send(None, "execute_reply", {"status": "aborted"}, message)
                         return
+                self._publish_status("busy", "shell")
                 self.busy = True
                 result = self.shell_handlers[kind](None, [], message)
                 if asyncio.iscoroutine(result) or asyncio.isfuture(result):

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from pressroom.press import fork_server
 from pressroom.press.kernel import Deliver, KernelDied, how
@@ -27,6 +27,7 @@ class Line(asyncio.Protocol):
         self._count = 0
         self._code: int | None = None
         self._out_of_memory = False
+        self._transport: asyncio.Transport | None = None
         self._closed = False
         self._told = False
         self._gone = asyncio.Event()
@@ -36,8 +37,8 @@ class Line(asyncio.Protocol):
         self._deliver, self._died = deliver, died
         loop = asyncio.get_running_loop()
         self._line.setblocking(False)
-        self._transport, _ = await loop.create_connection(lambda: self, sock=self._line)
         loop.add_reader(self._control.fileno(), self._heard)
+        await loop.create_connection(lambda: self, sock=self._line)
 
     def send(self, kind: str, content: dict[str, Any], metadata: dict[str, Any] | None = None) -> str:
         """Send a request, and give its ``msg_id``."""
@@ -49,7 +50,7 @@ class Line(asyncio.Protocol):
             "metadata": metadata or {},
             "content": content,
         }
-        if not self._closed:
+        if self._transport is not None and not self._closed:
             self._transport.write(json.dumps(message).encode() + b"\n")
         return name
 
@@ -88,6 +89,10 @@ class Line(asyncio.Protocol):
             fork_server.send(self._control, message)
 
     # --- what the event loop calls -----------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The line is open."""
+        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         """Take in what the kernel sent."""

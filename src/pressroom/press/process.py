@@ -224,6 +224,9 @@ class _Run:
         self._environment = {**press.environment, **request.environment}
         self._tasks: list[asyncio.Task[None]] = []
         self._ended: asyncio.Future[int | None] | None = None
+        self._kernel_gone = asyncio.Event()
+        self._kernel_gone.set()
+        self._kernels_pipe: asyncio.ReadTransport | None = None
         self._errors = -1
 
     async def start(self) -> None:
@@ -311,6 +314,7 @@ class _Run:
             else:
                 yield event
         code = await self._ended
+        await self._kernel_gone.wait()
         self._close_errors()
         # What it wrote last may still be in the pipe, which something that it started may keep open.
         await asyncio.wait(self._tasks[:1], timeout=1 if finished is None or finished.reason else 0)
@@ -327,7 +331,7 @@ class _Run:
         for _ in range(2):
             try:
                 server = servers.ready_kernels(launch) or await asyncio.to_thread(servers.kernels, launch)
-                self._fork_kernel(server, launch, said["limits"])
+                await self._fork_kernel(server, launch, said["limits"])
             except CannotFork:
                 break
             except OSError:
@@ -336,20 +340,30 @@ class _Run:
         with suppress(OSError):
             fork_server.send(self._gate, {"kernel": False})
 
-    def _fork_kernel(self, server: ForkServer, launch: Launch, limits: dict[str, Any]) -> None:
+    async def _fork_kernel(self, server: ForkServer, launch: Launch, limits: dict[str, Any]) -> None:
         line, kernels = socket.socketpair()
         control, keepers = socket.socketpair()
+        alive, held = os.pipe2(os.O_CLOEXEC)
         try:
             if (group := control_group(limits)) is not None:
                 limits = limits | {"group": group}
                 fork_server.send(control, {"group": group})
-            told = {"env": dict(launch.environment), "umask": self._umask, "limits": limits}
-            server.fork(told, [keepers.fileno(), self._fds[1], self._errors, kernels.fileno()])
+            told = {"env": dict(launch.environment), "umask": self._umask, "limits": limits, "keepers": 2}
+            server.fork(told, [keepers.fileno(), held, self._fds[1], self._errors, kernels.fileno()])
             with suppress(OSError):  # a runner that is gone is noticed by its end
                 fork_server.send(self._gate, {"kernel": True}, [line.fileno(), control.fileno()])
+        except BaseException:
+            os.close(alive)
+            raise
         finally:
             for sock in (line, kernels, control, keepers):
                 sock.close()
+            os.close(held)
+        # Whoever asked waits for the keeper's end, too, so that nothing is left when it is told of the execution's.
+        self._kernel_gone.clear()
+        self._kernels_pipe, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: _Watch(self._kernel_gone), os.fdopen(alive, "rb")
+        )
 
     async def end(self) -> None:
         """Leave no process behind."""
@@ -364,9 +378,12 @@ class _Run:
         if not self._ended.done():
             self._kill()
             await self._ended
+        await self._kernel_gone.wait()
         for task in self._tasks:
             task.cancel()
         self._close_errors()
+        if self._kernels_pipe is not None:
+            self._kernels_pipe.close()
         self._pipe.close()
         self._tail_pipe.close()
         self._gate.close()
@@ -420,6 +437,16 @@ class _Run:
         if code is not None and code > 0 and self._tail:
             sentence += " It wrote:\n" + self._tail.decode(errors="replace").strip()
         return Finished(Reason.RUNNER_DIED, sentence, seconds, written=kept)
+
+
+class _Watch(asyncio.Protocol):
+    """Notes the end of a pipe into which nothing is written."""
+
+    def __init__(self, ended: asyncio.Event) -> None:
+        self._ended = ended
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's
+        self._ended.set()
 
 
 async def _reading(fd: int) -> tuple[asyncio.StreamReader, asyncio.ReadTransport]:
