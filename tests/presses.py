@@ -12,8 +12,6 @@ from typing import Any
 import nbformat
 import papermill
 from jupyter_core.utils import ensure_event_loop
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 from papermill.execute import remove_error_markers
 
@@ -100,23 +98,6 @@ def succeeded(executed: Executed) -> Executed:
     """The same, if it succeeded."""
     assert (executed.finished.reason, executed.finished.message) == (None, "")
     return executed
-
-
-def stock_by_nbclient(path: Path) -> tuple[bool, NotebookNode]:
-    """nbclient's execution over a fresh stock kernel: whether it raised, and its output."""
-    notebook = nbformat.read(path, as_version=4)
-    for cell in notebook.cells:
-        # Papermill's reading of a notebook does it.
-        cell.metadata.setdefault("tags", [])
-    client = NotebookClient(notebook, resources={"metadata": {"path": str(path.parent)}}, timeout=PATIENCE)
-    raised = False
-    try:
-        client.execute()
-    except CellExecutionError:
-        raised = True
-    finally:
-        ensure_event_loop().close()
-    return raised, notebook
 
 
 def stock(path: Path) -> tuple[bool, NotebookNode]:

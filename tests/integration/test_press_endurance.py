@@ -16,8 +16,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from presses import execute, opened, succeeded
 
+from presses import execute, opened, succeeded
 from pressroom.press.environment import kernel_environment
 
 EXECUTIONS = int(os.environ.get("PRESSROOM_ENDURANCE", "300"))

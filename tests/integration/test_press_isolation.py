@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from presses import execute, opened, stock, succeeded
-
 from pressroom.press import Reason
 
 PRELOAD = ("numpy", "pandas", "matplotlib.pyplot", "json", "decimal", "locale", "warnings")

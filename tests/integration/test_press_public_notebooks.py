@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from nbformat import NotebookNode
-from presses import execute, opened, stock, stock_by_nbclient
-from public_sources import Source, converted, placed
 
+from presses import execute, opened, stock
 from pressroom.press import Press, Reason, Started
 from pressroom.press.environment import kernel_environment
+from public_sources import Source, converted, placed
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -31,7 +31,8 @@ MATPLOTLIB = Source("matplotlib", "3.11.2", "cec596316640f2b394b8f0daa0ea61a8eae
 SKLEARN = Source("scikit-learn", "1.9.1", "629cada3e33e2b9bf376cdc7614a47a4140b8aedc1d836579e359736fbd82977")
 
 # Left out, of the same folders: those that kill their kernel, wait for an interrupt or for another notebook, want the
-# network or libraries that are not here, show the time, or draw random numbers without a seed.
+# network or libraries that are not here, show the time, or draw random numbers without a seed; and those that write into
+# output widgets, in which Papermill's client comes to wait for ever.
 NOTEBOOKS = {
     NBCLIENT: (
         "tests/files",
@@ -45,8 +46,6 @@ NOTEBOOKS = {
             "Inline Image.ipynb",
             "JupyterWidgets.ipynb",
             "Other Comms.ipynb",
-            
-            "Output.ipynb",
             "SVG.ipynb",
             "Skip Exceptions with Cell Tags.ipynb",
             "Skip Exceptions.ipynb",
@@ -104,12 +103,9 @@ NOTEBOOKS = {
         (
             "classification/plot_digits_classification.py",
             "svm/plot_svm_margin.py",
-            "tree/plot_unveil_tree_structure.py",
         ),
     ),
 }
-# Papermill itself waits for ever in a cell that writes into an output widget; nbclient does not.
-OUTPUT_WIDGETS = {"Output.ipynb"}
 CASES = [
     pytest.param(source, f"{folder}/{path}", id=f"{source.name}:{Path(path).stem}")
     for source, (folder, paths) in NOTEBOOKS.items()
@@ -121,7 +117,9 @@ BLANKED = [
     (re.compile(r"\b0x[0-9a-fA-F]{6,}\b"), "0xADDRESS"),
     (re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?"), "TIME"),
 ]
-IDENTIFIER = re.compile(r"(?<![0-9a-f])(?:[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<![0-9A-Za-z])[mp][0-9a-f]{10})(?![0-9a-f])")
+IDENTIFIER = re.compile(
+    r"(?<![0-9a-f])(?:[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<![0-9A-Za-z])[mp][0-9a-f]{10})(?![0-9a-f])"
+)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -171,7 +169,7 @@ def widgets(state: dict[str, Any], shown: str) -> list[str]:
     return [texts.pop(name) for name in first] + sorted(texts.values())
 
 
-def comparable(notebook: NotebookNode, executed: list[int], *, whole: bool, by_papermill: bool) -> Any:
+def comparable(notebook: NotebookNode, executed: list[int], *, whole: bool) -> Any:
     """What must be equal. Identifiers are numbered in the order of their appearance.
 
     Two differences are meant: Papermill says of cells that it never reached, or that hold no code, that they are
@@ -186,16 +184,16 @@ def comparable(notebook: NotebookNode, executed: list[int], *, whole: bool, by_p
         told["timed"] = sorted(name for name in TIMES if ours.get(name) is not None)
         told["execution"] = sorted(metadata.pop("execution", {}))
         kept = {"cell_type": cell.cell_type, "source": cell.source, "metadata": metadata}
-        if index in executed and by_papermill:
+        if index in executed:
             kept["papermill"] = told
         if cell.cell_type == "code":
             kept |= {"execution_count": cell.execution_count, "outputs": joined(cell.outputs)}
         cells.append(kept)
     metadata = json.loads(json.dumps(notebook.metadata))
-    ours = metadata.pop("papermill", {})
-    if not by_papermill:
-        ours = {}
-    facts = {name: ours.get(name) for name in ("parameters", "default_parameters", "environment_variables", "exception")}
+    ours = metadata.pop("papermill")
+    facts = {
+        name: ours.get(name) for name in ("parameters", "default_parameters", "environment_variables", "exception")
+    }
     if not whole:
         for name in ("language_info", "widgets"):
             metadata.pop(name, None)
@@ -217,13 +215,10 @@ async def test_a_public_notebook_comes_out_as_from_papermill(
     # It names a kernel of its author's machine.
     notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
     ours = await execute(press, tmp_path, notebook)
-    by_papermill = Path(path).name not in OUTPUT_WIDGETS
-    raised, theirs = await asyncio.to_thread(stock if by_papermill else stock_by_nbclient, tmp_path / "in.ipynb")
+    raised, theirs = await asyncio.to_thread(stock, tmp_path / "in.ipynb")
     executed = ours.started()
     whole = not ours.failed() and ours.events[0] == Started(cells=len(executed))
-    compared = [
-        comparable(notebook, executed, whole=whole, by_papermill=by_papermill) for notebook in (ours.notebook, theirs)
-    ]
+    compared = [comparable(notebook, executed, whole=whole) for notebook in (ours.notebook, theirs)]
     assert compared[0] == compared[1]
     # Papermill raises for an error that its cell is tagged for; the press does not.
     meant = any("raises-exception" in cell.metadata.get("tags", []) for cell in notebook.cells)

@@ -7,11 +7,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from presses import execute, opened, succeeded
 
 EXECUTIONS = 20
 AT_ONCE = 4
-PRELOAD = ("numpy", "pandas", "scipy.stats", "sklearn.utils", "matplotlib.pyplot", "multiprocessing", "tempfile", "uuid")
+PRELOAD = (
+    "numpy",
+    "pandas",
+    "scipy.stats",
+    "sklearn.utils",
+    "matplotlib.pyplot",
+    "multiprocessing",
+    "tempfile",
+    "uuid",
+)
 DRAWN = """
 import json, multiprocessing, os, random, secrets, tempfile, uuid
 import numpy, pandas, scipy.stats
