@@ -81,10 +81,8 @@ async def execute(
     source, output = folder / "in.ipynb", folder / "out.ipynb"
     nbformat.write(notebook, source)
     request = Request(**({"input_path": source, "output_path": output, "parameters": {}} | options))
-    events: list[Event] = []
     async with asyncio.timeout(PATIENCE):
-        async for event in press.execute(request):
-            events.append(event)
+        events = [event async for event in press.execute(request)]
     assert [type(event) for event in events].count(Finished) == 1
     finished = events[-1]
     assert isinstance(finished, Finished)

@@ -221,11 +221,8 @@ async def test_every_representation_of_a_display_is_kept_with_its_metadata(tmp_p
     (shown,) = succeeded(executed).outputs(0)
     assert (shown.data, shown.metadata) == (data, metadata)
     (result,) = executed.outputs(1)
-    assert (result.output_type, result.execution_count, result.data) == (
-        "execute_result",
-        2,
-        {"text/plain": "'result'"},
-    )
+    assert result.output_type == "execute_result"
+    assert (result.execution_count, result.data) == (2, {"text/plain": "'result'"})
 
 
 async def test_tasks_go_on_over_cells_and_cells_may_await(tmp_path: Path) -> None:
@@ -294,9 +291,9 @@ async def test_a_kernel_of_another_language_takes_parameters(tmp_path: Path) -> 
 
 
 async def test_a_kernel_is_the_interpreter_of_its_spec(tmp_path: Path) -> None:
-    source = "import json, os, sys; print(json.dumps([sys.executable, sys.prefix, sys.argv[0].endswith('.py'), os.getpid()]))"
+    source = "import json, os, sys; print(json.dumps([sys.executable, sys.prefix, os.getpid()]))"
     async with opened() as press:
-        executable, prefix, by_file, pid = json.loads(succeeded(await execute(press, tmp_path, source)).text())
+        executable, prefix, pid = json.loads(succeeded(await execute(press, tmp_path, source)).text())
     assert Path(executable).samefile(sys.executable)
-    assert (prefix, by_file) == (sys.prefix, True)
+    assert prefix == sys.prefix
     assert pid != os.getpid()

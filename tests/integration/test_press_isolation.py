@@ -12,8 +12,13 @@ from pressroom.press import Reason
 
 PRELOAD = ("numpy", "pandas", "matplotlib.pyplot", "json", "decimal", "locale", "warnings")
 PROBE = """
-import atexit, builtins, decimal, faulthandler, gc, json, locale, os, resource, signal, socket, sys, tempfile, threading, time, warnings
+import builtins, decimal, gc, json, locale, os, resource, signal, socket, sys, tempfile, threading, time, warnings
 import matplotlib, numpy, pandas
+def handler(number):
+    found = signal.getsignal(number)
+    return getattr(found, "__qualname__", str(found))
+def descriptors():
+    return [os.path.realpath(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd")]
 def umask():
     mask = os.umask(0)
     os.umask(mask)
@@ -22,23 +27,23 @@ print(json.dumps({
     "environment": {k: v for k, v in os.environ.items() if "PID" not in k},
     "cwd": os.getcwd(),
     "umask": umask(),
-    "handlers": {s.name: getattr(signal.getsignal(s), "__qualname__", str(signal.getsignal(s))) for s in signal.Signals},
+    "handlers": {s.name: handler(s) for s in signal.Signals},
     "blocked signals": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
     "timers": [signal.getitimer(signal.ITIMER_REAL), signal.getitimer(signal.ITIMER_PROF)],
-    "files": sorted(p for n in os.listdir("/proc/self/fd") if (p := os.path.realpath(f"/proc/self/fd/{n}")).startswith("/tmp/opened-")),
+    "files": sorted(path for path in descriptors() if path.startswith("/tmp/opened-")),
     "sys.path": sys.path,
     "meta path": len(sys.meta_path),
     "builtins": sorted(set(dir(builtins)) - {"_"}),
     "names": sorted(n for n in globals() if not n.startswith("_")),
     "a builtin": ascii("four"),
-    "patched": [hasattr(json, "stain"), hasattr(numpy, "stain"), hasattr(os, "stain"), hasattr(pandas.DataFrame, "stain")],
+    "patched": [hasattr(patched, "stain") for patched in (json, numpy, os, pandas.DataFrame)],
     "loaded": "wave" in sys.modules,
     "limits": [resource.getrlimit(r) for r in (resource.RLIMIT_NOFILE, resource.RLIMIT_CORE, resource.RLIMIT_STACK)],
     "nice": os.nice(0),
     "threads": sorted(t.name for t in threading.enumerate() if t.name.startswith("stain")),
     "recursion": sys.getrecursionlimit(),
     "switch interval": sys.getswitchinterval(),
-    "hooks": [sys.excepthook.__module__, sys.displayhook.__class__.__name__, str(sys.gettrace()), threading.excepthook.__name__],
+    "hooks": [sys.excepthook.__module__, type(sys.displayhook).__name__, threading.excepthook.__name__],
     "filters": len(warnings.filters),
     "decimal": decimal.getcontext().prec,
     "locale": locale.setlocale(locale.LC_ALL),
@@ -132,7 +137,8 @@ async def test_each_execution_is_in_the_folder_of_its_own_input(tmp_path: Path) 
 
 
 async def test_executions_at_once_do_not_meet(tmp_path: Path) -> None:
-    source = "import builtins, os, tempfile\nprint(hasattr(builtins, 'met'), os.environ.get('MET'))\nbuiltins.met = os.environ['MET'] = '1'"
+    source = "import builtins, os, tempfile\nprint(hasattr(builtins, 'met'), os.environ.get('MET'))\n"
+    source += "builtins.met = os.environ['MET'] = '1'"
     async with opened(preload=PRELOAD) as press:
 
         async def once(folder: Path) -> str:

@@ -31,8 +31,8 @@ MATPLOTLIB = Source("matplotlib", "3.11.2", "cec596316640f2b394b8f0daa0ea61a8eae
 SKLEARN = Source("scikit-learn", "1.9.1", "629cada3e33e2b9bf376cdc7614a47a4140b8aedc1d836579e359736fbd82977")
 
 # Left out, of the same folders: those that kill their kernel, wait for an interrupt or for another notebook, want the
-# network or libraries that are not here, show the time, or draw random numbers without a seed; and those that write into
-# output widgets, in which Papermill's client comes to wait for ever.
+# network or libraries that are not here, show the time, or draw random numbers without a seed; and those that
+# write into output widgets, in which Papermill's client comes to wait for ever.
 NOTEBOOKS = {
     NBCLIENT: (
         "tests/files",
@@ -111,6 +111,7 @@ CASES = [
     for source, (folder, paths) in NOTEBOOKS.items()
     for path in paths
 ]
+FACTS = ("parameters", "default_parameters", "environment_variables", "exception")
 TIMES = {"start_time", "end_time", "duration"}
 BLANKED = [
     (re.compile(r"/tmp/ipykernel_\d+/\d+\.py"), "/tmp/ipykernel/cell.py"),
@@ -118,8 +119,10 @@ BLANKED = [
     (re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?"), "TIME"),
 ]
 IDENTIFIER = re.compile(
-    r"(?<![0-9a-f])(?:[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<![0-9A-Za-z])[mp][0-9a-f]{10})(?![0-9a-f])"
+    r"(?<![0-9a-f])(?:[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<![0-9A-Za-z])[mp][0-9a-f]{10})"
+    r"(?![0-9a-f])"
 )
+"""Of cells, displays and widgets, and those by which matplotlib names the parts of an SVG."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -172,8 +175,9 @@ def widgets(state: dict[str, Any], shown: str) -> list[str]:
 def comparable(notebook: NotebookNode, executed: list[int], *, whole: bool) -> Any:
     """What must be equal. Identifiers are numbered in the order of their appearance.
 
-    Two differences are meant: Papermill says of cells that it never reached, or that hold no code, that they are
-    completed, and the press that they are pending; and it asks for a kernel's language and its widgets where it did not reach the last cell too.
+    Two differences are known: Papermill says of cells that it never reached, or that hold no code, that they are
+    completed, and the press that they are pending; and Papermill notes a kernel's language and its widgets where it did
+    not reach the last cell, too.
     """
     cells: list[dict[str, Any]] = []
     for index, cell in enumerate(notebook.cells):
@@ -191,9 +195,7 @@ def comparable(notebook: NotebookNode, executed: list[int], *, whole: bool) -> A
         cells.append(kept)
     metadata = json.loads(json.dumps(notebook.metadata))
     ours = metadata.pop("papermill")
-    facts = {
-        name: ours.get(name) for name in ("parameters", "default_parameters", "environment_variables", "exception")
-    }
+    facts = {name: ours.get(name) for name in FACTS}
     if not whole:
         for name in ("language_info", "widgets"):
             metadata.pop(name, None)
@@ -230,7 +232,8 @@ def test_there_are_forty_notebooks_and_more() -> None:
 
 
 def test_an_example_becomes_a_notebook_whose_comments_are_text() -> None:
-    script = '"""\nTitle\n"""\n\nimport os\n\n# %%\n# Some *text*\n# of two lines.\n\nprint(1)  # kept\n####################\n# End\n'
+    script = '"""\nTitle\n"""\n\nimport os\n\n# %%\n# Some *text*\n# of two lines.\n\nprint(1)  # kept\n'
+    script += "#" * 20 + "\n# End\n"
     cells = converted(script).cells
     assert [(cell.cell_type, cell.source) for cell in cells] == [
         ("code", "%matplotlib inline"),

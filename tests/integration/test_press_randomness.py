@@ -61,7 +61,9 @@ async def test_no_two_executions_draw_the_same(tmp_path: Path, preload: tuple[st
         async def draw(folder: Path) -> None:
             folder.mkdir()
             for _ in range(EXECUTIONS // AT_ONCE):
-                rows.append(json.loads(succeeded(await execute(press, folder, DRAWN)).text()))
+                executed = succeeded(await execute(press, folder, DRAWN))
+                drawn = json.loads(executed.text())
+                rows.append(drawn)
 
         await asyncio.gather(*(draw(tmp_path / str(number)) for number in range(AT_ONCE)))
     assert len(rows) == EXECUTIONS
