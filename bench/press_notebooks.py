@@ -65,14 +65,18 @@ def one(folder: Path) -> Notebook:
     return Notebook("one", file, check, {"n": 41})
 
 
-def printing(folder: Path, name: str, count: int) -> Notebook:
-    """That many cells that print their number."""
-    file = write(folder / f"{name}.ipynb", *(f"print({number})" for number in range(count)))
+def printing(folder: Path, name: str, count: int, *, stop: int | None = None) -> Notebook:
+    """That many cells that print their number; with ``stop``, the one of that number ends it, which is no failure."""
+    sources = [f"print({number})" for number in range(count)]
+    expected = [f"{number}\n" for number in range(count)]
+    if stop is not None:
+        sources[stop] = "raise SystemExit(0)"
+        expected[stop:] = [""] * (count - stop)
 
     def check(cells, _):
-        return [printed(cell) for cell in cells] == [f"{number}\n" for number in range(count)]
+        return [printed(cell) for cell in cells] == expected
 
-    return Notebook(name, file, check)
+    return Notebook(name, write(folder / f"{name}.ipynb", *sources), check)
 
 
 def report(folder: Path) -> Notebook:
