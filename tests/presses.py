@@ -1,9 +1,8 @@
 """What the proofs of the press share: a press that is closed at the end, and what one execution left."""
 
 import asyncio
-import inspect
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,19 +22,15 @@ PATIENCE = 60
 
 
 @asynccontextmanager
-async def opened(**options: Any) -> AsyncIterator[Press]:
-    """A press, closed at the end. ``preload`` is left out where the press has no such option."""
-    known = inspect.signature(Press).parameters
-    options = {"environment": kernel_environment(os.environ), "grace_seconds": 1.0} | options
-    if "preload" not in known:
-        options.pop("preload", None)
-    press = Press(**options)
+async def opened(*, preload: Sequence[str] = (), **options: Any) -> AsyncIterator[Press]:
+    """A press with fork servers of its own, closed at the end."""
+    press = Press(
+        **({"environment": kernel_environment(os.environ), "grace_seconds": 1.0} | options), preload=preload
+    )
     try:
         yield press
     finally:
-        close = getattr(press, "close", None)
-        if close is not None:
-            await close()
+        await press.close()
 
 
 @dataclass(frozen=True)

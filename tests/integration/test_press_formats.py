@@ -14,20 +14,6 @@ import pytest
 from presses import execute, made, opened, succeeded
 from pressroom.press import Output, Reason
 
-CAUGHT = """
-import os, subprocess, sys, threading
-seen, write = threading.Event(), sys.stdout.write
-def watched(text):
-    written = write(text)
-    if "low" in text:
-        seen.set()
-    return written
-sys.stdout.write = watched
-{}
-assert seen.wait(30)
-"""
-"""Waits for what comes by the file descriptor: a kernel reads that in a thread of its own, whenever it comes to it."""
-
 
 def stream(outputs: list[Any], name: str = "stdout") -> str:
     return "".join(o.text for o in outputs if o.output_type == "stream" and o.name == name)
@@ -184,9 +170,9 @@ async def test_what_a_thread_prints_is_in_the_cell_that_waits_for_it(tmp_path: P
 )
 async def test_what_is_written_to_the_descriptor_is_an_output(tmp_path: Path, source: str) -> None:
     async with opened() as press:
-        executed = succeeded(await execute(press, tmp_path, CAUGHT.format(source)))
-    assert stream(executed.outputs(0)) == "low\n"
-    assert executed.text() == "low\n"
+        executed = succeeded(await execute(press, tmp_path, f"import os, subprocess\n{source}", "print('next')"))
+    assert [stream(executed.outputs(index)) for index in (0, 1)] == ["low\n", "next\n"]
+    assert executed.text() == "low\nnext\n"
 
 
 async def test_shell_magics_put_out_both_streams_and_fail_with_their_status(tmp_path: Path) -> None:

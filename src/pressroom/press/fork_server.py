@@ -1100,6 +1100,10 @@ def main():
             import ipykernel.ipkernel
             import ipykernel.kernelapp
             import ipykernel.zmqshell  # noqa: F401
+
+            # Matplotlib reads it when it is loaded, which may be before the kernel's application says it.
+            if not os.environ.get("MPLBACKEND"):
+                os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
         server = Server(owner, settings)
         server.serve()
     except Exception as error:
