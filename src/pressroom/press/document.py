@@ -77,5 +77,5 @@ def _parsed(data: bytes) -> NotebookNode:
 
 def serialise(notebook: NotebookNode) -> bytes:
     """The notebook as a file; lone surrogates, which no encoding holds, become escapes."""
-    text = cast("str", nbformat.v4.writes(notebook))
+    text = nbformat.v4.writes(notebook)
     return text.encode("utf-8", "backslashreplace") + b"\n"

@@ -1,3 +1,5 @@
+# nbformat ships no types: what comes from it is unknown to the checker.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 """The process that drives one kernel: :func:`main`, in a child of the fork server of the service's own processes.
 
 It talks to its caller over two sockets. The *gate* brings stops, and the kernel that it asks for; at the end of it the
@@ -197,7 +199,11 @@ class Execution:
             most = 2 * self._request["max_output_bytes"] + _SLACK
             self._kernel = Line(line, control, most)
         else:
-            await asyncio.to_thread(Path(self._request["scratch"]).mkdir, 0o700)
+            try:
+                await asyncio.to_thread(Path(self._request["scratch"]).mkdir, 0o700)
+            except OSError as error:
+                sentence = f"The execution could not be started: {error.strerror or error}."
+                return self._finished(Reason.RUNNER_DIED, sentence, written=False)
             self._kernel = Wires(kernel_name, self._request["scratch"], self._limits)
         cells = Cells(self._book, self._kernel, marks, self._caller.emit)
         cells.on_change = lambda: self._snapshots.changed(self._book.kept_bytes)
