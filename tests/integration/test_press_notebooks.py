@@ -8,7 +8,7 @@ from typing import Any
 import nbformat
 import pytest
 
-from pressroom.press.document import NotUsable, prepare
+from pressroom.press.document import NotUsable, prepare, read
 from pressroom.press.events import Reason
 
 CELL = {"cell_type": "code", "metadata": {}, "source": "1", "outputs": [], "execution_count": None}
@@ -25,7 +25,8 @@ def prepared(path: Path, data: bytes, **request: Any) -> Any:
         "max_notebook_bytes": 2**20,
         "fds": [os.open(path, os.O_RDONLY)],
     }
-    return prepare(defaults | request)
+    notebook, kernel_name, launch = read(defaults | request)
+    return prepare(notebook, defaults | request, launch), kernel_name
 
 
 @pytest.mark.parametrize(
@@ -85,7 +86,7 @@ def test_a_notebook_over_the_limit_is_refused_with_the_limit(tmp_path: Path) -> 
     ids=["version 4.4", "version 4.5 without ids"],
 )
 def test_cells_need_no_id(tmp_path: Path, notebook: dict[str, Any]) -> None:
-    made, kernel, _ = prepared(tmp_path / "in.ipynb", json.dumps(notebook).encode())
+    made, kernel = prepared(tmp_path / "in.ipynb", json.dumps(notebook).encode())
     assert [cell.source for cell in made.cells] == ["1"]
     assert kernel == "python3"
     nbformat.validate(made)
@@ -95,9 +96,9 @@ def test_parameters_make_a_cell_of_their_own_and_none_make_none(tmp_path: Path) 
     tagged = CELL | {"source": "a = 1", "metadata": {"tags": ["parameters"]}}
     marker = {"cell_type": "markdown", "metadata": {"tags": ["papermill-error-cell-tag"]}, "source": "An error"}
     data = json.dumps(NOTEBOOK | {"cells": [marker, tagged, CELL]}).encode()
-    plain, _, _ = prepared(tmp_path / "in.ipynb", data)
+    plain, _ = prepared(tmp_path / "in.ipynb", data)
     assert [cell.source for cell in plain.cells] == ["a = 1", "1"], "the markers of an earlier failure are gone"
-    given, _, _ = prepared(tmp_path / "in.ipynb", data, parameters={"a": float("nan"), "b": "\ud800 'x'"})
+    given, _ = prepared(tmp_path / "in.ipynb", data, parameters={"a": float("nan"), "b": "\ud800 'x'"})
     assert [cell.metadata.tags for cell in given.cells] == [["parameters"], ["injected-parameters"], []]
     scope: dict[str, Any] = {}
     exec(given.cells[1].source, scope)
@@ -107,6 +108,6 @@ def test_parameters_make_a_cell_of_their_own_and_none_make_none(tmp_path: Path) 
 
 
 def test_braces_in_paths_are_taken_as_they_are(tmp_path: Path) -> None:
-    made, _, _ = prepared(tmp_path / "in{a}.ipynb", json.dumps(NOTEBOOK).encode(), output_path="/reports/{b}.ipynb")
+    made, _ = prepared(tmp_path / "in{a}.ipynb", json.dumps(NOTEBOOK).encode(), output_path="/reports/{b}.ipynb")
     assert made.metadata.papermill.input_path == str(tmp_path / "in{a}.ipynb")
     assert made.metadata.papermill.output_path == "/reports/{b}.ipynb"

@@ -1040,7 +1040,7 @@ class LineChild(Child):
         app.build(["--HistoryManager.enabled=False", *settings.argv], cls.line, cls.streams)
         cls.app = app
         # What the first cell would load and build otherwise.
-        for name in ("matplotlib_inline.config", "ipykernel.comm", "IPython.core.magics", "IPython.core.formatters"):
+        for name in ("matplotlib_inline.config", "ipykernel.comm", "IPython.core.logger", "tornado.platform.asyncio"):
             with suppress(ImportError):
                 importlib.import_module(name)
         shell = app.shell
