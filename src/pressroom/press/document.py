@@ -9,7 +9,7 @@ import nbformat
 import nbformat.v4
 from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 from nbformat import NotebookNode, reader
-from nbformat.validator import normalize
+from nbformat.corpus.words import generate_corpus_id
 from papermill.exceptions import PapermillException
 from papermill.execute import prepare_notebook_metadata, remove_error_markers
 from papermill.parameterize import parameterize_notebook
@@ -79,8 +79,13 @@ def _parsed(data: bytes) -> NotebookNode:
     notebook = cast("NotebookNode", reader.reads(data.decode()))
     if notebook.nbformat != 4:
         raise ValueError(f"it is in version {notebook.nbformat} of the notebook format, not 4")
-    if notebook.nbformat_minor >= 5 and any("id" not in cell for cell in notebook.cells):
-        _, notebook = normalize(notebook)
+    if notebook.nbformat_minor >= 5:
+        known = set[str]()
+        for cell in notebook.cells:
+            # Tools that do not know ids of cells leave them out, or copy them.
+            if "id" not in cell or cell["id"] in known:
+                cell["id"] = generate_corpus_id()
+            known.add(cell["id"])
     nbformat.validate(notebook)
     notebook = cast("NotebookNode", nbformat.v4.upgrade(notebook) or notebook)
     unknown = {"default_parameters": {}, "parameters": {}, "environment_variables": {}, "version": papermill_version}
