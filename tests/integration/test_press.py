@@ -291,7 +291,11 @@ async def test_children_of_a_kernel_end_with_the_execution(bench: Bench) -> None
 
 @pytest.mark.parametrize(
     ("source", "cut"),
-    [("for _ in range(500): print('x' * 999)", 500_000), ("'x' * 5_000_000", 5_000_002), ("print('x' * 5_000_000)", 5_000_001)],
+    [
+        ("for _ in range(500): print('x' * 999)", 500_000),
+        ("'x' * 5_000_000", 5_000_002),
+        ("print('x' * 5_000_000)", 5_000_001),
+    ],
     ids=["many prints", "big result", "big print"],
 )
 async def test_outputs_over_the_limit_are_cut_with_a_notice_and_counted(bench: Bench, source: str, cut: int) -> None:
@@ -301,7 +305,9 @@ async def test_outputs_over_the_limit_are_cut_with_a_notice_and_counted(bench: B
     first, second, third = bench.written().cells
     assert first.outputs[0].text == "kept\n"
     assert third.outputs == []
-    kept = sum(len(output.text) for output in second.outputs if output.output_type == "stream" and output.name == "stdout")
+    kept = sum(
+        len(output.text) for output in second.outputs if output.output_type == "stream" and output.name == "stdout"
+    )
     assert kept <= limit
     assert finished.cut_bytes == cut + len("kept\nafter\n") - len("kept\n") - kept
     mebibytes = finished.cut_bytes / 2**20

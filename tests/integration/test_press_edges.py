@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import psutil
 import pytest
 
 from pressroom.press import CellFinished, Event, Finished, Output, Press, Reason, Request
 from pressroom.press.environment import kernel_environment
+from pressroom.press.shared import shared_servers
 
 PATIENCE = 120
 Watch = Callable[[Event], Awaitable[None]]
@@ -60,20 +62,25 @@ async def test_lines_that_are_flushed_one_by_one_become_one_output(tmp_path: Pat
     assert [(o.name, o.text) for o in outputs] == [("stdout", "".join(f"{i}\n" for i in range(300)))]
 
 
-async def test_a_single_output_of_500_mb_is_refused_and_does_not_reach_the_caller(tmp_path: Path) -> None:
+async def test_a_single_output_of_500_mb_is_cut_and_does_not_reach_the_caller(tmp_path: Path) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    events = await run(tmp_path, "print('kept')", "print('x' * 500_000_000)")
-    assert end(events).reason is Reason.OUTPUT_TOO_LARGE
-    assert end(events).message == "The outputs grew over 100 MiB, the limit; the execution was stopped in cell 2."
-    assert written(tmp_path).cells[0].outputs[0].text == "kept\n"
+    source = "from IPython.display import display\ndisplay({'text/plain': 'x' * 500_000_000}, raw=True)"
+    events = await run(tmp_path, "print('kept')", source, "print('after')")
+    assert end(events).reason is None
+    assert end(events).cut_bytes >= 500_000_000
+    first, second, third = written(tmp_path).cells
+    assert first.outputs[0].text == "kept\n"
+    assert [output.name for output in second.outputs] == ["stderr"]
+    assert "over 100 MiB, the limit, are not kept" in second.outputs[0].text
+    assert third.outputs == [], "what comes after a cut is cut"
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown < 50 * 1024, "kilobytes"
 
 
 async def test_the_size_of_outputs_is_counted_in_bytes(tmp_path: Path) -> None:
     press = {"max_output_bytes": 100_000}
-    assert end(await run(tmp_path, "print('€' * 50_000)", press=press)).reason is Reason.OUTPUT_TOO_LARGE
-    assert end(await run(tmp_path, "print('e' * 50_000)", press=press)).reason is None
+    assert end(await run(tmp_path, "print('€' * 50_000, end='')", press=press)).cut_bytes == 50_000
+    assert end(await run(tmp_path, "print('e' * 50_000)", press=press)).cut_bytes == 0
 
 
 async def test_an_error_of_any_size_is_told_in_part_and_written_whole(tmp_path: Path) -> None:
@@ -123,7 +130,9 @@ async def test_a_runner_killed_in_the_middle_of_a_line_fails_the_execution_in_wo
     async def kill(event: Event) -> None:
         nonlocal runner
         if isinstance(event, Output) and not runner:
-            runner = int(event.text.split()[0])
+            server = shared_servers().runners({}, "pressroom.press.runner:main")
+            below = psutil.Process(server.pid).children(recursive=True)
+            runner = next(process.pid for process in below if process.name() == "pressroom-run")
             # The event loop is held up on purpose: nobody reads, so the runner comes to wait with a line half written.
             for _ in range(300):
                 if "pipe" in Path(f"/proc/{runner}/wchan").read_text():
@@ -131,7 +140,7 @@ async def test_a_runner_killed_in_the_middle_of_a_line_fails_the_execution_in_wo
                 time.sleep(0.01)
             os.kill(runner, signal.SIGKILL)
 
-    source = "import os; print(os.getppid(), flush=True)\nwhile True: print('x' * 60_000, flush=True)"
+    source = "while True: print('x' * 60_000, flush=True)"
     finished = end(await run(tmp_path, source, watch=kill))
     assert finished.reason is Reason.RUNNER_DIED
     assert "was killed by SIGKILL in cell 1" in finished.message
@@ -150,7 +159,7 @@ async def test_a_folder_for_an_input_is_refused_in_words(tmp_path: Path) -> None
 
 async def test_an_execution_that_cannot_begin_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
-    finished = end(await run(tmp_path, "1"))
+    finished = end(await run(tmp_path, "1", press={"fork": False}))
     assert finished.reason is Reason.RUNNER_DIED
     assert finished.message == "The execution could not be started: No such file or directory."
 
@@ -159,6 +168,6 @@ async def test_a_long_path_for_temporary_files_is_no_hindrance(tmp_path: Path, m
     deep = tmp_path / ("d" * 120)
     deep.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(deep))
-    finished = end(await run(tmp_path, "1"))
+    finished = end(await run(tmp_path, "1", press={"fork": False}))
     assert (finished.reason, finished.message) == (None, "")
     assert list(deep.iterdir()) == []

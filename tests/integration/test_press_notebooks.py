@@ -8,7 +8,7 @@ from typing import Any
 import nbformat
 import pytest
 
-from pressroom.press.document import NotUsable, prepare
+from pressroom.press.document import NotUsable, prepare, read
 from pressroom.press.events import Reason
 
 CELL = {"cell_type": "code", "metadata": {}, "source": "1", "outputs": [], "execution_count": None}
@@ -25,7 +25,8 @@ def prepared(path: Path, data: bytes, **request: Any) -> Any:
         "max_notebook_bytes": 2**20,
         "fds": [os.open(path, os.O_RDONLY)],
     }
-    return prepare(defaults | request)
+    notebook, kernel_name, launch = read(defaults | request)
+    return prepare(notebook, defaults | request, launch), kernel_name
 
 
 @pytest.mark.parametrize(

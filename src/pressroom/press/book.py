@@ -62,6 +62,10 @@ class Marks(NotebookExecutionManager):
             cell.metadata.papermill["status"] = status
 
 
+def _ignore(index: int, stream: str, text: str) -> None:
+    """Nobody listens."""
+
+
 class Book(PapermillNotebookClient):
     """A notebook and the outputs of its cells.
 
@@ -70,8 +74,8 @@ class Book(PapermillNotebookClient):
     """
 
     def __init__(self, marks: NotebookExecutionManager, max_output_bytes: int, **options: Any) -> None:
-        super().__init__(marks, **({"log": logger} | options))
-        self.on_output: Callable[[int, str, str], None] = lambda *_: None
+        super().__init__(marks, log=logger, **options)
+        self.on_output: Callable[[int, str, str], None] = _ignore
         self.cut_bytes = 0
         self._limit = self._room = max_output_bytes
         self._notice: NotebookNode | None = None
@@ -209,5 +213,3 @@ def _bytes(kind: str, content: dict[str, Any]) -> int:
 
 def _size(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
-
-

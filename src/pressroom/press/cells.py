@@ -125,10 +125,15 @@ class Cells:
         if (reply := self._replies.get(parent)) is not None:
             if channel == "shell" and not reply.done():
                 reply.set_result(message)
-            return
-        cell = self._by_request.get(parent)
-        if cell is None or (self._over is not None and self._over.done() and cell.index > self.cells[self._at].index):
-            return
+        elif (cell := self._by_request.get(parent)) is not None and not self._is_dropped(cell):
+            self._told_of(cell, channel, message)
+            self.on_change()
+
+    def _is_dropped(self, cell: Cell) -> bool:
+        """Whether a cell comes after the one with which the notebook ended."""
+        return self._over is not None and self._over.done() and cell.number > self._at + 1
+
+    def _told_of(self, cell: Cell, channel: str, message: dict[str, Any]) -> None:
         kind = message["msg_type"]
         if channel == "shell":
             if kind != "execute_reply":
@@ -145,7 +150,6 @@ class Cells:
                 cell.ended = message["header"]["date"]
         if cell.reply is not None and cell.ended is not None and cell is self.current:
             self._end(cell)
-        self.on_change()
 
     def _begin(self, cell: Cell, at: datetime) -> None:
         cell.began = at

@@ -10,7 +10,9 @@ from pathlib import Path
 MOUNT = Path("/sys/fs/cgroup")
 
 
-def control_group(limits: Mapping[str, float], mount: Path = MOUNT, own: Path = Path("/proc/self/cgroup")) -> str | None:
+def control_group(
+    limits: Mapping[str, float], mount: Path = MOUNT, own: Path = Path("/proc/self/cgroup")
+) -> str | None:
     """A new control group with the limits ``memory_mb`` (MiB) and ``processes``, below this process's own; ``None``
     where none of them is set, or where this process may not make one: the system has no version 2, or its group was not
     delegated to the service."""

@@ -6,13 +6,15 @@ import os
 from typing import Any, cast
 
 import nbformat
+import nbformat.v4
 from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
-from nbformat import NotebookNode
+from nbformat import NotebookNode, reader
+from nbformat.corpus.words import generate_corpus_id
 from papermill.exceptions import PapermillException
 from papermill.execute import prepare_notebook_metadata, remove_error_markers
-from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 from papermill.utils import nb_kernel_name
+from papermill.version import version as papermill_version
 
 from pressroom.press.events import Reason
 from pressroom.press.servers import Launch
@@ -26,8 +28,8 @@ class NotUsable(Exception):
         self.reason = reason
 
 
-def prepare(request: dict[str, Any]) -> tuple[NotebookNode, str, Launch]:
-    """The notebook of a request, with its parameters in it, the name of its kernel, and how that is started. Raises
+def read(request: dict[str, Any]) -> tuple[NotebookNode, str, Launch]:
+    """The notebook of a request as it lies on disk, the name of its kernel, and how that is started. Raises
     :class:`NotUsable`."""
     path, limit = request["input_path"], request["max_notebook_bytes"]
     try:
@@ -52,30 +54,49 @@ def prepare(request: dict[str, Any]) -> tuple[NotebookNode, str, Launch]:
         raise NotUsable(
             Reason.KERNEL_UNAVAILABLE, f"There is no kernel named {kernel_name!r}; those that exist: {names}."
         ) from error
+    return notebook, kernel_name, Launch.of(kernel_name, spec, os.environ)
+
+
+def prepare(notebook: NotebookNode, request: dict[str, Any], launch: Launch) -> NotebookNode:
+    """The notebook to be executed: with the parameters of the request in it, and without the marks of older errors.
+    Raises :class:`NotUsable`."""
     if parameters := request["parameters"]:
         try:
-            nb_kernel_name(notebook, kernel_name)
+            nb_kernel_name(notebook, launch.name)
             notebook = cast(
                 "NotebookNode",
-                parameterize_notebook(notebook, parameters, kernel_name=kernel_name, language=spec.language),
+                parameterize_notebook(notebook, parameters, kernel_name=launch.name, language=launch.language),
             )
         except (PapermillException, NotImplementedError, ValueError) as error:
             raise NotUsable(
-                Reason.NOTEBOOK_INVALID, f"Parameters cannot be given to a notebook in {spec.language}: {error}"
+                Reason.NOTEBOOK_INVALID, f"Parameters cannot be given to a notebook in {launch.language}: {error}"
             ) from error
-    return remove_error_markers(notebook), kernel_name, Launch.of(kernel_name, spec, os.environ)
+    return remove_error_markers(notebook)
 
 
 def _parsed(data: bytes) -> NotebookNode:
-    notebook = cast("NotebookNode", nbformat.reads(data, as_version=nbformat.NO_CONVERT))
+    """A notebook as Papermill loads it, but parsed and validated once."""
+    notebook = cast("NotebookNode", reader.reads(data.decode()))
     if notebook.nbformat != 4:
         raise ValueError(f"it is in version {notebook.nbformat} of the notebook format, not 4")
-    notebook = cast("NotebookNode", load_notebook_node(notebook))
+    if notebook.nbformat_minor >= 5:
+        known = set[str]()
+        for cell in notebook.cells:
+            # Tools that do not know ids of cells leave them out, or copy them.
+            if "id" not in cell or cell["id"] in known:
+                cell["id"] = generate_corpus_id()
+            known.add(cell["id"])
     nbformat.validate(notebook)
+    notebook = cast("NotebookNode", nbformat.v4.upgrade(notebook) or notebook)
+    unknown = {"default_parameters": {}, "parameters": {}, "environment_variables": {}, "version": papermill_version}
+    notebook.metadata.setdefault("papermill", nbformat.from_dict(unknown))
+    for cell in notebook.cells:
+        cell.metadata.setdefault("tags", [])
+        cell.metadata.setdefault("papermill", NotebookNode())
     return notebook
 
 
 def serialise(notebook: NotebookNode) -> bytes:
     """The notebook as a file; lone surrogates, which no encoding holds, become escapes."""
-    text = cast("str", nbformat.v4.writes(notebook))
+    text = nbformat.v4.writes(notebook)
     return text.encode("utf-8", "backslashreplace") + b"\n"

@@ -85,8 +85,9 @@ class CellFinished:
 @dataclass(frozen=True, slots=True)
 class Finished:
     """The end. ``reason`` is ``None`` for success; ``message`` a sentence in words otherwise. ``written``: whether the
-    output notebook is on disk. ``cut_bytes``: how many bytes of outputs were over the limit and not kept. ``cell_index``, ``ename``, ``evalue``, ``traceback`` (lines, may hold ANSI colours) and
-    ``source`` (of the cell) where a cell raised."""
+    output notebook is on disk. ``cut_bytes``: how many bytes of outputs were over the limit and not kept. Where a cell
+    raised, ``cell_index``, ``ename``, ``evalue``, ``traceback`` (lines, may hold ANSI colours) and ``source`` (of the
+    cell)."""
 
     kind: ClassVar[str] = "finished"
     reason: Reason | None

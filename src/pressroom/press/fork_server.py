@@ -1,9 +1,10 @@
-# pyright: basic
+# It runs in the interpreters of kernel specs and subclasses ipykernel's classes, which have no types.
+# pyright: basic, reportOptionalMemberAccess=false, reportAttributeAccessIssue=false, reportPrivateImportUsage=false
 """A fork server: a process that has loaded what kernels need, and forks one fresh kernel for each request.
 
 It runs under the interpreter and in the environment of a kernel spec, needs nothing there but ipykernel, and is one
-file for that reason: ``python fork_server.py FD SETTINGS``. ``FD`` is a stream socket to its owner; at the end of it the
-server ends. ``SETTINGS`` is JSON (see :class:`Settings`).
+file for that reason: ``python fork_server.py FD SETTINGS``. ``FD`` is a stream socket to its owner; when its owner is
+gone, the server ends. ``SETTINGS`` is JSON (see :class:`Settings`).
 
 For each kernel there are two processes. The *keeper* is the parent of the kernel: it hears the owner's wishes over a
 control socket, tells how the kernel ended, and is a subreaper, so that nothing that the kernel started gets away. The
@@ -12,10 +13,12 @@ whoever asked for it, however that ended. A few kernels are forked ahead of need
 
 A kernel serves one client in one of two ways:
 
-- ``line``: an ipykernel of ours whose Jupyter messages go over one socket pair, a JSON object a line. Its shell was built
-  before the fork, and nothing is handed to other threads.
+- ``line``: an ipykernel of ours whose Jupyter messages go over one socket pair, a JSON object a line. Its shell was
+  built before the fork, and nothing is handed to other threads.
 - ``zmq``: ipykernel's own application, as ``python -m ipykernel_launcher`` starts it.
 """
+
+from __future__ import annotations
 
 import array
 import asyncio
@@ -38,6 +41,10 @@ import time
 import traceback
 from contextlib import suppress
 from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 AHEAD = 1
 """How many kernels are forked ahead of need."""
@@ -70,7 +77,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 # --- what both sides of a socket do ---------------------------------------------------------------------------------
 
 
-def send(sock, message, fds=()):
+def send(sock: socket.socket, message: Mapping[str, Any], fds: Sequence[int] = ()) -> None:
     """Send a JSON object (its length in 4 bytes, then its text) and open files. Raises ``OSError``."""
     text = json.dumps(message).encode()
     data = memoryview(len(text).to_bytes(4, "big") + text)
@@ -80,7 +87,7 @@ def send(sock, message, fds=()):
         sock.sendall(data[sent:])
 
 
-def receive(sock):
+def receive(sock: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
     """The next object and its open files; ``(None, [])`` at the end."""
     room = socket.CMSG_SPACE(16 * array.array("i").itemsize)
     flags = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
@@ -118,7 +125,7 @@ def children(pid):
     return found
 
 
-def kill_below(wake, spared=frozenset()):
+def kill_below(wake, spared=()):
     """Kill all that descends from this process, but for the children in ``spared``; returns when it is gone."""
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
@@ -267,8 +274,8 @@ class Server:
         return len(self.waiting) < self.settings.ahead
 
     def fork(self, request, fds):
-        """Give a request to a child. The first of the files are its keeper's: the control socket, and what it only holds
-        open until it ends."""
+        """Give a request to a child. The first of the files are its keeper's: the control socket, and what it only
+        holds open until it ends."""
         self.forks += 1
         while True:
             keeper, control, work = self.waiting.popleft() if self.waiting else self.spawn()
@@ -396,7 +403,7 @@ def resident_mb():
 
 
 def proportional_bytes():
-    """This process's share of the memory that it uses (PSS), in bytes."""
+    """The proportional share of memory (PSS) of this process, in bytes."""
     with open("/proc/self/smaps_rollup") as file:
         return next(int(line.split()[1]) * 1024 for line in file if line.startswith("Pss:"))
 
@@ -535,7 +542,7 @@ class Child:
         raise NotImplementedError
 
 
-def limit(limits):
+def limit(limits: Mapping[str, Any]) -> None:
     """Set the limits of an execution: ``group`` (a control group that has them), else ``memory_mb``, ``cpu_seconds``,
     ``processes``."""
     import resource
@@ -601,8 +608,6 @@ class ZmqChild(Child):
     def work(self, request, fds, settings):
         from ipykernel.kernelapp import IPKernelApp
 
-        if os.environ.get("PYTEST_CURRENT_TEST"):
-            del os.environ["PYTEST_CURRENT_TEST"]
         sys.argv = ["ipykernel_launcher", *request["argv"]]
         app = IPKernelApp.instance()
         app.initialize(request["argv"])
@@ -1035,7 +1040,7 @@ class LineChild(Child):
         app.build(["--HistoryManager.enabled=False", *settings.argv], cls.line, cls.streams)
         cls.app = app
         # What the first cell would load and build otherwise.
-        for name in ("matplotlib_inline.config", "ipykernel.comm", "IPython.core.magics", "IPython.core.formatters"):
+        for name in ("matplotlib_inline.config", "ipykernel.comm", "IPython.core.logger", "tornado.platform.asyncio"):
             with suppress(ImportError):
                 importlib.import_module(name)
         shell = app.shell
@@ -1066,8 +1071,6 @@ class LineChild(Child):
 
 def without_debugger():
     """Forked kernels on a line have no debugger: loading it takes longer than most notebooks."""
-    import importlib.util
-
     present = sys.modules.get("debugpy")
     sys.modules["debugpy"] = None  # type: ignore[assignment]
     try:

@@ -1,5 +1,6 @@
 """What a client needs of a kernel, however that was started."""
 
+import signal
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -51,8 +52,6 @@ class Kernel(Protocol):
 
 def how(code: int) -> str:
     """What the end of a process was, to complete "the kernel ...". ``code``: as subprocess has it."""
-    import signal
-
     if code >= 0:
         return f"ended by itself, with exit code {code},"
     try:

@@ -41,8 +41,8 @@ class Request:
     ``None``, the path is opened (the working directory is the input's folder). ``timeout_seconds`` covers the kernel's
     start. ``kernel_name``: the notebook's own if ``None``. ``environment`` is added to the press's own.
 
-    ``memory_mb`` (MiB), ``cpu_seconds`` (of processor time) and ``max_processes`` (processes and threads of the kernel's
-    account) limit the kernel and what it starts; an execution that goes over one fails with that reason.
+    ``memory_mb`` (MiB), ``cpu_seconds`` (of processor time) and ``max_processes`` (processes and threads of the
+    kernel's account) limit the kernel and what it starts; an execution that goes over one fails with that reason.
 
     With a ``staged_name``, the output is written under that name into the output's folder, for the caller to put it in
     its place with :func:`pressroom.press.saving.publish`, or to take it away.
@@ -128,8 +128,13 @@ class Press:
     def _reports(self) -> list[KernelReport]:
         manager, found = KernelSpecManager(), list[KernelReport]()
         for name in sorted(manager.find_kernel_specs()):
-            launch = Launch.of(name, manager.get_kernel_spec(name), self.environment)
-            found.append(self._report(launch))
+            try:
+                launch = Launch.of(name, manager.get_kernel_spec(name), self.environment)
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with a spec, the others can be told of
+                why = f"their spec cannot be read: {str(error) or type(error).__name__}"
+                found.append(KernelReport(name, "", False, why, (), {}, None, 0))
+            else:
+                found.append(self._report(launch))
         return found
 
     def _report(self, launch: Launch) -> KernelReport:
@@ -198,8 +203,9 @@ class Press:
 
 
 def _umask() -> int:
-    with open("/proc/self/status") as file:
-        return next(int(line.split()[1], 8) for line in file if line.startswith("Umask:"))
+    # It can only be read by setting it, which other threads would see.
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1], 8) for line in lines if line.startswith("Umask:"))
 
 
 def _fd(given: int | None, path: Path, flags: int, opened: list[int]) -> int:
@@ -212,9 +218,7 @@ def _fd(given: int | None, path: Path, flags: int, opened: list[int]) -> int:
 class _Run:
     """One runner's process, and its kernel's, as seen by the caller."""
 
-    def __init__(
-        self, press: Press, umask: int, request: Request, stop: Stop, scratch: str, fds: list[int]
-    ) -> None:
+    def __init__(self, press: Press, umask: int, request: Request, stop: Stop, scratch: str, fds: list[int]) -> None:
         self._press, self._request, self._stop, self._scratch, self._fds = press, request, stop, scratch, fds
         self._umask = umask
         self._began = time.monotonic()

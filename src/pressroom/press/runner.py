@@ -1,3 +1,5 @@
+# nbformat ships no types: what comes from it is unknown to the checker.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 """The process that drives one kernel: :func:`main`, in a child of the fork server of the service's own processes.
 
 It talks to its caller over two sockets. The *gate* brings stops, and the kernel that it asks for; at the end of it the
@@ -26,7 +28,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from pressroom.press import fork_server
 from pressroom.press.book import Book, Marks
 from pressroom.press.cells import CellRaised, Cells
-from pressroom.press.document import NotUsable, prepare, serialise
+from pressroom.press.document import NotUsable, prepare, read, serialise
 from pressroom.press.events import Event, Finished, Output, Reason, Started, to_json
 from pressroom.press.kernel import Kernel, KernelDied
 from pressroom.press.lines import Line
@@ -51,6 +53,9 @@ _LIMITS = {
 }
 
 
+Kernels = asyncio.Future[tuple[dict[str, Any], list[int]]]
+
+
 class Caller:
     """Who asked for the execution: events go to it, and its answers come."""
 
@@ -58,7 +63,7 @@ class Caller:
         self._gate, self._file = socket.socket(fileno=gate), os.fdopen(events, "wb")
         self._request = request
         self._pending: list[bytes] = []
-        self._answer: asyncio.Future[tuple[dict[str, Any], list[int]]] | None = None
+        self._answer: Kernels | None = None
         self.ending = Ending()
 
     def listen(self) -> None:
@@ -88,12 +93,13 @@ class Caller:
             self._file.write(data)
             self._file.flush()
 
-    async def kernel(self, launch: Launch, limits: dict[str, Any]) -> tuple[int, int] | None:
-        """Ask for a forked kernel: its line and the control of its keeper; ``None`` where none can be had."""
+    def kernel(self, launch: Launch, limits: dict[str, Any]) -> Kernels:
+        """Ask for a forked kernel. The answer says whether there is one, and brings its line and the control of its
+        keeper."""
         self._answer = self._loop.create_future()
         self._write({"kind": "need", "launch": asdict(launch), "limits": limits})
-        said, fds = await self._answer
-        return (fds[0], fds[1]) if said["kernel"] else None
+        self.flush()
+        return self._answer
 
     def _listen(self) -> None:
         while True:
@@ -143,7 +149,10 @@ class Execution:
     async def run(self) -> Finished:
         """Execute, write the output, and tell how it went."""
         try:
-            notebook, kernel_name, launch = prepare(self._request)
+            notebook, kernel_name, launch = read(self._request)
+            # A kernel is made ready while the notebook is.
+            forked = self._caller.kernel(launch, self._limits) if self._request["fork"] else None
+            notebook = prepare(notebook, self._request, launch)
         except NotUsable as error:
             return self._finished(error.reason, str(error), written=False)
         marks = Marks(notebook)
@@ -152,22 +161,28 @@ class Execution:
         marks.notebook_start()  # pyright: ignore[reportUnknownMemberType]
         self._snapshots = Snapshots(lambda: self._write(notebook))
         try:
-            finished = await self._drive(kernel_name, launch, marks)
+            finished = await self._drive(kernel_name, forked, marks)
         except Exception as error:  # noqa: BLE001 - whatever went wrong, what was put out so far is to be kept
             traceback.print_exc()
             sentence = f"The execution could not go on{self._where()}: {type(error).__name__}: {str(error)[:500]}"
             finished = self._finished(Reason.RUNNER_DIED, sentence, written=False)
         self._caller.flush()
-        if self._kernel is not None:
-            # One that did its work ends as it likes; the others are not trusted to.
-            await (self._kernel.kill() if finished.reason else self._kernel.end(_LAST_SECONDS))
+        gone = asyncio.create_task(self._end_kernel(kill=finished.reason is not None))
+        await asyncio.sleep(0)  # it ends while the output is written
         self._book.seal()
         marks.notebook_complete()
-        return self._saved(notebook, finished)
+        finished = self._saved(notebook, finished)
+        await gone
+        return finished
 
-    async def _drive(self, kernel_name: str, launch: Launch, marks: Marks) -> Finished:
+    async def _end_kernel(self, *, kill: bool) -> None:
+        if self._kernel is not None:
+            # One that did its work ends as it likes; the others are not trusted to.
+            await (self._kernel.kill() if kill else self._kernel.end(_LAST_SECONDS))
+
+    async def _drive(self, kernel_name: str, forked: Kernels | None, marks: Marks) -> Finished:
         """Run the cells until their end or until the end is asked for."""
-        work = asyncio.create_task(self._work(kernel_name, launch, marks))
+        work = asyncio.create_task(self._work(kernel_name, forked, marks))
         asked = asyncio.create_task(self.ending.asked.wait())
         limit = self._request["timeout_seconds"]
         if limit is not None:
@@ -190,14 +205,18 @@ class Execution:
             return self._finished(self.ending.reason, self._why_ended(self.ending.reason), written=False)
         return work.result()
 
-    async def _work(self, kernel_name: str, launch: Launch, marks: Marks) -> Finished:
-        forked = await self._caller.kernel(launch, self._limits) if self._request["fork"] else None
-        if forked is not None:
-            line, control = (socket.socket(fileno=fd) for fd in forked)
+    async def _work(self, kernel_name: str, forked: Kernels | None, marks: Marks) -> Finished:
+        said, fds = await forked if forked is not None else ({"kernel": False}, [])
+        if said["kernel"]:
+            line, control = (socket.socket(fileno=fd) for fd in fds)
             most = 2 * self._request["max_output_bytes"] + _SLACK
             self._kernel = Line(line, control, most)
         else:
-            await asyncio.to_thread(Path(self._request["scratch"]).mkdir, 0o700)
+            try:
+                await asyncio.to_thread(Path(self._request["scratch"]).mkdir, 0o700)
+            except OSError as error:
+                sentence = f"The execution could not be started: {error.strerror or error}."
+                return self._finished(Reason.RUNNER_DIED, sentence, written=False)
             self._kernel = Wires(kernel_name, self._request["scratch"], self._limits)
         cells = Cells(self._book, self._kernel, marks, self._caller.emit)
         cells.on_change = lambda: self._snapshots.changed(self._book.kept_bytes)
@@ -324,7 +343,8 @@ def warm() -> None:
         file.seek(0)
         request = {"input_path": "in", "output_path": "out", "max_notebook_bytes": 2**20, "kernel_name": None}
         with suppress(NotUsable):
-            notebook, _, _ = prepare(request | {"parameters": {"a": 1}, "fds": [os.dup(file.fileno())]})
+            notebook, _, launch = read(request | {"fds": [os.dup(file.fileno())]})
+            notebook = prepare(notebook, request | {"parameters": {"a": 1}}, launch)
             marks = Marks(notebook)
             marks.notebook_start()  # pyright: ignore[reportUnknownMemberType]
             Book(marks, 1)

@@ -3,7 +3,6 @@
 import fnmatch
 import json
 import logging
-import os
 import socket
 import subprocess
 import sys
@@ -14,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from string import Template
+from typing import Any
 
 from jupyter_client.kernelspec import KernelSpec
 
@@ -57,12 +57,12 @@ class Launch:
     @classmethod
     def of(cls, name: str, spec: KernelSpec, environment: Mapping[str, str]) -> "Launch":
         """That of a kernel spec, in an environment to which the spec's own variables are added."""
-        given = cast("dict[str, str]", spec.env)  # pyright: ignore[reportUnknownMemberType]
+        given: dict[str, str] = spec.env
         known = dict(environment)
         added = {key: _substituted(value, known) for key, value in given.items()}
-        metadata = cast("dict[str, Any]", spec.metadata)  # pyright: ignore[reportUnknownMemberType]
+        metadata: dict[str, Any] = spec.metadata
         provisioner = metadata.get("kernel_provisioner", {}).get("provisioner_name", "local-provisioner")
-        argv = cast("list[str]", spec.argv)  # pyright: ignore[reportUnknownMemberType]
+        argv: list[str] = spec.argv
         if argv and argv[0] in _THIS_PYTHON:
             argv = [sys.executable, *argv[1:]]  # as jupyter_client has it
         return cls(name, tuple(argv), known | added, str(spec.language), provisioner)
@@ -100,8 +100,6 @@ class Launch:
 
 
 def _substituted(value: str, environment: Mapping[str, str]) -> str:
-    from string import Template
-
     return Template(value).safe_substitute(environment)
 
 
@@ -127,7 +125,7 @@ class ForkServer:
         self._socket.settimeout(READY_SECONDS)
         settings = json.dumps(self.settings | {"mode": self.mode})
         try:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603 - a kernel spec's own interpreter
                 [*self.python, fork_server.__file__, str(theirs.fileno()), settings],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -183,7 +181,7 @@ class ForkServer:
         """Whether a package was installed, removed or changed since it started."""
         for path, changed in self._packages.items():
             try:
-                if os.stat(path).st_mtime_ns != changed:
+                if Path(path).stat().st_mtime_ns != changed:
                     return True
             except OSError:
                 return True

@@ -1,5 +1,5 @@
-"""The fork servers that a process shares: those of the Papermill engine, the kernel provisioner, and every press that is
-not given its own."""
+"""The fork servers that a process shares: those of the Papermill engine, of the kernel provisioner, and of every press
+that is not given its own."""
 
 import atexit
 import os

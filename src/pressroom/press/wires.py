@@ -4,6 +4,7 @@
 
 import asyncio
 import os
+import signal
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -137,8 +138,6 @@ class Wires:
         code = process.poll() if process is not None else None
         if code is None:
             return KernelDied("died")
-        import signal
-
         if -code == signal.SIGXCPU and "cpu_seconds" in self._limits:
             return KernelDied("was killed when it had used its processor time", "cpu_seconds")
         return KernelDied(how(code))
