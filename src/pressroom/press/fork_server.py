@@ -28,6 +28,7 @@ import collections
 import ctypes
 import gc
 import importlib
+import importlib.util
 import io
 import json
 import os
@@ -1000,6 +1001,8 @@ def line_classes():
 
         def begin(self):
             """What belongs to one execution: the user's startup files, extensions and configured code."""
+            # The variables that the shell set when it was built are not in the environment of the execution.
+            self.shell.init_environment()
             self.init_path()
             self.init_gui_pylab()
             self.init_extensions()
@@ -1025,6 +1028,7 @@ class LineChild(Child):
     app = None
     line = None
     streams = None
+    launcher = ""
 
     @classmethod
     def prepare(cls, settings):
@@ -1039,6 +1043,8 @@ class LineChild(Child):
         cls.streams = Streams(publish)
         app.build(["--HistoryManager.enabled=False", *settings.argv], cls.line, cls.streams)
         cls.app = app
+        launcher = importlib.util.find_spec("ipykernel_launcher")
+        cls.launcher = launcher.origin if launcher is not None else "ipykernel_launcher"
         # What the first cell would load and build otherwise.
         for name in ("matplotlib_inline.config", "ipykernel.comm", "IPython.core.logger", "tornado.platform.asyncio"):
             with suppress(ImportError):
@@ -1050,9 +1056,13 @@ class LineChild(Child):
 
     def work(self, request, fds, settings):
         app, line, streams = self.app, self.line, self.streams
-        sys.argv = ["ipykernel_launcher", *settings.argv]
+        sys.argv = [self.launcher, *settings.argv]
+        os.environ.setdefault("JPY_PARENT_PID", str(os.getppid()))  # by this, some tell a notebook from a script
         line.open(socket.socket(fileno=fds[0]))
         app.session.pid = os.getpid()
+        app.session.session = os.urandom(16).hex()
+        if "__mp_main__" in sys.modules:
+            sys.modules["__mp_main__"] = sys.modules["__main__"]
         streams.open()
         asyncio.run(self.serve(app, line, streams))
         atexit._run_exitfuncs()
