@@ -362,6 +362,7 @@ def main(request: dict[str, Any], fds: list[int]) -> None:
     code = 1
     try:
         request["fds"] = fds[2:]
+        os.fchdir(request["fds"][1])  # a stock kernel begins where its launcher is
         asyncio.run(_main(request, Caller(fds[0], fds[1], request)))
         code = 0
     except BaseException:  # noqa: BLE001 - nothing may be left, whatever ends this process; the caller says why
