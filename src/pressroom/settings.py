@@ -97,7 +97,9 @@ class Settings(BaseSettings):
     max_body_mb: float = Field(default=8.0, gt=0, description="Largest request body, in MiB, uploads aside.")
     max_notebook_mb: float = Field(default=32.0, gt=0, description="Largest notebook read or uploaded, in MiB.")
     max_output_mb: float = Field(
-        default=100.0, gt=0, description="Largest sum of the outputs of one execution, in MiB."
+        default=100.0,
+        gt=0,
+        description="Largest sum of the outputs of one execution, in MiB; what comes after is cut, with a notice.",
     )
     max_log_mb: float = Field(
         default=5.0, gt=0, description="Text of one attempt's outputs that is kept to follow and to read, in MiB."
