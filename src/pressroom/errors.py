@@ -107,8 +107,8 @@ class NotFound(PressroomError):
 
     status, slug, title = 404, "not-found", "Not found"
 
-    def __init__(self, what: str, key: object) -> None:
-        super().__init__(f"There is no {what} {shown(str(key))}.", what=what, key=shown(str(key)))
+    def __init__(self, what: str, key: object, detail: str | None = None) -> None:
+        super().__init__(detail or f"There is no {what} {shown(str(key))}.", what=what, key=shown(str(key)))
 
 
 class AlreadyExists(PressroomError):

@@ -10,12 +10,12 @@ from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 
 from pressroom.api import Caller, Id, Parts, TheParts, Transaction, problems
-from pressroom.database.models import Execution
-from pressroom.errors import Invalid, NotAllowed, NotFound, Unavailable
+from pressroom.errors import Invalid, NotAllowed, NotebookInvalid, NotFound, Unavailable
 from pressroom.executions import service
 from pressroom.executions.event_schemas import Log
 from pressroom.executions.schemas import ExecutionOut
 from pressroom.executions.states import TERMINAL, Status
+from pressroom.notebooks import outputs
 from pressroom.notebooks.rendering import HTML, SANDBOX, to_html
 from pressroom.settings import MEBIBYTE
 from pressroom.wire import MAX_EVENT_ID
@@ -98,10 +98,10 @@ async def read_the_log(
     response_class=Response,
     responses=THE_NOTEBOOK | problems(NotAllowed, NotFound, Invalid),
 )
-async def download_the_output(execution_id: Id, parts: TheParts, session: Transaction, _: Caller) -> Response:
-    """The executed notebook; of one that failed or was stopped, as far as it came."""
-    execution = await service.get(session, execution_id)
-    return Response(await _output(parts, execution), media_type=IPYNB, headers=_AS_SAID)
+async def download_the_output(execution_id: Id, parts: TheParts, _: Caller) -> Response:
+    """The executed notebook; of one that failed or was stopped, as far as it came. 404 says why there is none: it was
+    deleted, say, or a later execution has replaced the file."""
+    return Response(await _output(parts, execution_id), media_type=IPYNB, headers=_AS_SAID)
 
 
 @router.get(
@@ -112,26 +112,26 @@ async def download_the_output(execution_id: Id, parts: TheParts, session: Transa
 async def read_the_output(
     execution_id: Id,
     parts: TheParts,
-    session: Transaction,
     _: Caller,
     code: Annotated[
         Literal["show", "hide"], Query(alias="input", description="Whether the cells' source is shown.")
     ] = "show",
 ) -> Response:
     """The executed notebook as a page that stands alone. Its scripts run in a sandbox, without any right here."""
-    execution = await service.get(session, execution_id)
-    data = await _output(parts, execution)
-    page = await asyncio.to_thread(to_html, data, hide_input=code == "hide")
+    data = await _output(parts, execution_id)
+    try:
+        page = await asyncio.to_thread(to_html, data, hide_input=code == "hide")
+    except NotebookInvalid as error:  # it is no fault of the request
+        raise NotFound("page of execution", execution_id, error.detail) from error
     return Response(page, media_type=HTML, headers=dict(SANDBOX))
 
 
-async def _output(parts: Parts, execution: Execution) -> bytes:
-    place = await asyncio.to_thread(parts.places.locate, str(execution.output_path), execution.username)
+async def _output(parts: Parts, execution_id: int) -> bytes:
+    """The output of an execution. No connection is held while the file is read, nor afterwards while it is rendered."""
+    async with parts.database.transaction() as session:
+        execution = await service.get(session, execution_id)
     limit = int((parts.settings.max_notebook_mb + 2 * parts.settings.max_output_mb) * MEBIBYTE)
-    try:
-        return await asyncio.to_thread(place.read, limit)
-    except NotFound as error:
-        raise NotFound("output notebook of execution", execution.id) from error
+    return await asyncio.to_thread(outputs.read, parts.places, execution, limit)
 
 
 def _event_id(text: str | None) -> int:

@@ -26,6 +26,7 @@ from pressroom.executions.progress import Progress
 from pressroom.executions.queue import ExecutionJobs
 from pressroom.executions.states import TRANSITIONS, Change, Patience, Status
 from pressroom.metrics import Metrics
+from pressroom.notebooks import outputs
 from pressroom.notebooks.places import Places
 from pressroom.press import Event as PressEvent
 from pressroom.press import Finished, Press, Reason, Request, Stop
@@ -213,6 +214,7 @@ class Pressman:
             output_fd=opened.enter_context(output.parent.open_directory(create_last=ours)),
             staged_name=staged_name(claim.id, claim.attempt),
             environment={"PRESSROOM_EXECUTION_ID": str(claim.id), "PRESSROOM_ATTEMPT": str(claim.attempt)},
+            marks=outputs.marks(claim.id),
         )
 
 

@@ -32,7 +32,8 @@ class Request:
     ``input_path`` and ``output_path`` name the files in messages and metadata. ``input_fd``, ``working_fd`` and
     ``output_fd`` are the input, the kernel's working directory and the output's folder, already open; where one is
     ``None``, the path is opened (the working directory is the input's folder). ``timeout_seconds`` covers the kernel's
-    start. ``kernel_name``: the notebook's own if ``None``. ``environment`` is added to the press's own.
+    start. ``kernel_name``: the notebook's own if ``None``. ``environment`` is added to the press's own. ``marks`` are
+    written into the output's metadata, under ``pressroom``, for whoever reads it to know it by.
 
     With a ``staged_name``, the output is written under that name into the output's folder, for the caller to put it in
     its place with :func:`pressroom.press.saving.publish`, or to take it away.
@@ -48,6 +49,7 @@ class Request:
     output_fd: int | None = None
     staged_name: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    marks: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 class Stop:
@@ -173,6 +175,7 @@ class _Run:
                 "output_path": str(self._request.output_path),
                 "staged_name": self._request.staged_name,
                 "parameters": dict(self._request.parameters),
+                "marks": dict(self._request.marks),
                 "kernel_name": self._request.kernel_name,
                 "timeout_seconds": self._request.timeout_seconds,
                 "grace_seconds": self._press.grace_seconds,

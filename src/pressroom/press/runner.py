@@ -210,6 +210,8 @@ class Execution:
     def _saved(self, notebook: NotebookNode, finished: Finished) -> Finished:
         path = self._request["output_path"]
         facts = {name: getattr(finished, name) for name in ("cell_index", "ename", "evalue", "traceback", "source")}
+        if self._request["marks"]:
+            notebook.metadata["pressroom"] = self._request["marks"]
         try:
             data, folder = serialise(notebook), self._request["fds"][2]
             if (staged := self._request["staged_name"]) is not None:
