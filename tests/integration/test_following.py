@@ -245,9 +245,16 @@ async def test_an_end_is_seen_though_the_connection_that_listens_is_silent(
 ) -> None:
     monkeypatch.setattr(module, "ALIVE_SECONDS", 0.5)
     execution_id = await pending(database)
+    listens, wake_all = asyncio.Event(), Following._wake_all
+
+    def woken(following: Following) -> None:
+        wake_all(following)
+        listens.set()
+
+    monkeypatch.setattr(Following, "_wake_all", woken)
     async with open_following(database) as following:
         async with asyncio.timeout(SOON):
-            await relay.listening.wait()
+            await listens.wait()
         async with waiting(following, execution_id, how):
             relay.hold()
             rows.end(execution_id)
