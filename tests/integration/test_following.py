@@ -18,6 +18,7 @@ import pytest
 from psycopg import sql
 from sqlalchemy import URL
 
+import pressroom
 from pressroom.database.models import Execution
 from pressroom.database.session import Database
 from pressroom.executions import following as module
@@ -285,6 +286,36 @@ async def test_a_notification_that_is_none_of_ours_does_no_harm(database: Databa
             rows.end(second)
             async with asyncio.timeout(module.ALIVE_SECONDS / 2):
                 await task
+
+
+def last_id(stream: str) -> str | None:
+    """The id that a browser sends when it connects again: the last that came, with an event or alone."""
+    ids = [line.removeprefix("id:").strip() for line in stream.splitlines() if line.startswith("id:")]
+    return ids[-1] if ids else None
+
+
+async def test_a_browser_that_connects_again_after_the_end_is_told_that_it_is_over(
+    database: Database, http: httpx.Client, home: Path
+) -> None:
+    expired = {"input_path": str(write_notebook(home / "sales.ipynb", "1")), "expires_at": "2026-01-01T00:00:00Z"}
+    never_began = http.post("/execute", json=expired).json()["execution_id"]
+    async with database.transaction() as session:
+        told_of_nothing = Execution(username="ana", input_path="/x.ipynb", status="success", parameters_used={})
+        session.add(told_of_nothing)
+    for execution_id in (never_began, told_of_nothing.id):
+        url = f"/db/executions/{execution_id}/events"
+        first = http.get(url)
+        assert (first.status_code, "event: execution" in first.text) == (200, True)
+        last = last_id(first.text)
+        assert last is not None
+        assert http.get(url, headers={"Last-Event-ID": last}).status_code == 204
+        assert http.get(url, headers={"Last-Event-ID": str(2**62)}).status_code == 204
+    assert last_id(http.get(f"/db/executions/{told_of_nothing.id}/events").text) == "0"
+    again = http.get(f"/db/executions/{never_began}/events", headers={"Last-Event-ID": "0"})
+    assert (again.status_code, '"status": "cancelled"' in again.text) == (200, True), "the end is told again"
+    with pressroom.Client(str(http.base_url)) as client:
+        assert client.wait(told_of_nothing.id).status == "success"
+        assert list(client.follow(told_of_nothing.id, after=0)) == []
 
 
 def test_no_connection_is_held_by_those_who_follow_a_log(settings: Settings, home: Path) -> None:

@@ -58,7 +58,8 @@ async def follow_an_execution(
     parts: TheParts,
     _: Caller,
     last_event_id: Annotated[
-        str | None, Header(description="Go on after the event with this id; browsers send it when they reconnect.")
+        str | None,
+        Header(description="Go on after the event with this id; browsers send it when they reconnect."),
     ] = None,
 ) -> Response:
     """Follow an execution as Server-Sent Events, from its beginning or from `Last-Event-ID` on, until it ends.
@@ -70,7 +71,8 @@ async def follow_an_execution(
     after = _event_id(last_event_id)
     async with parts.database.transaction() as session:
         execution = await service.get(session, execution_id)
-    if after and execution.status in TERMINAL and not await parts.following.events(execution_id, after):
+    known = after is not None and execution.status in TERMINAL
+    if known and not await parts.following.events(execution_id, after or 0):
         return Response(status_code=204)
     return StreamingResponse(_frames(parts, execution_id, after), media_type=EVENT_STREAM, headers=_UNBUFFERED)
 
@@ -134,24 +136,29 @@ async def _output(parts: Parts, execution_id: int) -> bytes:
     return await asyncio.to_thread(outputs.read, parts.places, execution, limit)
 
 
-def _event_id(text: str | None) -> int:
+def _event_id(text: str | None) -> int | None:
     if text is None or text == "":
-        return 0
+        return None
     if not (text.isascii() and text.isdigit() and int(text) <= MAX_EVENT_ID):
         raise Invalid(f"Last-Event-ID must be the id of an event, not {text[:50]!r}.")
     return int(text)
 
 
-async def _frames(parts: Parts, execution_id: int, after: int) -> AsyncIterator[bytes]:
+async def _frames(parts: Parts, execution_id: int, after: int | None) -> AsyncIterator[bytes]:
     yield b"retry: 1000\n\n"
     yield await _as_it_stands(parts, execution_id)
-    async for told in parts.following.follow(execution_id, after):
+    last = after
+    async for told in parts.following.follow(execution_id, after or 0):
         if told is None:
             yield b": \n\n"
             continue
         yield told.frame
+        last = told.id
         if told.kind == "status":
             yield await _as_it_stands(parts, execution_id)
+    if last is None:
+        # There was no event. A browser connects again, and is to say what it knows, or it would do so for ever.
+        yield b"id: 0\n\n"
 
 
 async def _log(parts: Parts, execution_id: int, *, follow: bool) -> AsyncIterator[bytes]:
