@@ -31,8 +31,8 @@ async def cancel_an_execution(execution_id: Id, session: Transaction, parts: The
 async def execute_again(
     execution_id: Id, request: Request, session: Transaction, parts: TheParts, caller: Caller, key: Key = None
 ) -> Response:
-    """Execute again what an ended execution did: a new execution with the same input and parameters, linked to it by
-    `retry_of`. Nothing is waited for."""
+    """Execute again what an ended execution did: a new execution with the same input, parameters, queue and limits,
+    whatever its notebook says by now, linked to it by `retry_of`. Nothing is waited for."""
     once = service.Once(key, service.digest_of([request.url.path])) if key is not None else None
     return accepted(await service.retry(session, parts.intake, caller, execution_id, once))
 

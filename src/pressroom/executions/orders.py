@@ -39,8 +39,9 @@ class Order:
     """What a caller asked to be executed: a notebook by its ``input_path``, or a registered one by ``notebook_id``.
 
     ``lenient``: the values are texts from a command line or a form. ``username`` is ``None`` where the caller named
-    nobody. ``retry_of`` is the execution that this one repeats. A ``private_queue`` (see :func:`own_queue`) is served
-    by nobody but who submits: it is executed there, once, and goes with its worker.
+    nobody. ``repeats`` is the execution that this one repeats to the letter, by :func:`repeated`: nothing is filled in
+    from the notebook, which may have changed since. A ``private_queue`` (see :func:`own_queue`) is served by nobody but
+    who submits: it is executed there, once, and goes with its worker.
     """
 
     parameters: Mapping[str, JsonValue]
@@ -51,7 +52,7 @@ class Order:
     in_place: bool = False
     how: HowToExecute = field(default_factory=HowToExecute)
     lenient: bool = False
-    retry_of: int | None = None
+    repeats: Execution | None = None
     private_queue: str | None = None
 
 
@@ -99,9 +100,10 @@ class OrderBook:
         if subject is None:
             subject = self._subjects[key] = await self._subject(order)
         output = await self._output(order, subject, execution_id)
+        registered, earlier = subject.notebook, order.repeats
         return {
             "id": execution_id,
-            "notebook_id": subject.notebook.id if subject.notebook else None,
+            "notebook_id": earlier.notebook_id if earlier else registered.id if registered else None,
             "username": subject.username,
             "input_path": str(subject.place.path),
             "output_path": output,
@@ -111,9 +113,9 @@ class OrderBook:
             "in_place": order.in_place,
             "submitted_by": self._principal.username,
             "submitted_at": self._opened.at.isoformat(),
-            "retry_of": order.retry_of,
+            "retry_of": earlier.id if earlier else None,
             "trace": self._trace,
-            **self._how(order.how, subject.defaults),
+            **self._how(order, subject.defaults),
             **({"queue": order.private_queue, "max_attempts": 1} if order.private_queue is not None else {}),
         }
 
@@ -165,9 +167,11 @@ class OrderBook:
             raise Invalid("The path of the output would be longer than 512 characters.")
         return path
 
-    def _how(self, how: HowToExecute, defaults: ExecutionDefaults) -> dict[str, Any]:
-        """What the caller says, else the notebook, else the settings."""
-        settings = self._settings
+    def _how(self, order: Order, defaults: ExecutionDefaults) -> dict[str, Any]:
+        """What the caller says, else the notebook, else the settings. Of what is repeated, what it had."""
+        settings, how = self._settings, order.how
+        if order.repeats is not None:
+            defaults = ExecutionDefaults()
 
         def said(name: str, otherwise: Any = None) -> Any:
             value = getattr(how, name)
@@ -179,7 +183,7 @@ class OrderBook:
         return {
             "queue": queue,
             "priority": said("priority", 0),
-            "timeout_seconds": said("timeout_seconds", settings.timeout_seconds),
+            "timeout_seconds": said("timeout_seconds", settings.timeout_seconds if order.repeats is None else None),
             "max_attempts": said("max_attempts", settings.max_attempts),
             "retry_on": [reason.value for reason in said("retry_on", [RetryOn.WORKER_LOST])],
             "retry_delay_seconds": said("retry_delay_seconds", settings.retry_delay_seconds),
@@ -194,6 +198,8 @@ class OrderBook:
 
 
 def _values(order: Order, subject: Subject) -> dict[str, JsonValue]:
+    if order.repeats is not None:
+        return dict(order.parameters)
     if subject.notebook is not None:
         return resolve(subject.notebook.definitions, order.parameters, lenient=order.lenient)
     given = order.parameters.items()
@@ -217,9 +223,10 @@ def own_queue() -> str:
 
 
 def repeated(execution: Execution) -> Order:
-    """The order that executes the same input with the same parameters again."""
-    output = Path(str(execution.output_path))
-    ours = execution.in_place or output.parent == Path(execution.input_path).parent / OUTPUT_FOLDER
+    """The order that executes the same input with the same parameters again, and in the same way."""
+    output, given = Path(str(execution.output_path)), Path(execution.input_path)
+    named = output.name.startswith(f"{given.stem}-") and output.name.endswith(f"-{execution.id}.ipynb")
+    ours = execution.in_place or (named and output.parent == given.parent / OUTPUT_FOLDER)
     plain = [name for name in _PLAIN if name not in _PRIVATE or not execution.queue.startswith(PRIVATE)]
     fields = {name: getattr(execution, name) for name in (*plain, "notebook_limit", "user_limit", "queue_limit")}
     late = execution.late_at - execution.submitted_at if execution.late_at else None
@@ -236,5 +243,5 @@ def repeated(execution: Execution) -> Order:
             kernel_name=execution.kernel_name,
             late_after_seconds=late.total_seconds() if late else None,
         ),
-        retry_of=execution.id,
+        repeats=execution,
     )
