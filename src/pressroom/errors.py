@@ -38,6 +38,8 @@ class PressroomError(Exception):
     status: ClassVar[int] = 500
     slug: ClassVar[str] = "internal-error"
     title: ClassVar[str] = "The service failed"
+    where: tuple[str, ...] = ()
+    """The field of a request that it is about, where that is known."""
 
     def __init__(self, detail: str, **facts: Any) -> None:
         super().__init__(detail)
@@ -122,12 +124,18 @@ class AlreadyExists(PressroomError):
 
 
 class IdempotencyConflict(AlreadyExists):
-    """The idempotency key came with another request before. Facts: ``execution_id``, the one of that time."""
+    """The idempotency key came with another request before, or with one whose executions are no longer all there.
+    Facts: ``execution_id``, the one of that time, or the first of those that are left."""
 
     slug, title = "idempotency-conflict", "The key was used for another request"
 
-    def __init__(self, key: str, execution_id: int) -> None:
+    def __init__(self, key: str, execution_id: int, deleted: int = 0) -> None:
         sentence = f"The idempotency key {shown(key)!r} came with another request before: execution {execution_id}."
+        if deleted:
+            sentence = (
+                f"The idempotency key {shown(key)!r} came with this request before, and {deleted} of its executions "
+                "have been deleted since."
+            )
         super().__init__("execution", "idempotency_key", key, sentence)
         self.facts["execution_id"] = execution_id
 

@@ -118,7 +118,8 @@ async def _accepted(room: Room, order: Order, key: str | None, digest: str) -> E
     async with open_jobs(room.database) as jobs, room.database.transaction() as session:
         intake = Intake(places, settings, jobs, ValidFiles(int(settings.max_notebook_mb * MEBIBYTE)))
         if key is not None:
-            execution_id, _ = await service.submit_once(session, intake, room.caller, order, service.Once(key, digest))
+            once = service.Once(key, digest)
+            [execution_id] = await service.submit_once(session, intake, room.caller, [order], once)
         else:
             [execution_id] = await service.submit(session, intake, room.caller, [order])
         return ExecutionOut.model_validate(await service.get(session, execution_id))

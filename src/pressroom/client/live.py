@@ -58,9 +58,13 @@ class Live:
             return self.execution(error.execution_id)
         return found if isinstance(found, ExecutionOut) else self.execution(found.execution_id)
 
-    def submit_many(self, orders: Sequence[BulkOrder]) -> list[int]:
-        """Put up to 10,000 executions into the queue in one transaction, all of them or none; their ids, in order."""
-        return self._call(live_calls.submit_many(orders)).ids
+    def submit_many(self, orders: Sequence[BulkOrder], *, idempotency_key: str | None = None) -> list[int]:
+        """Put up to 10,000 executions into the queue in one transaction, all of them or none; their ids, in order.
+
+        With an ``idempotency_key`` that was used for the same orders before, the executions of that time. Raises
+        :class:`IdempotencyConflict` where it was used for others.
+        """
+        return self._call(live_calls.submit_many(orders, idempotency_key)).ids
 
     def execution(self, execution_id: int) -> ExecutionOut:
         """One execution."""

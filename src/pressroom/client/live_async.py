@@ -58,9 +58,13 @@ class AsyncLive:
             return await self.execution(error.execution_id)
         return found if isinstance(found, ExecutionOut) else await self.execution(found.execution_id)
 
-    async def submit_many(self, orders: Sequence[BulkOrder]) -> list[int]:
-        """Put up to 10,000 executions into the queue in one transaction, all of them or none; their ids, in order."""
-        return (await self._call(live_calls.submit_many(orders))).ids
+    async def submit_many(self, orders: Sequence[BulkOrder], *, idempotency_key: str | None = None) -> list[int]:
+        """Put up to 10,000 executions into the queue in one transaction, all of them or none; their ids, in order.
+
+        With an ``idempotency_key`` that was used for the same orders before, the executions of that time. Raises
+        :class:`IdempotencyConflict` where it was used for others.
+        """
+        return (await self._call(live_calls.submit_many(orders, idempotency_key))).ids
 
     async def execution(self, execution_id: int) -> ExecutionOut:
         """One execution."""

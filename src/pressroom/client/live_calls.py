@@ -34,14 +34,17 @@ def submit_notebook(
 
 
 def _sent(path: str, fields: dict[str, Any], options: Mapping[str, Any]) -> Call[ExecutionOut | Receipt]:
-    key = options.get("idempotency_key")
-    headers = _ASYNC if key is None else _ASYNC | {"Idempotency-Key": key}
+    headers = _ASYNC | _once(options.get("idempotency_key"))
     return Call("POST", path, ExecutionOut | Receipt, fields, headers=headers)
 
 
-def submit_many(orders: Sequence[BulkOrder]) -> Call[BulkAnswer]:
+def _once(key: str | None) -> dict[str, str]:
+    return {} if key is None else {"Idempotency-Key": key}
+
+
+def submit_many(orders: Sequence[BulkOrder], key: str | None) -> Call[BulkAnswer]:
     items = [body(order) | {"parameters": dict(order.get("parameters", {}))} for order in orders]
-    return Call("POST", "/db/executions/bulk", BulkAnswer, {"executions": items})
+    return Call("POST", "/db/executions/bulk", BulkAnswer, {"executions": items}, headers=_once(key))
 
 
 def execution(execution_id: int) -> Call[ExecutionOut]:

@@ -15,8 +15,9 @@ from pydantic import JsonValue
 from pressroom import traces
 from pressroom.database.models import Execution
 from pressroom.database.session import Connection
-from pressroom.errors import Invalid, NotFound
+from pressroom.errors import Invalid, NotFound, PressroomError
 from pressroom.executions.options import ExecutionDefaults, HowToExecute
+from pressroom.executions.refusals import about
 from pressroom.executions.registered import Opened, Registered, at_path
 from pressroom.executions.states import RetryOn, Status
 from pressroom.identity.policy import require_acting_for
@@ -41,7 +42,8 @@ class Order:
     ``lenient``: the values are texts from a command line or a form. ``username`` is ``None`` where the caller named
     nobody. ``repeats`` is the execution that this one repeats to the letter, by :func:`repeated`: nothing is filled in
     from the notebook, which may have changed since. A ``private_queue`` (see :func:`own_queue`) is served by nobody but
-    who submits: it is executed there, once, and goes with its worker.
+    who submits: it is executed there, once, and goes with its worker. ``place`` is where the order stands in the body
+    of a request for many.
     """
 
     parameters: Mapping[str, JsonValue]
@@ -54,6 +56,12 @@ class Order:
     lenient: bool = False
     repeats: Execution | None = None
     private_queue: str | None = None
+    place: tuple[str | int, ...] = ()
+
+    @property
+    def chooses_output(self) -> bool:
+        """Whether its output goes where another execution's may go too."""
+        return self.in_place or self.output_path is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,20 +94,30 @@ class OrderBook:
     def __init__(self, connection: Connection, intake: Intake, principal: Principal, opened: Opened) -> None:
         self._connection, self._principal, self._opened = connection, principal, opened
         self._places, self._settings, self._valid = intake.places, intake.settings, intake.valid
-        self._subjects: dict[tuple[object, ...], Subject] = {}
+        self._subjects: dict[tuple[object, ...], Subject | PressroomError] = {}
         self._trace = traces.carried()
 
     async def row(self, order: Order, execution_id: int) -> dict[str, Any]:
         """The columns of an order's execution, ``pending``, as JSON.
 
         Raises :class:`NotAllowed`, :class:`PathNotAllowed`, :class:`NotFound`, :class:`NotebookInvalid`,
-        :class:`ParameterInvalid` or :class:`Invalid`.
+        :class:`ParameterInvalid` or :class:`Invalid`, with the field that each is about.
         """
         key = (order.username, order.input_path, order.notebook_id)
         subject = self._subjects.get(key)
         if subject is None:
-            subject = self._subjects[key] = await self._subject(order)
-        output = await self._output(order, subject, execution_id)
+            try:
+                with about("input_path" if order.notebook_id is None else "notebook_id"):
+                    subject = await self._subject(order)
+            except PressroomError as error:
+                subject = error
+            self._subjects[key] = subject
+        if isinstance(subject, PressroomError):
+            raise subject
+        with about("output_path" if order.output_path is not None else "in_place"):
+            output = await self._output(order, subject, execution_id)
+        with about("parameters"):
+            values = _values(order, subject)
         registered, earlier = subject.notebook, order.repeats
         return {
             "id": execution_id,
@@ -107,7 +125,7 @@ class OrderBook:
             "username": subject.username,
             "input_path": str(subject.place.path),
             "output_path": output,
-            "parameters_used": _values(order, subject),
+            "parameters_used": values,
             "status": Status.PENDING.value,
             "kernel_name": order.how.kernel_name,
             "in_place": order.in_place,
@@ -129,7 +147,8 @@ class OrderBook:
         else:
             notebook = None
             username, path = await self._acting_user(order.username, str(order.input_path))
-        require_acting_for(self._principal, username)
+        with about("username"):
+            require_acting_for(self._principal, username)
         place = await asyncio.to_thread(self._checked, path, username)
         if notebook is None:
             notebook = await at_path(self._connection, str(place.path))
