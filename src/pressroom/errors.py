@@ -14,6 +14,7 @@ The tree (the number is the HTTP status that the API answers with; the last word
                     ├─ Invalid                 422  invalid
                     │   ├─ ParameterInvalid    422  parameter-invalid
                     │   ├─ RuleInvalid         422  rule-invalid
+                    │   ├─ OverLimit           422  over-limit
                     │   └─ NotebookInvalid     422  notebook-invalid
                     ├─ ExecutionEnded
                     │   ├─ ExecutionCancelled  409  execution-cancelled
@@ -223,6 +224,22 @@ class RuleInvalid(Invalid):
             parameter=shown(parameter),
             rule=shown(rule),
         )
+
+
+class OverLimit(Invalid):
+    """More is asked for than the settings allow. Facts: ``field``, ``value``, ``limit``, ``setting`` (its variable)."""
+
+    slug, title = "over-limit", "More than is allowed"
+
+    def __init__(self, field: str, value: float, limit: float, setting: str) -> None:
+        super().__init__(
+            f"{field}: {value:g} is more than {limit:g}, the most that this service allows ({setting}).",
+            field=field,
+            value=value,
+            limit=limit,
+            setting=setting,
+        )
+        self.where = (field,)
 
 
 class NotebookInvalid(Invalid):

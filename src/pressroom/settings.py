@@ -78,18 +78,34 @@ class Settings(BaseSettings):
         "what it ran. A worker gives four signs of life in that time. The same for every process of a service.",
     )
     max_attempts: int = Field(default=3, ge=1, le=100, description="Tries of an execution that does not say.")
+    attempts_limit: int = Field(
+        default=100, ge=1, le=100, description="The most tries that an execution may ask for; more are refused."
+    )
     retry_delay_seconds: float = Field(
         default=10.0, ge=0, le=3600, description="Seconds before the second try of an execution that does not say."
     )
     user_limit: int | None = Field(
-        default=None, ge=1, description="Executions of one user that run at once, at most; if left out, no limit."
+        default=None,
+        ge=1,
+        description="Executions of one user that run at once, at most; who asks for more is refused. If left out, no "
+        "limit.",
     )
     queue_limits: Annotated[dict[str, int], NoDecode] = Field(
         default_factory=dict[str, int],
-        description="Executions of a queue that run at once, at most, for instance gpu=2,reports=4.",
+        description="Executions of a queue that run at once, at most, for instance gpu=2,reports=4; who asks for more "
+        "is refused.",
     )
     timeout_seconds: float | None = Field(
         default=None, gt=0, description="Time limit of an execution that names none, in seconds; if left out, none."
+    )
+    timeout_limit_seconds: float | None = Field(
+        default=None,
+        gt=0,
+        description="The longest time limit that an execution may ask for, in seconds, and that of one without any; a "
+        "longer one is refused. If left out, there is none.",
+    )
+    bulk_limit: int = Field(
+        default=10_000, ge=1, le=10_000, description="The most executions that may be submitted together."
     )
     grace_seconds: float = Field(
         default=5.0, ge=0, description="Seconds between the interrupt and the end of a kernel that is stopped."

@@ -18,7 +18,7 @@ from pressroom.errors import (
     NotAllowed,
     NotFound,
 )
-from pressroom.executions import service
+from pressroom.executions import limits, service
 from pressroom.executions.options import KEY_PATTERN
 from pressroom.executions.orders import Order
 from pressroom.executions.prefer import patience
@@ -163,9 +163,11 @@ async def execute_a_registered_notebook(
 async def submit_many_executions(
     wanted: BulkRequest, session: Transaction, parts: TheParts, caller: Caller, request: Request, key: Key = None
 ) -> BulkAnswer:
-    """Submit up to 10,000 executions in one transaction: all of them, or none where one is wrong. The problem is then
-    that of the first, and `errors` names each wrong one by its place in the body. Nothing is waited for. An
-    `Idempotency-Key` holds for all together: the same key and body give the same executions."""
+    """Submit up to 10,000 executions, or as many as the service allows, in one transaction: all of them, or none where
+    one is wrong. The problem is then that of the first, and `errors` names each wrong one by its place in the body.
+    Nothing is waited for. An `Idempotency-Key` holds for all together: the same key and body give the same executions.
+    """
+    limits.require_bulk(parts.settings, len(wanted.executions))
     orders = [
         _order_for(item, item.notebook_id, item.input_path, ("executions", number))
         for number, item in enumerate(wanted.executions)

@@ -16,6 +16,7 @@ from pressroom import traces
 from pressroom.database.models import Execution
 from pressroom.database.session import Connection
 from pressroom.errors import Invalid, NotFound, PressroomError
+from pressroom.executions.limits import Limits
 from pressroom.executions.options import ExecutionDefaults, HowToExecute
 from pressroom.executions.refusals import about
 from pressroom.executions.registered import Opened, Registered, at_path
@@ -187,7 +188,11 @@ class OrderBook:
         return path
 
     def _how(self, order: Order, defaults: ExecutionDefaults) -> dict[str, Any]:
-        """What the caller says, else the notebook, else the settings. Of what is repeated, what it had."""
+        """What the caller says, else the notebook, else the settings. Of what is repeated, what it had.
+
+        Raises :class:`OverLimit` where the caller says more than the settings allow; what a notebook or a repeated
+        execution has kept since before is held to the limit.
+        """
         settings, how = self._settings, order.how
         if order.repeats is not None:
             defaults = ExecutionDefaults()
@@ -198,17 +203,22 @@ class OrderBook:
             return otherwise if value is None else value
 
         queue = said("queue", DEFAULT_QUEUE)
+        limits = Limits(settings, queue)
+        if order.repeats is None:
+            limits.require(how)
         late_after = said("late_after_seconds")
         return {
             "queue": queue,
             "priority": said("priority", 0),
-            "timeout_seconds": said("timeout_seconds", settings.timeout_seconds if order.repeats is None else None),
-            "max_attempts": said("max_attempts", settings.max_attempts),
+            "timeout_seconds": limits.held(
+                "timeout_seconds", said("timeout_seconds", settings.timeout_seconds if order.repeats is None else None)
+            ),
+            "max_attempts": limits.held("max_attempts", said("max_attempts", settings.max_attempts)),
             "retry_on": [reason.value for reason in said("retry_on", [RetryOn.WORKER_LOST])],
             "retry_delay_seconds": said("retry_delay_seconds", settings.retry_delay_seconds),
             "notebook_limit": said("notebook_limit"),
-            "user_limit": said("user_limit", settings.user_limit),
-            "queue_limit": said("queue_limit", settings.queue_limits.get(queue)),
+            "user_limit": limits.held("user_limit", said("user_limit")),
+            "queue_limit": limits.held("queue_limit", said("queue_limit")),
             "expires_at": how.expires_at and how.expires_at.isoformat(),
             "late_at": (self._opened.at + timedelta(seconds=late_after)).isoformat()
             if late_after is not None
@@ -255,7 +265,7 @@ def repeated(execution: Execution) -> Order:
         username=execution.username,
         output_path=None if ours else str(output),
         in_place=execution.in_place,
-        # Not checked again: settings may say more than a caller may.
+        # Not checked again: it was, and is held to the limits of today.
         how=HowToExecute.model_construct(
             **fields,
             retry_on=[RetryOn(reason) for reason in execution.retry_on],
