@@ -130,6 +130,28 @@ async def test_who_is_held_back_in_another_queue_is_told_that_a_place_is_free(li
     assert await line.claim(["b"]) == waits
 
 
+async def test_who_waits_behind_one_that_a_limit_holds_back_is_told_when_that_one_is_cancelled(line: Line) -> None:
+    [runs] = await line.submit()
+    assert await line.claim() == runs
+    [head] = await line.submit(notebook_limit=1)
+    [behind] = await line.submit(notebook_limit=2)
+    assert await line.claim() is None
+    async with await psycopg.AsyncConnection.connect(conninfo(line.database.url), autocommit=True) as workers:
+        await workers.execute('LISTEN "procrastinate_queue_v1#default"')
+        async with line.database.transaction() as session:
+            await service.cancel(session, line.intake, ANA, head)
+        assert [told.channel async for told in workers.notifies(timeout=10, stop_after=1)]
+    assert await line.claim() == behind
+
+
+async def test_a_claim_is_a_sign_of_life(line: Line) -> None:
+    await line.submit()
+    async with line.database.transaction() as session:
+        await session.execute(text("UPDATE procrastinate_workers SET last_heartbeat = now() - interval '1 hour'"))
+    assert await line.claim()
+    assert await line.count("procrastinate_workers WHERE last_heartbeat > now() - interval '1 minute'") == 1
+
+
 async def test_a_limit_holds_when_many_workers_claim_at_once(line: Line) -> None:
     limited = await line.submit(n=30, user_limit=3)
     claimed = await asyncio.gather(*(line.claim() for _ in range(20)))
