@@ -1,4 +1,4 @@
-"""What tests of notifications share: a receiver of webhooks, executions to tell of, and a worker of the chores."""
+"""What tests share: a queue; a receiver of webhooks, executions to tell of, and a worker of the chores."""
 
 import json
 import threading
@@ -12,6 +12,7 @@ import procrastinate
 import pytest
 from sqlalchemy import URL, select, text
 
+from line import Line, open_line
 from pressroom.database.models import Delivery, Execution, Notebook, Notification
 from pressroom.database.session import Database
 from pressroom.executions.tasks import Workshop
@@ -163,3 +164,10 @@ async def teller(database: Database, settings: Settings, database_url: URL) -> A
     add_tasks(app, Workshop(database, places, settings, Metrics(settings.worker_lost_seconds)))
     async with app.open_async():
         yield Teller(database, settings, app)
+
+
+@pytest.fixture
+async def line(database: Database, settings: Settings, home: Path) -> AsyncIterator[Line]:
+    """A queue in which nothing waits, and a worker that claims when it is told to."""
+    async with open_line(database, settings, home) as line:
+        yield line

@@ -1,6 +1,7 @@
 """Transactions on the database, whichever it is."""
 
 import asyncio
+import logging
 import select
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -166,6 +167,20 @@ async def driver_connection(session: AsyncSession) -> Connection:
     """The driver's own connection under a session, for who has to write in the same transaction."""
     raw = await (await session.connection()).get_raw_connection()
     return cast("Connection", raw.driver_connection)
+
+
+@asynccontextmanager
+async def apart(session: AsyncSession, log: logging.Logger, what: str) -> AsyncGenerator[None]:
+    """A savepoint: what fails inside is logged and undone, and the transaction goes on without it; unless the
+    connection is lost, and the transaction with it."""
+    connection = await driver_connection(session)
+    try:
+        async with session.begin_nested():
+            yield
+    except Exception:
+        if connection.closed:
+            raise
+        log.exception("%s failed, and is left out", what)
 
 
 @asynccontextmanager

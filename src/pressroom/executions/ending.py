@@ -5,6 +5,7 @@ This and the claim are what every execution costs, so they speak to the driver i
 
 import asyncio
 import json
+import logging
 import random
 from contextlib import suppress
 from dataclasses import replace
@@ -18,6 +19,7 @@ from pressroom.notebooks.places import Location, Places
 from pressroom.press import Finished, Reason
 from pressroom.press.saving import publish, unstage
 
+log = logging.getLogger("pressroom.executions")
 _spread = random.Random()  # noqa: S311 - it spreads retries, it guards nothing
 # Locks the row of an attempt that is the current one, until the transaction ends.
 _HOLD = """
@@ -161,8 +163,12 @@ async def end_attempt(
 
 
 def discard(places: Places, output_path: str, username: str, staged: str) -> None:
-    """Take away what an attempt wrote and may not put in its place."""
-    with suppress(PressroomError):  # where its folder cannot be opened, there is nothing of it either
-        output: Location = places.locate(output_path, username)
-        with output.parent.open_directory() as folder:
-            unstage(folder, staged)
+    """Take away what an attempt wrote and may not put in its place. What cannot be taken away is logged and stays: the
+    attempt ends all the same."""
+    try:
+        with suppress(PressroomError):  # where its folder cannot be opened, there is nothing of it either
+            output: Location = places.locate(output_path, username)
+            with output.parent.open_directory() as folder:
+                unstage(folder, staged)
+    except OSError as error:
+        log.warning("%s is left in the folder of %s: %s", staged, output_path, error.strerror)
