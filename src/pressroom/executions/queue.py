@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from procrastinate import PsycopgConnector, exceptions
-from procrastinate.jobs import Job, Status
+from procrastinate.jobs import Job, Notification, Status
 from procrastinate.manager import JobManager, NotificationCallback
 
 from pressroom.executions.service import TASK
@@ -79,7 +79,16 @@ def _pauses() -> Iterable[float]:
 
 
 class PatientJobs(JobManager):
-    """A job manager that outlives a restart of the database."""
+    """A job manager that outlives a restart of the database.
+
+    Procrastinate's worker forgets a notification that comes while it fetches a job, and would wait for its poll where
+    that fetch found nothing. So they are counted: what was told of since a fetch began is looked for again.
+    """
+
+    def __init__(self, connector: PsycopgConnector) -> None:
+        super().__init__(connector)
+        self._told = 0
+        self._wake: NotificationCallback | None = None
 
     async def register_worker(self) -> int:
         """Make the worker known."""
@@ -94,11 +103,18 @@ class PatientJobs(JobManager):
 
     async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> Job | None:
         """The next job; ``None`` also while the database is away: it is asked again within seconds."""
-        try:
-            return await super().fetch_job(queues, worker_id)
-        except exceptions.ConnectorException as error:
-            log.warning("no job can be fetched: %s", error.__cause__ or error)
-            return None
+        while True:
+            told = self._told
+            try:
+                job = await self._next(queues, worker_id)
+            except exceptions.ConnectorException as error:
+                log.warning("no job can be fetched: %s", error.__cause__ or error)
+                return None
+            if job is not None or told == self._told:
+                return job
+
+    async def _next(self, queues: Iterable[str] | None, worker_id: int) -> Job | None:
+        return await super().fetch_job(queues, worker_id)
 
     async def finish_job(self, job: Job, status: Status, delete_job: bool) -> None:
         """Record the end of a job."""
@@ -126,14 +142,20 @@ class PatientJobs(JobManager):
         self, *, on_notification: NotificationCallback, queues: Iterable[str] | None = None
     ) -> None:
         """Listen, and listen again after an outage."""
+        self._wake = on_notification
         await persistent(
             "listening for jobs",
-            lambda: super(PatientJobs, self).listen_for_jobs(on_notification=on_notification, queues=queues),
+            lambda: super(PatientJobs, self).listen_for_jobs(on_notification=self._notified, queues=queues),
         )
+
+    async def _notified(self, *, channel: str, notification: Notification) -> None:
+        self._told += 1
+        if self._wake is not None:
+            await self._wake(channel=channel, notification=notification)
 
 
 class ExecutionJobs(PatientJobs):
-    """The jobs of executions: :meth:`fetch_job` claims by turns and within limits, see ``claim_execution()``."""
+    """The jobs of executions: fetching one claims by turns and within limits, see ``claim_execution()``."""
 
     connector: PsycopgConnector
 
@@ -144,7 +166,6 @@ class ExecutionJobs(PatientJobs):
         """The worker's id while it is known."""
         self._beating = asyncio.Lock()
         self._claimed: dict[int, dict[str, Any]] = {}
-        self._wake: NotificationCallback | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._waking: set[asyncio.Task[None]] = set()
 
@@ -184,17 +205,13 @@ class ExecutionJobs(PatientJobs):
             except exceptions.ConnectorException as error:
                 log.warning("no sign of life can be given: %s", error.__cause__ or error)
 
-    async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> Job | None:
+    async def _next(self, queues: Iterable[str] | None, worker_id: int) -> Job | None:
         """Claim the next execution: its row is running and its job doing when this returns."""
         wanted = list(queues) if queues is not None else None
-        try:
-            row = await self.connector.execute_query_one_async(_CLAIM, queues=wanted, worker_id=worker_id)
-            execution: dict[str, Any] | None = row["execution"]
-            if execution is None:
-                await self._set_alarm()
-                return None
-        except exceptions.ConnectorException as error:
-            log.warning("no execution can be claimed: %s", error.__cause__ or error)
+        row = await self.connector.execute_query_one_async(_CLAIM, queues=wanted, worker_id=worker_id)
+        execution: dict[str, Any] | None = row["execution"]
+        if execution is None:
+            await self._set_alarm()
             return None
         self._claimed[execution["id"]] = execution
         return Job(
@@ -213,13 +230,6 @@ class ExecutionJobs(PatientJobs):
     async def finish_job(self, job: Job, status: Status, delete_job: bool) -> None:
         """Nothing: an attempt and its job end together, in ``end_attempt()``."""
 
-    async def listen_for_jobs(
-        self, *, on_notification: NotificationCallback, queues: Iterable[str] | None = None
-    ) -> None:
-        """Listen; what wakes the worker is kept for executions that may start at a time."""
-        self._wake = on_notification
-        await super().listen_for_jobs(on_notification=on_notification, queues=queues)
-
     async def _set_alarm(self) -> None:
         """Wake when the first of those that wait for a time may start."""
         row = await self.connector.execute_query_one_async(_NEXT)
@@ -230,8 +240,6 @@ class ExecutionJobs(PatientJobs):
             self._alarm = asyncio.get_running_loop().call_later(max(0.0, row["seconds"]) + 0.001, self._ring)
 
     def _ring(self) -> None:
-        if self._wake is not None:
-            told: Any = self._wake(channel="", notification={"type": "job_inserted", "job_id": 0})
-            task = asyncio.ensure_future(told)
-            self._waking.add(task)
-            task.add_done_callback(self._waking.discard)
+        task = asyncio.create_task(self._notified(channel="", notification={"type": "job_inserted", "job_id": 0}))
+        self._waking.add(task)
+        task.add_done_callback(self._waking.discard)
