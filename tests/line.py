@@ -1,10 +1,12 @@
 """The queue of a test, as those who submit and those who claim see it."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import select, text
 
@@ -19,10 +21,12 @@ from pressroom.identity.principal import Principal
 from pressroom.metrics import Metrics
 from pressroom.notebooks.files import ValidFiles
 from pressroom.notebooks.places import Places
+from pressroom.press import Finished
 from pressroom.settings import Settings
-from pressroom.worker import connector_to, open_jobs
+from pressroom.worker import Crew, Staffing, connector_to, open_crew, open_jobs
 
 write_notebook = pytest.write_notebook  # type: ignore[attr-defined]
+Other = psycopg.AsyncConnection[Any]
 ANA = Principal.local("ana")
 
 
@@ -73,3 +77,39 @@ async def open_line(database: Database, settings: Settings, home: Path) -> Async
         intake = Intake(places, settings, submitting, ValidFiles(2**20))
         yield Line(database, intake, jobs, await jobs.register_worker(), home)
     await connector.close_async()
+
+
+async def until(condition: Callable[[], Awaitable[Any]]) -> None:
+    """Wait for a condition of the database that nothing tells of."""
+    async with asyncio.timeout(20):
+        while not await condition():
+            await asyncio.sleep(0.01)
+
+
+class Work:
+    """A crew without a poll, and the ends of what it runs."""
+
+    def __init__(self, crew: Crew, ends: asyncio.Queue[int]) -> None:
+        self.crew, self._ends = crew, ends
+
+    async def end(self, seconds: float = 20) -> int:
+        """The next execution that has ended."""
+        async with asyncio.timeout(seconds):
+            return await self._ends.get()
+
+
+@asynccontextmanager
+async def working(
+    line: Line, *, grace: float = 0, queues: list[str] | None = None, **settings: Any
+) -> AsyncIterator[Work]:
+    """A crew at work on a line."""
+    ends: asyncio.Queue[int] = asyncio.Queue()
+
+    def watch(execution_id: int, event: object) -> None:
+        if isinstance(event, Finished):
+            ends.put_nowait(execution_id)
+
+    async with open_crew(line.shop(**settings), Staffing(2, queues=queues, grace_seconds=grace), watch) as crew:
+        for worker in crew._workers:
+            worker.fetch_job_polling_interval = 3600
+        yield Work(crew, ends)

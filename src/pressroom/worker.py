@@ -160,7 +160,7 @@ def _worker(
         shutdown_graceful_timeout=staffing.grace_seconds,
         delete_jobs="always",
         install_signal_handlers=False,
-        # Notified, like everything; this finds what was asked before the worker knew the job.
+        # Chores; cancels of executions are notified, and found by the vigil.
         abort_job_polling_interval=_ABORT_SECONDS,
         update_heartbeat_interval=lost_seconds / BEATS,
         stalled_worker_timeout=lost_seconds,

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import procrastinate
+import psycopg
 import pytest
 from sqlalchemy import URL, select, text
 
-from line import Line, open_line
+from line import Line, Other, open_line
 from pressroom.database.models import Delivery, Execution, Notebook, Notification
 from pressroom.database.session import Database
+from pressroom.database.url import conninfo
 from pressroom.executions.tasks import Workshop
 from pressroom.metrics import Metrics
 from pressroom.notebooks.places import Places
@@ -171,3 +173,10 @@ async def line(database: Database, settings: Settings, home: Path) -> AsyncItera
     """A queue in which nothing waits, and a worker that claims when it is told to."""
     async with open_line(database, settings, home) as line:
         yield line
+
+
+@pytest.fixture
+async def other(line: Line) -> AsyncIterator[Other]:
+    """Somebody else's connection."""
+    async with await psycopg.AsyncConnection.connect(conninfo(line.database.url), autocommit=True) as connection:
+        yield connection

@@ -227,6 +227,10 @@ class ExecutionJobs(PatientJobs):
             worker_id=worker_id,
         )
 
+    async def list_jobs_to_abort_async(self, queue: str | None = None) -> Iterable[int]:  # noqa: ARG002
+        """Nothing: Procrastinate's look ends when a worker is to stop, though what it runs goes on for its grace."""
+        return ()
+
     async def finish_job(self, job: Job, status: Status, delete_job: bool) -> None:
         """Nothing: an attempt and its job end together, in ``end_attempt()``."""
 

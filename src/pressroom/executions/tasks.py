@@ -7,7 +7,7 @@ is put in its place while the row is locked. One that was thought dead and comes
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -107,7 +107,7 @@ class Pressman:
         self._database, self._places, self._metrics = shop.database, shop.places, shop.metrics
         self._jobs, self._watch = jobs, watch
         self._log_bytes = int(settings.max_log_mb * MEBIBYTE)
-        self._in_hand: set[tuple[int, int]] = set()
+        self._in_hand: dict[tuple[int, int], Stop] = {}
         self._ending = asyncio.Semaphore(ENDING_AT_ONCE)
         self._press: Runs = shop.press or Press(
             environment=kernel_environment(os.environ, settings.kernel_environment),
@@ -120,17 +120,25 @@ class Pressman:
         """Whether this worker is at work on an attempt."""
         return (execution_id, attempt) in self._in_hand
 
+    def in_hand(self) -> Collection[tuple[int, int]]:
+        """The attempts that this worker is at work on, as execution and number."""
+        return tuple(self._in_hand)
+
+    def cancel(self, execution_id: int, attempt: int) -> None:
+        """Stop an attempt, where this worker is still at work on it, since somebody asked for that."""
+        if (stop := self._in_hand.get((execution_id, attempt))) is not None:
+            stop.set(Reason.CANCELLED)
+
     async def execute(self, context: JobContext, execution_id: int) -> None:
         """Procrastinate's task: run a claimed execution. A request to abort stops it, and its end is awaited."""
         claim = Claim.of(self._jobs.claimed(execution_id))
-        self._in_hand.add((claim.id, claim.attempt))
+        stop = self._in_hand[claim.id, claim.attempt] = Stop()
         try:
-            await self._executed(context, claim)
+            await self._executed(context, claim, stop)
         finally:
-            self._in_hand.discard((claim.id, claim.attempt))
+            del self._in_hand[claim.id, claim.attempt]
 
-    async def _executed(self, context: JobContext, claim: Claim) -> None:
-        stop = Stop()
+    async def _executed(self, context: JobContext, claim: Claim, stop: Stop) -> None:
         work = asyncio.create_task(self._attempt(claim, stop), name=f"execution {claim.id}")
         while not work.done():
             try:
