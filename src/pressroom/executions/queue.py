@@ -6,10 +6,13 @@ A worker of Procrastinate ends when the database goes away under it. Here it wai
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar
 
+import psycopg
 from procrastinate import PsycopgConnector, exceptions
 from procrastinate.jobs import Job, Notification, Status
 from procrastinate.manager import JobManager, NotificationCallback
@@ -18,6 +21,8 @@ from pressroom.executions.service import TASK
 
 T = TypeVar("T")
 _PAUSE_SECONDS = (0.1, 0.2, 0.5, 1.0)
+_AGAIN_SECONDS = 0.5
+"""How long after a claim that failed the next one is made."""
 log = logging.getLogger("pressroom.queue")
 
 _REGISTER = """
@@ -39,6 +44,14 @@ RETURNING id
 """
 _LEAVE = "WITH gone AS (DELETE FROM workers WHERE id = %(id)s) DELETE FROM procrastinate_workers WHERE id = %(id)s"
 _CLAIM = "SELECT claim_execution(%(queues)s::varchar[], %(worker_id)s) AS execution"
+_UNHEARD = """
+SELECT to_jsonb(e) || jsonb_build_object(
+    'tries', CASE WHEN e.attempt = 1 THEN 1 ELSE counted_tries(e.id) END
+) AS execution
+FROM notebook_executions AS e JOIN execution_attempts AS a ON a.execution_id = e.id AND a.number = e.attempt
+WHERE e.status = 'running' AND a.worker_id = %(worker_id)s AND NOT e.id || ' ' || e.attempt = ANY (%(held)s::text[])
+ORDER BY e.id LIMIT 1
+"""
 _NEXT = """
 SELECT extract(epoch FROM min(not_before) - clock_timestamp())::float AS seconds FROM notebook_executions
 WHERE status = 'pending' AND not_before > clock_timestamp()
@@ -61,17 +74,6 @@ class Registration:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-async def persistent(what: str, work: Callable[[], Awaitable[T]]) -> T:
-    """Do ``work``, again and again while the database is away. Cancelling ends it."""
-    for pause in _pauses():
-        try:
-            return await work()
-        except exceptions.ConnectorException as error:
-            log.warning("%s waits for the database: %s", what, error.__cause__ or error)
-            await asyncio.sleep(pause)
-    raise AssertionError("pauses never end")
-
-
 def _pauses() -> Iterable[float]:
     yield from _PAUSE_SECONDS
     while True:
@@ -89,10 +91,31 @@ class PatientJobs(JobManager):
         super().__init__(connector)
         self._told = 0
         self._wake: NotificationCallback | None = None
+        self._leaves_at: float | None = None
+
+    def leave(self, seconds: float) -> None:
+        """Wait no more for a database that is away, ``seconds`` from now on: the worker is to stop."""
+        if self._leaves_at is None:
+            self._leaves_at = time.monotonic() + seconds
+
+    async def persistent(self, what: str, work: Callable[[], Awaitable[T]]) -> T:
+        """Do ``work``, again and again while the database is away. Cancelling ends it. Raises ``ConnectorException``
+        where the database refuses it, and after :meth:`leave`."""
+        for pause in _pauses():
+            try:
+                return await work()
+            except exceptions.ConnectorException as error:
+                if isinstance(error.__cause__, psycopg.errors.RaiseException):
+                    raise
+                if self._leaves_at is not None and time.monotonic() >= self._leaves_at:
+                    raise
+                log.warning("%s waits for the database: %s", what, error.__cause__ or error)
+                await asyncio.sleep(pause)
+        raise AssertionError("pauses never end")
 
     async def register_worker(self) -> int:
         """Make the worker known."""
-        return await persistent("a new worker", super().register_worker)
+        return await self.persistent("a new worker", super().register_worker)
 
     async def unregister_worker(self, worker_id: int) -> None:
         """Forget the worker."""
@@ -118,7 +141,25 @@ class PatientJobs(JobManager):
 
     async def finish_job(self, job: Job, status: Status, delete_job: bool) -> None:
         """Record the end of a job."""
-        await persistent("the end of a job", lambda: super(PatientJobs, self).finish_job(job, status, delete_job))
+        await self._told_of(job, lambda: super(PatientJobs, self).finish_job(job, status, delete_job))
+
+    async def retry_job(
+        self,
+        job: Job,
+        retry_at: datetime | None = None,
+        priority: int | None = None,
+        queue: str | None = None,
+        lock: str | None = None,
+    ) -> None:
+        """Record that a job is to be done again."""
+        await self._told_of(job, lambda: super(PatientJobs, self).retry_job(job, retry_at, priority, queue, lock))
+
+    async def _told_of(self, job: Job, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await self.persistent("the end of a job", work)
+        except exceptions.ConnectorException as error:
+            # It was recorded, and the answer was lost; or the worker stops, and the sweep puts the job back.
+            log.warning("the end of job %s is not recorded: %s", job.id, error.__cause__ or error)
 
     async def update_heartbeat(self, worker_id: int) -> None:
         """Give a sign of life."""
@@ -129,7 +170,7 @@ class PatientJobs(JobManager):
 
     async def defer_periodic_job(self, job: Job, periodic_id: str, defer_timestamp: int) -> int | None:
         """Defer a job that is due at a time."""
-        return await persistent(
+        return await self.persistent(
             "a job that is due",
             lambda: super(PatientJobs, self).defer_periodic_job(job, periodic_id, defer_timestamp),
         )
@@ -143,7 +184,7 @@ class PatientJobs(JobManager):
     ) -> None:
         """Listen, and listen again after an outage."""
         self._wake = on_notification
-        await persistent(
+        await self.persistent(
             "listening for jobs",
             lambda: super(PatientJobs, self).listen_for_jobs(on_notification=self._notified, queues=queues),
         )
@@ -166,6 +207,10 @@ class ExecutionJobs(PatientJobs):
         """The worker's id while it is known."""
         self._beating = asyncio.Lock()
         self._claimed: dict[int, dict[str, Any]] = {}
+        self._held: set[tuple[int, int]] = set()
+        """The attempts that this worker knows to be its own."""
+        self._unsure = False
+        """Whether a claim was sent whose answer did not come."""
         self._alarm: asyncio.TimerHandle | None = None
         self._waking: set[asyncio.Task[None]] = set()
 
@@ -175,7 +220,7 @@ class ExecutionJobs(PatientJobs):
 
     async def register_worker(self) -> int:
         """Make the worker known."""
-        row = await persistent(
+        row = await self.persistent(
             "a new worker",
             lambda: self.connector.execute_query_one_async(_REGISTER, **self.registration.fields()),
         )
@@ -208,12 +253,20 @@ class ExecutionJobs(PatientJobs):
     async def _next(self, queues: Iterable[str] | None, worker_id: int) -> Job | None:
         """Claim the next execution: its row is running and its job doing when this returns."""
         wanted = list(queues) if queues is not None else None
-        row = await self.connector.execute_query_one_async(_CLAIM, queues=wanted, worker_id=worker_id)
-        execution: dict[str, Any] | None = row["execution"]
-        if execution is None:
-            await self._set_alarm()
-            return None
+        try:
+            execution = await self._unheard(worker_id) if self._unsure else None
+            if execution is None:
+                self._unsure = True
+                row = await self.connector.execute_query_one_async(_CLAIM, queues=wanted, worker_id=worker_id)
+                execution, self._unsure = row["execution"], False
+            if execution is None:
+                await self._set_alarm()
+                return None
+        except exceptions.ConnectorException:
+            self._ring_in(_AGAIN_SECONDS)
+            raise
         self._claimed[execution["id"]] = execution
+        self._held.add((execution["id"], execution["attempt"]))
         return Job(
             id=execution["job_id"],
             status=Status.DOING.value,
@@ -227,6 +280,20 @@ class ExecutionJobs(PatientJobs):
             worker_id=worker_id,
         )
 
+    async def _unheard(self, worker_id: int) -> dict[str, Any] | None:
+        """An execution that was claimed by a statement whose answer was lost."""
+        held = [f"{execution_id} {attempt}" for execution_id, attempt in self._held]
+        rows = await self.connector.execute_query_all_async(_UNHEARD, worker_id=worker_id, held=held)
+        if not rows:
+            return None
+        execution: dict[str, Any] = rows[0]["execution"]
+        log.warning("execution %s was claimed, and the answer was lost", execution["id"])
+        return execution
+
+    def ended(self, execution_id: int, attempt: int) -> None:
+        """Forget an attempt, now that the database knows of its end."""
+        self._held.discard((execution_id, attempt))
+
     async def list_jobs_to_abort_async(self, queue: str | None = None) -> Iterable[int]:  # noqa: ARG002
         """Nothing: Procrastinate's look ends when a worker is to stop, though what it runs goes on for its grace."""
         return ()
@@ -237,11 +304,13 @@ class ExecutionJobs(PatientJobs):
     async def _set_alarm(self) -> None:
         """Wake when the first of those that wait for a time may start."""
         row = await self.connector.execute_query_one_async(_NEXT)
+        self._ring_in(None if row["seconds"] is None else max(0.0, row["seconds"]) + 0.001)
+
+    def _ring_in(self, seconds: float | None) -> None:
+        """Wake the worker in ``seconds``, in place of any time that was set before."""
         if self._alarm is not None:
             self._alarm.cancel()
-            self._alarm = None
-        if row["seconds"] is not None:
-            self._alarm = asyncio.get_running_loop().call_later(max(0.0, row["seconds"]) + 0.001, self._ring)
+        self._alarm = None if seconds is None else asyncio.get_running_loop().call_later(seconds, self._ring)
 
     def _ring(self) -> None:
         task = asyncio.create_task(self._notified(channel="", notification={"type": "job_inserted", "job_id": 0}))

@@ -7,6 +7,7 @@ is put in its place while the row is locked. One that was thought dead and comes
 import asyncio
 import logging
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ Watcher = Callable[[int, PressEvent], None]
 ENDING_AT_ONCE = 10
 """How many attempts may be ending at once: an output may lie on a file system that is slow to rename."""
 _RETRY_SECONDS = 0.5
+_LAST_SECONDS = 5.0
+"""How long a worker that stops goes on trying to say how its executions ended, after its grace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,8 @@ class Pressman:
         self._jobs, self._watch = jobs, watch
         self._log_bytes = int(settings.max_log_mb * MEBIBYTE)
         self._in_hand: dict[tuple[int, int], Stop] = {}
+        self._over_at: float | None = None
+        """When the grace of this worker, which stops, was over."""
         self._ending = asyncio.Semaphore(ENDING_AT_ONCE)
         self._press: Runs = shop.press or Press(
             environment=kernel_environment(os.environ, settings.kernel_environment),
@@ -147,6 +152,8 @@ class Pressman:
                 if work.cancelled():
                     raise
                 asked = context.abort_reason() is AbortReason.USER_REQUEST
+                if not asked and self._over_at is None:
+                    self._over_at = time.monotonic()
                 stop.set(Reason.CANCELLED if asked else Reason.INTERRUPTED)
         work.result()
 
@@ -168,21 +175,31 @@ class Pressman:
         finished = await self._pressed(claim, stop, progress)
         await progress.settle()
         ending = Ending(self._places, claim, finished)
-        while True:
-            try:
-                with outages(self._database.url):
-                    async with self._ending, self._jobs.connector.pool.connection() as connection:
-                        change = await ending.write(connection, progress)
-                break
-            except Unavailable as error:
-                log.warning("the end of execution %s waits: %s", claim.id, error.detail)
-                await asyncio.sleep(_RETRY_SECONDS)
+        try:
+            change = await self._end(claim, ending, progress)
+        except Unavailable:
+            log.warning("the end of execution %s is not written, since the worker stops: it is tried again", claim.id)
+            return
+        self._jobs.ended(claim.id, claim.attempt)
         if self._watch is not None:
             self._watch(claim.id, ending.finished)
         log.info("the attempt has ended: %s", change or "another worker has the execution now")
         if change is not None and change is not Change.PUT_BACK:
             status, reason = TRANSITIONS[Status.RUNNING, change].value, ending.finished.reason
             self._metrics.execution_ended(status, reason and reason.value, finished.seconds)
+
+    async def _end(self, claim: Claim, ending: Ending, progress: Progress) -> Change | None:
+        """Write the end, again and again while the database is away; once the worker's grace is over, for a moment."""
+        while True:
+            try:
+                with outages(self._database.url):
+                    async with self._ending, self._jobs.connector.pool.connection() as connection:
+                        return await ending.write(connection, progress)
+            except Unavailable as error:
+                if self._over_at is not None and time.monotonic() >= self._over_at + _LAST_SECONDS:
+                    raise
+                log.warning("the end of execution %s waits: %s", claim.id, error.detail)
+                await asyncio.sleep(_RETRY_SECONDS)
 
     async def _pressed(self, claim: Claim, stop: Stop, progress: Progress) -> Finished:
         """Run the notebook; whatever goes wrong is the attempt's end."""
