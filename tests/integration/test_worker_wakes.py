@@ -30,7 +30,7 @@ async def test_what_comes_while_a_worker_hears_that_nothing_waits_is_begun_at_on
         await until(held_up)
         [late] = await line.submit()
         async with asyncio.timeout(20):
-            await work.crew._workers[0]._new_job_event.wait()
+            await next(iter(work.crew._workers))._new_job_event.wait()
         await other.execute("SELECT pg_advisory_unlock(77)")
         assert await work.end() == late
 
