@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 from pressroom.database import migrate
 from pressroom.database.embedded import EmbeddedServer
 from pressroom.database.outage import outages
-from pressroom.database.url import normalise
+from pressroom.database.url import kept_alive, normalise
 from pressroom.errors import Unavailable
 from pressroom.settings import Settings
 
@@ -41,7 +41,7 @@ class Database:
 
     def __init__(self, url: URL, pool_size: int = 10) -> None:
         """``pool_size`` is the number of connections at most; they are made when they are needed."""
-        self.url = url
+        self.url = url = kept_alive(url)
         timeout = {} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_SECONDS}
         self.engine = create_async_engine(
             url,
