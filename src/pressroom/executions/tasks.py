@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+import psycopg
 from opentelemetry.trace import SpanKind
 from procrastinate.job_context import AbortReason, JobContext
 
@@ -189,7 +190,9 @@ class Pressman:
             self._metrics.execution_ended(status, reason and reason.value, finished.seconds)
 
     async def _end(self, claim: Claim, ending: Ending, progress: Progress) -> Change | None:
-        """Write the end, again and again while the database is away; once the worker's grace is over, for a moment."""
+        """Write the end, again and again while the database is away; once the worker's grace is over, for a moment.
+        Where the database refuses it, once more without what was not told yet."""
+        refused = False
         while True:
             try:
                 with outages(self._database.url):
@@ -199,7 +202,13 @@ class Pressman:
                 if self._over_at is not None and time.monotonic() >= self._over_at + _LAST_SECONDS:
                     raise
                 log.warning("the end of execution %s waits: %s", claim.id, error.detail)
-                await asyncio.sleep(_RETRY_SECONDS)
+            except psycopg.Error:
+                if refused:
+                    raise
+                refused = True
+                log.exception("the end of execution %s cannot be written with all that it tells", claim.id)
+                progress.forget()
+            await asyncio.sleep(_RETRY_SECONDS)
 
     async def _pressed(self, claim: Claim, stop: Stop, progress: Progress) -> Finished:
         """Run the notebook; whatever goes wrong is the attempt's end."""
