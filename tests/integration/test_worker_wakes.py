@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from line import Line, Other, until, working
 
 # A claim that found nothing is held up before it says so, while the test holds the lock.
@@ -39,3 +41,20 @@ async def test_what_a_limit_holds_back_is_begun_when_a_place_is_free(line: Line)
     first, second = await line.submit(n=2, user_limit=1)
     async with working(line) as work:
         assert [await work.end(), await work.end()] == [first, second]
+
+
+@pytest.mark.parametrize("payload", ["no JSON", "[]", "{}"])
+async def test_a_notification_that_cannot_be_read_leaves_a_worker_awake(
+    line: Line, other: Other, caplog: pytest.LogCaptureFixture, payload: str
+) -> None:
+    async with working(line) as work:
+        [first] = await line.submit()
+        assert await work.end() == first  # it listens
+
+        async def heard() -> bool:
+            return "cannot be read" in caplog.text
+
+        await other.execute("SELECT pg_notify('procrastinate_any_queue_v1', %s)", [payload])
+        await until(heard)
+        [second] = await line.submit()
+        assert await work.end() == second

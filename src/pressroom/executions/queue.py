@@ -5,6 +5,7 @@ A worker of Procrastinate ends when the database goes away under it. Here it wai
 """
 
 import asyncio
+import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
@@ -15,7 +16,7 @@ from typing import Any, TypeVar
 import psycopg
 from procrastinate import PsycopgConnector, exceptions
 from procrastinate.jobs import Job, Notification, Status
-from procrastinate.manager import JobManager, NotificationCallback
+from procrastinate.manager import JobManager, NotificationCallback, get_channel_for_queues
 
 from pressroom.executions.service import TASK
 
@@ -184,10 +185,15 @@ class PatientJobs(JobManager):
     ) -> None:
         """Listen, and listen again after an outage."""
         self._wake = on_notification
-        await self.persistent(
-            "listening for jobs",
-            lambda: super(PatientJobs, self).listen_for_jobs(on_notification=self._notified, queues=queues),
-        )
+        channels = get_channel_for_queues(queues)
+        await self.persistent("listening for jobs", lambda: self.connector.listen_notify(self._heard, channels))
+
+    async def _heard(self, *, channel: str, payload: str) -> None:
+        try:
+            notification: Notification = json.loads(payload)
+            await self._notified(channel=channel, notification=notification)
+        except (ValueError, TypeError, KeyError):  # anybody may notify; Procrastinate's listener would fall silent
+            log.warning("a notification on %s cannot be read", channel)
 
     async def _notified(self, *, channel: str, notification: Notification) -> None:
         self._told += 1
