@@ -21,7 +21,8 @@ from pressroom.database.session import Database
 from pressroom.database.url import conninfo
 from pressroom.errors import Unavailable
 from pressroom.executions import retention_tasks
-from pressroom.executions.queue import ExecutionJobs, PatientJobs, Registration
+from pressroom.executions.jobs import PatientJobs
+from pressroom.executions.queue import ExecutionJobs, Registration
 from pressroom.executions.service import TASK
 from pressroom.executions.sweep import Sweep
 from pressroom.executions.tasks import ENDING_AT_ONCE, Pressman, Watcher, Workshop
