@@ -19,7 +19,7 @@ from pressroom.executions.orders import Order, own_queue
 from pressroom.executions.schemas import ExecutionOut
 from pressroom.executions.tasks import Workshop
 from pressroom.metrics import Metrics
-from pressroom.worker import Staffing, open_crew
+from pressroom.worker import Staffing, ended, open_crew
 
 
 def run(
@@ -92,7 +92,13 @@ async def _run(room: Room, order: Order, shown: Shown) -> Execution:
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop)
         with shown.progress:
-            await following.wait(execution_id)
+            followed = asyncio.create_task(following.wait(execution_id))
+            crewed = asyncio.create_task(crew.wait())
+            await asyncio.wait({followed, crewed}, return_when=asyncio.FIRST_COMPLETED)
+            if not followed.done():
+                await ended(followed)
+                crewed.result()
+            followed.result()
         await asyncio.gather(*stopping)
     async with room.database.transaction() as session:
         return await service.get(session, execution_id)

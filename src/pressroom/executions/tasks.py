@@ -7,12 +7,14 @@ is put in its place while the row is locked. One that was thought dead and comes
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+import psycopg
 from opentelemetry.trace import SpanKind
 from procrastinate.job_context import AbortReason, JobContext
 
@@ -38,6 +40,8 @@ Watcher = Callable[[int, PressEvent], None]
 ENDING_AT_ONCE = 10
 """How many attempts may be ending at once: an output may lie on a file system that is slow to rename."""
 _RETRY_SECONDS = 0.5
+_LAST_SECONDS = 5.0
+"""How long a worker that stops goes on trying to say how its executions ended, after its grace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,9 @@ class Pressman:
         self._database, self._places, self._metrics = shop.database, shop.places, shop.metrics
         self._jobs, self._watch = jobs, watch
         self._log_bytes = int(settings.max_log_mb * MEBIBYTE)
-        self._in_hand: set[tuple[int, int]] = set()
+        self._in_hand: dict[tuple[int, int], Stop] = {}
+        self._over_at: float | None = None
+        """When the grace of this worker, which stops, was over."""
         self._ending = asyncio.Semaphore(ENDING_AT_ONCE)
         self._press: Runs = shop.press or Press(
             environment=kernel_environment(os.environ, settings.kernel_environment),
@@ -121,17 +127,25 @@ class Pressman:
         """Whether this worker is at work on an attempt."""
         return (execution_id, attempt) in self._in_hand
 
+    def in_hand(self) -> Collection[tuple[int, int]]:
+        """The attempts that this worker is at work on, as execution and number."""
+        return tuple(self._in_hand)
+
+    def cancel(self, execution_id: int, attempt: int) -> None:
+        """Stop an attempt, where this worker is still at work on it, since somebody asked for that."""
+        if (stop := self._in_hand.get((execution_id, attempt))) is not None:
+            stop.set(Reason.CANCELLED)
+
     async def execute(self, context: JobContext, execution_id: int) -> None:
         """Procrastinate's task: run a claimed execution. A request to abort stops it, and its end is awaited."""
         claim = Claim.of(self._jobs.claimed(execution_id))
-        self._in_hand.add((claim.id, claim.attempt))
+        stop = self._in_hand[claim.id, claim.attempt] = Stop()
         try:
-            await self._executed(context, claim)
+            await self._executed(context, claim, stop)
         finally:
-            self._in_hand.discard((claim.id, claim.attempt))
+            del self._in_hand[claim.id, claim.attempt]
 
-    async def _executed(self, context: JobContext, claim: Claim) -> None:
-        stop = Stop()
+    async def _executed(self, context: JobContext, claim: Claim, stop: Stop) -> None:
         work = asyncio.create_task(self._attempt(claim, stop), name=f"execution {claim.id}")
         while not work.done():
             try:
@@ -140,6 +154,8 @@ class Pressman:
                 if work.cancelled():
                     raise
                 asked = context.abort_reason() is AbortReason.USER_REQUEST
+                if not asked and self._over_at is None:
+                    self._over_at = time.monotonic()
                 stop.set(Reason.CANCELLED if asked else Reason.INTERRUPTED)
         work.result()
 
@@ -161,21 +177,39 @@ class Pressman:
         finished = await self._pressed(claim, stop, progress)
         await progress.settle()
         ending = Ending(self._places, claim, finished)
-        while True:
-            try:
-                with outages(self._database.url):
-                    async with self._ending, self._jobs.connector.pool.connection() as connection:
-                        change = await ending.write(connection, progress)
-                break
-            except Unavailable as error:
-                log.warning("the end of execution %s waits: %s", claim.id, error.detail)
-                await asyncio.sleep(_RETRY_SECONDS)
+        try:
+            change = await self._end(claim, ending, progress)
+        except Unavailable:
+            log.warning("the end of execution %s is not written, since the worker stops: it is tried again", claim.id)
+            return
+        self._jobs.ended(claim.id, claim.attempt)
         if self._watch is not None:
             self._watch(claim.id, ending.finished)
         log.info("the attempt has ended: %s", change or "another worker has the execution now")
         if change is not None and change is not Change.PUT_BACK:
             status, reason = TRANSITIONS[Status.RUNNING, change].value, ending.finished.reason
             self._metrics.execution_ended(status, reason and reason.value, finished.seconds)
+
+    async def _end(self, claim: Claim, ending: Ending, progress: Progress) -> Change | None:
+        """Write the end, again and again while the database is away; once the worker's grace is over, for a moment.
+        Where the database refuses it, once more without what was not told yet."""
+        refused = False
+        while True:
+            try:
+                with outages(self._database.url):
+                    async with self._ending, self._jobs.connector.pool.connection() as connection:
+                        return await ending.write(connection, progress)
+            except Unavailable as error:
+                if self._over_at is not None and time.monotonic() >= self._over_at + _LAST_SECONDS:
+                    raise
+                log.warning("the end of execution %s waits: %s", claim.id, error.detail)
+            except psycopg.Error:
+                if refused:
+                    raise
+                refused = True
+                log.exception("the end of execution %s cannot be written with all that it tells", claim.id)
+                progress.forget()
+            await asyncio.sleep(_RETRY_SECONDS)
 
     async def _pressed(self, claim: Claim, stop: Stop, progress: Progress) -> Finished:
         """Run the notebook; whatever goes wrong is the attempt's end."""
