@@ -9,14 +9,17 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from jupyter_client.kernelspec import KernelSpecManager
+
 from pressroom.press.descendants import kill_descendants
 from pressroom.press.events import CellStarted, Event, Finished, Reason, from_json
+from pressroom.press.reports import KernelReport
 
 MARGIN_SECONDS = 30.0
 """How much longer than its time limit and grace a runner may take before it is taken for stuck."""
@@ -76,7 +79,6 @@ class Stop:
         return self.reason
 
 
-@dataclass(frozen=True, slots=True)
 class Press:
     """Executes notebooks, each in a process of its own.
 
@@ -84,10 +86,17 @@ class Press:
     a kernel that is stopped.
     """
 
-    environment: Mapping[str, str]
-    grace_seconds: float = 5.0
-    max_output_bytes: int = 100 * 2**20
-    max_notebook_bytes: int = 32 * 2**20
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        grace_seconds: float = 5.0,
+        max_output_bytes: int = 100 * 2**20,
+        max_notebook_bytes: int = 32 * 2**20,
+        *,
+        preload: Sequence[str] | None = None,  # noqa: ARG002
+    ) -> None:
+        self.environment, self.grace_seconds = environment, grace_seconds
+        self.max_output_bytes, self.max_notebook_bytes = max_output_bytes, max_notebook_bytes
 
     async def execute(self, request: Request, stop: Stop | None = None) -> AsyncIterator[Event]:
         """Execute a notebook: its events, the last of them ``Finished``, whatever happened.
@@ -125,6 +134,21 @@ class Press:
             for fd in opened:
                 os.close(fd)
             shutil.rmtree(scratch, ignore_errors=True)
+
+    def preload(self, modules: Sequence[str]) -> None:
+        """Have fork servers import these modules ahead, in place of those named before."""
+
+    async def reports(self) -> list[KernelReport]:
+        """How the kernels of each kernel spec of this machine are started."""
+        names = await asyncio.to_thread(KernelSpecManager().find_kernel_specs)
+        why_not = "This version starts every kernel by the stock launcher."
+        return [
+            KernelReport(name, "bash" if name == "bash" else "python", False, why_not, (), {}, None, 0)
+            for name in sorted(names)
+        ]
+
+    async def close(self) -> None:
+        """End what the press keeps beyond an execution."""
 
 
 def _not_started(error: OSError, began: float) -> Finished:
