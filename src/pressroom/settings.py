@@ -91,6 +91,24 @@ class Settings(BaseSettings):
     timeout_seconds: float | None = Field(
         default=None, gt=0, description="Time limit of an execution that names none, in seconds; if left out, none."
     )
+    max_memory_mb: int | None = Field(
+        default=None,
+        ge=64,
+        description="Memory of an execution, in MiB: what one may ask for at most, and what one has that does not say; "
+        "if left out, no limit.",
+    )
+    max_cpu_seconds: float | None = Field(
+        default=None,
+        ge=1,
+        description="Processor time of an execution, in seconds: what one may ask for at most, and what one has that "
+        "does not say; if left out, no limit.",
+    )
+    max_processes: int | None = Field(
+        default=None,
+        ge=16,
+        description="Processes and threads of an execution at once: what one may ask for at most, and what one has "
+        "that does not say; if left out, no limit.",
+    )
     grace_seconds: float = Field(
         default=5.0, ge=0, description="Seconds between the interrupt and the end of a kernel that is stopped."
     )

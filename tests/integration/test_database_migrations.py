@@ -62,7 +62,7 @@ INDEXED = {
     "notebook_executions": {"username"},
 }
 ON_DELETE = {"notebook_parameters": "CASCADE", "notebook_executions": "SET NULL"}
-REVISIONS = ["0001", "0002", "0003"]
+REVISIONS = ["0001", "0002", "0003", "0004"]
 ROWS = """
 INSERT INTO notebooks (name, file_path, username, tags, metadata)
 VALUES ('sales', '/home/ann/sales.ipynb', 'ann', '["a"]', '{"k": 1}');
@@ -127,7 +127,7 @@ def test_an_upgrade_from_every_revision_loses_no_row(empty_database_url: URL, re
     migrate.upgrade(empty_database_url)
     with connect(empty_database_url) as connection:
         after = everything(connection)
-        status = "running" if revision == REVISIONS[-1] else "failed"
+        status = "running" if revision >= "0003" else "failed"
         if status == "failed":  # what was under way belonged to a service without a queue, which is gone
             left = before["notebook_executions"][-1]
             ended = after["notebook_executions"][-1]

@@ -16,6 +16,7 @@ from pressroom import traces
 from pressroom.database.models import Execution
 from pressroom.database.session import Connection
 from pressroom.errors import Invalid, NotFound
+from pressroom.executions import ceilings
 from pressroom.executions.options import ExecutionDefaults, HowToExecute
 from pressroom.executions.registered import Opened, Registered, at_path
 from pressroom.executions.states import RetryOn, Status
@@ -31,7 +32,7 @@ DEFAULT_QUEUE = "default"
 PRIVATE = "@"
 """What the name of a queue begins with that is one command's own; no caller can choose such a name."""
 _PRIVATE = ("queue", "max_attempts")
-_PLAIN = ("queue", "priority", "timeout_seconds", "max_attempts", "retry_delay_seconds")
+_PLAIN = ("queue", "priority", "timeout_seconds", *ceilings.CEILINGS, "max_attempts", "retry_delay_seconds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,8 @@ class OrderBook:
         subject = self._subjects.get(key)
         if subject is None:
             subject = self._subjects[key] = await self._subject(order)
+        if order.retry_of is None:  # what is repeated may have been asked for before there was a ceiling
+            ceilings.require_within(order.how, self._settings)
         output = await self._output(order, subject, execution_id)
         return {
             "id": execution_id,
@@ -180,6 +183,7 @@ class OrderBook:
             "queue": queue,
             "priority": said("priority", 0),
             "timeout_seconds": said("timeout_seconds", settings.timeout_seconds),
+            **ceilings.used(how, defaults, settings),
             "max_attempts": said("max_attempts", settings.max_attempts),
             "retry_on": [reason.value for reason in said("retry_on", [RetryOn.WORKER_LOST])],
             "retry_delay_seconds": said("retry_delay_seconds", settings.retry_delay_seconds),

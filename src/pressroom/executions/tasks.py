@@ -52,6 +52,9 @@ class Claim:
     parameters: dict[str, Any]
     kernel_name: str | None
     timeout_seconds: float | None
+    memory_mb: int | None
+    cpu_seconds: float | None
+    max_processes: int | None
     trace: dict[str, Any] | None
     waited_seconds: float
     patience: Patience
@@ -69,6 +72,9 @@ class Claim:
             parameters=row["parameters_used"] or {},
             kernel_name=row["kernel_name"],
             timeout_seconds=row["timeout_seconds"],
+            memory_mb=row["memory_mb"],
+            cpu_seconds=row["cpu_seconds"],
+            max_processes=row["max_processes"],
             trace=row["trace"],
             waited_seconds=(_time(row["started_at"]) - _time(row["submitted_at"])).total_seconds(),
             patience=Patience(row["tries"], row["max_attempts"], row["retry_on"], row["retry_delay_seconds"]),
@@ -208,6 +214,9 @@ class Pressman:
             parameters=claim.parameters,
             kernel_name=claim.kernel_name,
             timeout_seconds=claim.timeout_seconds,
+            memory_mb=claim.memory_mb,
+            cpu_seconds=claim.cpu_seconds,
+            max_processes=claim.max_processes,
             input_fd=opened.enter_context(given.open_file_in(folder)),
             working_fd=folder,
             output_fd=opened.enter_context(output.parent.open_directory(create_last=ours)),

@@ -102,6 +102,10 @@ class Execution(Base):
     # Beside the contract.
     kernel_name: Mapped[str | None] = mapped_column(String(255))
     timeout_seconds: Mapped[float | None]
+    memory_mb: Mapped[int | None]
+    """In MiB; of processor time and of processes and threads, likewise: what its kernel may use at most."""
+    cpu_seconds: Mapped[float | None]
+    max_processes: Mapped[int | None]
     failure: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     """Why it did not succeed: ``reason``, and ``cell_index``, ``ename``, ``evalue`` where a cell raised."""
     cells_total: Mapped[int | None]
