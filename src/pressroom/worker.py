@@ -19,6 +19,8 @@ from pressroom import __version__, logs
 from pressroom.database.session import Database
 from pressroom.database.url import conninfo
 from pressroom.executions import retention_tasks
+from pressroom.executions.kernel_news import KernelNews
+from pressroom.executions.preloading import Preloading
 from pressroom.executions.queue import ExecutionJobs, PatientJobs, Registration
 from pressroom.executions.service import TASK
 from pressroom.executions.sweep import Sweep
@@ -26,6 +28,7 @@ from pressroom.executions.tasks import ENDING_AT_ONCE, Pressman, Watcher, Worksh
 from pressroom.executions.vigil import BEATS, Vigil
 from pressroom.notifications import tasks as notification_tasks
 from pressroom.notifications.service import CHORES
+from pressroom.press import Press
 
 _CHORES_AT_ONCE = 4
 _CONNECTIONS = 4
@@ -128,6 +131,7 @@ async def open_crew(shop: Workshop, staffing: Staffing, watch: Watcher | None = 
         app = procrastinate.App(connector=connector)
         jobs = app.job_manager = ExecutionJobs(connector, staffing.registration())
         pressman = Pressman(shop, jobs, watch)
+        opened.push_async_callback(pressman.close)
         app.task(name=TASK, pass_context=True)(pressman.execute)
         await opened.enter_async_context(app.open_async())
         lost_seconds = shop.settings.worker_lost_seconds
@@ -141,6 +145,9 @@ async def open_crew(shop: Workshop, staffing: Staffing, watch: Watcher | None = 
             notification_tasks.add_tasks(chores, shop)
             workers.append(_worker(chores, staffing, [CHORES], _CHORES_AT_ONCE, lost_seconds))
             await opened.enter_async_context(open_sweep(shop))
+            if isinstance(pressman.press, Press):
+                for work in (KernelNews(jobs, pressman.press).run(), Preloading(shop, pressman.press).run()):
+                    opened.push_async_callback(ended, asyncio.create_task(work, name="kernels"))
         crew = Crew(workers, jobs)
         try:
             yield crew

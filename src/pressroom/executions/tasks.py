@@ -105,6 +105,17 @@ class Workshop:
     press: Runs | None = None
 
 
+def press_of(settings: Settings) -> Press:
+    """The press that the settings describe, which is told what to preload while a worker works."""
+    return Press(
+        environment=kernel_environment(os.environ, settings.kernel_environment),
+        grace_seconds=settings.grace_seconds,
+        max_output_bytes=int(settings.max_output_mb * MEBIBYTE),
+        max_notebook_bytes=int(settings.max_notebook_mb * MEBIBYTE),
+        preload=(),
+    )
+
+
 class Pressman:
     """Runs the executions of one worker. ``watch`` is told of every event, in this process."""
 
@@ -115,12 +126,13 @@ class Pressman:
         self._log_bytes = int(settings.max_log_mb * MEBIBYTE)
         self._in_hand: set[tuple[int, int]] = set()
         self._ending = asyncio.Semaphore(ENDING_AT_ONCE)
-        self._press: Runs = shop.press or Press(
-            environment=kernel_environment(os.environ, settings.kernel_environment),
-            grace_seconds=settings.grace_seconds,
-            max_output_bytes=int(settings.max_output_mb * MEBIBYTE),
-            max_notebook_bytes=int(settings.max_notebook_mb * MEBIBYTE),
-        )
+        self.press: Runs = shop.press or press_of(settings)
+        self._own_press = shop.press is None
+
+    async def close(self) -> None:
+        """End what the press keeps beyond an execution, where it is this worker's own."""
+        if self._own_press and isinstance(self.press, Press):
+            await self.press.close()
 
     def holds(self, execution_id: int, attempt: int) -> bool:
         """Whether this worker is at work on an attempt."""
@@ -188,7 +200,7 @@ class Pressman:
         try:
             with ExitStack() as opened:
                 request = await asyncio.to_thread(self._open, opened, claim)
-                async for event in self._press.execute(request, stop):
+                async for event in self.press.execute(request, stop):
                     if isinstance(event, Finished):
                         finished = event
                         continue
