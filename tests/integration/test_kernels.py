@@ -218,7 +218,8 @@ async def test_no_more_is_read_and_told_than_the_bounds_allow(
     size = (home / "0.ipynb").stat().st_size
     preloading = Preloading(shop_of(database, settings, press), press)
     monkeypatch.setattr("pressroom.executions.preloading.MOST_NOTEBOOKS", 3)
-    monkeypatch.setattr("pressroom.executions.preloading.MOST_BYTES_IN_ALL", 2 * size + 10)
+    monkeypatch.setattr("pressroom.executions.preloading.MOST_BYTES", size + 100)
+    monkeypatch.setattr("pressroom.executions.preloading.MOST_BYTES_AT_ONCE", 3 * size + 99)
     await preloading.look()
     assert press.asked == [["lib2", "lib3"]], "those that were registered last"
     monkeypatch.setattr("pressroom.executions.preloading.MOST_PACKAGES", 1)

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from datetime import datetime
 
 from pressroom.errors import NotebookInvalid, PressroomError
 from pressroom.executions.tasks import Workshop
@@ -18,7 +19,10 @@ MOST_NOTEBOOKS = 200
 """Of those registered, the ones that were changed last are read."""
 MOST_BYTES = 4 * MEBIBYTE
 """Of one notebook; a larger one is left out."""
-MOST_BYTES_IN_ALL = 64 * MEBIBYTE
+MOST_BYTES_AT_ONCE = 64 * MEBIBYTE
+"""Read in one look; what is not read then is read when there is something new again."""
+Change = tuple[str, str, datetime]
+"""A notebook's path, its owner, and when its registration was changed last."""
 log = logging.getLogger("pressroom.kernels")
 
 
@@ -28,7 +32,8 @@ class Preloading:
     def __init__(self, shop: Workshop, press: Press) -> None:
         self._database, self._places, self._wanted = shop.database, shop.places, shop.settings.preload
         self._press = press
-        self._seen: Sequence[object] | None = None
+        self._seen: list[Change] = []
+        self._imported: dict[Change, set[str]] = {}
         self._modules: list[str] = []
 
     async def run(self) -> None:
@@ -46,35 +51,37 @@ class Preloading:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self) -> None:
-        """Read the notebooks, if any was registered, changed or deleted since the last time."""
+        """Read what was registered or changed since the last time, and tell what notebooks import now."""
         async with self._database.transaction() as session:
-            notebooks = await service.changed_last(session, MOST_NOTEBOOKS)
-        if notebooks == self._seen:
+            seen = await service.changed_last(session, MOST_NOTEBOOKS)
+        if seen == self._seen:
             return
-        files = [(path, username) for path, username, _ in notebooks]
-        modules = await asyncio.to_thread(most_imported, self._places, files)
-        self._seen = notebooks
+        new = [change for change in seen if change not in self._imported]
+        known = self._imported | await asyncio.to_thread(imported, self._places, new)
+        self._seen, self._imported = seen, {change: known[change] for change in seen if change in known}
+        modules = imports.most_imported(self._imported.values(), MOST_PACKAGES)
         if modules != self._modules:
             log.info("notebooks import %s; fork servers do so ahead", ", ".join(modules) or "no library")
             self._modules = modules
             self._press.preload(modules)
 
 
-def most_imported(places: Places, files: Sequence[tuple[str, str]]) -> list[str]:
-    """The modules that notebooks, by path and owner, import most. Blocks on the file system."""
-    return imports.most_imported(_imports(places, files), MOST_PACKAGES)
-
-
-def _imports(places: Places, files: Sequence[tuple[str, str]]) -> Iterator[set[str]]:
-    left = MOST_BYTES_IN_ALL
-    for path, username in files:
-        most = min(MOST_BYTES, left)
+def imported(places: Places, notebooks: Sequence[Change]) -> dict[Change, set[str]]:
+    """The libraries that notebooks import: as many of them as may be read at once. Blocks on the file system."""
+    found: dict[Change, set[str]] = {}
+    left = MOST_BYTES_AT_ONCE
+    for change in notebooks:
+        if left < MOST_BYTES:
+            break
+        path, username, _ = change
         try:
             place = places.locate(path, username)
-            data = place.read(most)
+            data = place.read(MOST_BYTES)
         except PressroomError as error:  # moved away since it was registered, or too large: it counts for nothing
-            left -= most if isinstance(error, NotebookInvalid) else 0
+            found[change] = set()
+            left -= MOST_BYTES if isinstance(error, NotebookInvalid) else 0
             continue
         left -= len(data)
         names = imports.imported_by(data)
-        yield names - imports.beside(place.path.parent, names)
+        found[change] = names - imports.beside(place.path.parent, names)
+    return found
