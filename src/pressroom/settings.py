@@ -181,8 +181,10 @@ class Settings(BaseSettings):
     @field_validator("preload", mode="before")
     @classmethod
     def _split_modules(cls, value: object) -> object:
-        if not isinstance(value, str) or value.strip() == AUTO:
-            return AUTO if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        if value.strip() == AUTO:
+            return AUTO
         names = [part.strip() for part in value.split(",") if part.strip()]
         names = [] if names == ["none"] else names
         if wrong := [name for name in names if name in (AUTO, "none") or not _MODULE.fullmatch(name)]:
