@@ -135,10 +135,11 @@ def test_what_is_over_a_ceiling_is_refused_naming_it(ceilings: Settings, noteboo
             ):
                 assert answer.status_code == 422, answer.text
                 problem = answer.json()
-                assert (problem["limit"], problem["ceiling"], problem["value"]) == (name, ceiling, value)
-                assert (
-                    problem["detail"] == f"{name} may be {ceiling} at most (PRESSROOM_{setting.upper()}), not {value}."
-                )
+                variable = f"PRESSROOM_{setting.upper()}"
+                facts = {"field": name, "value": value, "limit": ceiling, "setting": variable}
+                assert {fact: problem[fact] for fact in facts} == facts
+                allowed = f"{value} is more than {ceiling}, the most that this service allows ({variable})."
+                assert problem["detail"] == f"{name}: {allowed}"
         assert http.get("/db/executions").json() == [], "what is refused is not there"
 
 

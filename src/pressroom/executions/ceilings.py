@@ -13,17 +13,14 @@ CEILINGS = {"memory_mb": "max_memory_mb", "cpu_seconds": "max_cpu_seconds", "max
 def require_within(said: ExecutionDefaults, settings: Settings) -> None:
     """Raise :class:`Invalid`, naming the limit, where one that is said is over its ceiling.
 
-    Facts: ``limit``, ``ceiling``, ``value``.
+    Facts: ``field``, ``value``, ``limit``, ``setting`` (its variable).
     """
     for name, setting in CEILINGS.items():
         value, ceiling = getattr(said, name), getattr(settings, setting)
         if value is not None and ceiling is not None and value > ceiling:
-            raise Invalid(
-                f"{name} may be {ceiling:.15g} at most (PRESSROOM_{setting.upper()}), not {value:.15g}.",
-                limit=name,
-                ceiling=ceiling,
-                value=value,
-            )
+            variable = f"PRESSROOM_{setting.upper()}"
+            sentence = f"{value:.15g} is more than {ceiling:.15g}, the most that this service allows ({variable})."
+            raise Invalid(f"{name}: {sentence}", field=name, value=value, limit=ceiling, setting=variable)
 
 
 def used(said: ExecutionDefaults, otherwise: ExecutionDefaults, settings: Settings) -> dict[str, Any]:
