@@ -233,7 +233,7 @@ class OverLimit(Invalid):
 
     def __init__(self, field: str, value: float, limit: float, setting: str) -> None:
         super().__init__(
-            f"{field}: {value:g} is more than {limit:g}, the most that this service allows ({setting}).",
+            f"{field}: {value:.15g} is more than {limit:.15g}, the most that this service allows ({setting}).",
             field=field,
             value=value,
             limit=limit,

@@ -6,6 +6,7 @@ A setting ``name`` is the variable ``PRESSROOM_NAME`` and the flag ``--name`` of
 
 import getpass
 import os
+import re
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,6 +18,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pressroom.smtp import mail_server, mailbox
 
 MEBIBYTE = 2**20
+AUTO = "auto"
+_MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
 class Settings(BaseSettings):
@@ -57,6 +60,11 @@ class Settings(BaseSettings):
         default_factory=list[str],
         description="Variables of the service's environment that kernels may see besides the usual ones (PATH, HOME, "
         "LANG, ...), separated by ','; a name may end in '*'.",
+    )
+    preload: Annotated[Literal["auto"] | list[str], NoDecode] = Field(
+        default=AUTO,
+        description="Modules that are imported once, before kernels are forked, so that notebooks find them loaded: "
+        "names separated by ','; auto: those that most of the registered notebooks import; none: nothing.",
     )
     workers: int = Field(
         default_factory=lambda: os.cpu_count() or 1,
@@ -106,6 +114,24 @@ class Settings(BaseSettings):
     )
     bulk_limit: int = Field(
         default=10_000, ge=1, le=10_000, description="The most executions that may be submitted together."
+    )
+    max_memory_mb: int | None = Field(
+        default=None,
+        ge=64,
+        description="Memory of an execution, in MiB: what one may ask for at most, and what one has that does not say; "
+        "if left out, no limit.",
+    )
+    max_cpu_seconds: float | None = Field(
+        default=None,
+        ge=1,
+        description="Processor time of an execution, in seconds: what one may ask for at most, and what one has that "
+        "does not say; if left out, no limit.",
+    )
+    max_processes: int | None = Field(
+        default=None,
+        ge=16,
+        description="Processes and threads of an execution at once: what one may ask for at most, and what one has "
+        "that does not say; if left out, no limit.",
     )
     grace_seconds: float = Field(
         default=5.0, ge=0, description="Seconds between the interrupt and the end of a kernel that is stopped."
@@ -167,6 +193,19 @@ class Settings(BaseSettings):
     @classmethod
     def _split_names(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("preload", mode="before")
+    @classmethod
+    def _split_modules(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        if value.strip() == AUTO:
+            return AUTO
+        names = [part.strip() for part in value.split(",") if part.strip()]
+        names = [] if names == ["none"] else names
+        if wrong := [name for name in names if name in (AUTO, "none") or not _MODULE.fullmatch(name)]:
+            raise ValueError(f"{wrong[0]!r} is no module's name; write pandas,matplotlib.pyplot or auto or none")
+        return names
 
     @field_validator("queue_limits", mode="before")
     @classmethod

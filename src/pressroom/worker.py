@@ -22,6 +22,8 @@ from pressroom.database.url import conninfo
 from pressroom.errors import Unavailable
 from pressroom.executions import retention_tasks
 from pressroom.executions.jobs import PatientJobs
+from pressroom.executions.kernel_news import KernelNews
+from pressroom.executions.preloading import Preloading
 from pressroom.executions.queue import ExecutionJobs, Registration
 from pressroom.executions.service import TASK
 from pressroom.executions.sweep import Sweep
@@ -29,6 +31,7 @@ from pressroom.executions.tasks import ENDING_AT_ONCE, Pressman, Watcher, Worksh
 from pressroom.executions.vigil import BEATS, Vigil
 from pressroom.notifications import tasks as notification_tasks
 from pressroom.notifications.service import CHORES
+from pressroom.press import Press
 
 log = logging.getLogger("pressroom.queue")
 _CHORES_AT_ONCE = 4
@@ -153,6 +156,7 @@ async def open_crew(shop: Workshop, staffing: Staffing, watch: Watcher | None = 
         app = procrastinate.App(connector=connector)
         jobs = app.job_manager = ExecutionJobs(connector, staffing.registration())
         pressman = Pressman(shop, jobs, watch)
+        opened.push_async_callback(pressman.close)
         app.task(name=TASK, pass_context=True)(pressman.execute)
         await opened.enter_async_context(app.open_async())
         lost_seconds = shop.settings.worker_lost_seconds
@@ -168,6 +172,9 @@ async def open_crew(shop: Workshop, staffing: Staffing, watch: Watcher | None = 
             notification_tasks.add_tasks(chores, shop)
             workers[_worker(chores, staffing, [CHORES], _CHORES_AT_ONCE, lost_seconds)] = errands
             await opened.enter_async_context(open_sweep(shop))
+            if isinstance(pressman.press, Press):
+                for work in (KernelNews(jobs, pressman.press).run(), Preloading(shop, pressman.press).run()):
+                    opened.push_async_callback(ended, asyncio.create_task(work, name="kernels"))
         crew = Crew(workers, jobs, staffing.grace_seconds)
         await asyncio.sleep(0)  # the first thing that Procrastinate's worker does is to forget that it was stopped
         try:

@@ -10,6 +10,7 @@ write_notebook = pytest.write_notebook  # type: ignore[attr-defined]
 HOW = (
     *("notebook_id", "username", "input_path", "parameters_used", "kernel_name", "timeout_seconds", "queue"),
     *("priority", "max_attempts", "retry_on", "retry_delay_seconds", "notebook_limit", "user_limit", "queue_limit"),
+    *("memory_mb", "cpu_seconds", "max_processes"),
 )
 CHANGED = {
     "queue": "other",
@@ -21,6 +22,9 @@ CHANGED = {
     "notebook_limit": 9,
     "user_limit": 9,
     "queue_limit": 9,
+    "memory_mb": 9999,
+    "cpu_seconds": 999.5,
+    "max_processes": 999,
     "late_after_seconds": 0.001,
 }
 
@@ -47,7 +51,10 @@ def repeated(http: httpx.Client, execution_id: int) -> tuple[dict[str, Any], dic
     return http.get(f"/db/executions/{execution_id}").json(), again, kinds
 
 
-@pytest.mark.parametrize("said", [{}, {"queue": "mine", "priority": 3, "timeout_seconds": 300, "user_limit": 2}])
+SAID = {"queue": "mine", "priority": 3, "timeout_seconds": 300, "user_limit": 2, "memory_mb": 8192, "cpu_seconds": 99.5}
+
+
+@pytest.mark.parametrize("said", [{}, SAID], ids=["nothing", "much"])
 def test_what_the_notebook_says_by_now_does_not_count(http: httpx.Client, notebook: Path, said: dict[str, Any]) -> None:
     notebook_id = register(http, notebook)
     body = {"parameters": {"region": "APAC"}} | said

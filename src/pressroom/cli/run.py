@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from pressroom.cli import limits
 from pressroom.cli.pairs import given_once
-from pressroom.cli.room import WRONG, Room, absolute, complain, in_room, out
+from pressroom.cli.room import WRONG, Room, absolute, complain, explained, in_room, out
 from pressroom.cli.shown import Shown, exit_code
 from pressroom.database.models import Execution
 from pressroom.errors import AlreadyEnded
@@ -35,6 +36,9 @@ def run(
     ] = None,
     kernel: Annotated[str | None, typer.Option("-k", "--kernel", help="The kernel; else the notebook's own.")] = None,
     timeout: Annotated[float | None, typer.Option(help="Time limit in seconds.", min=0.001)] = None,
+    memory_mb: limits.MemoryMb = None,
+    cpu_seconds: limits.CpuSeconds = None,
+    max_processes: limits.MaxProcesses = None,
     *,
     in_place: Annotated[bool, typer.Option("--in-place", help="Replace the notebook by the executed one.")] = False,
     log: Annotated[
@@ -50,13 +54,14 @@ def run(
     if in_place and output:
         complain("Give either --in-place or --output.")
         raise typer.Exit(WRONG)
+    wanted = {"kernel_name": kernel, "timeout_seconds": timeout} | limits.said(memory_mb, cpu_seconds, max_processes)
     order = Order(
         input_path=absolute(notebook),
         output_path=absolute(output) if output else None,
         parameters=given,
         in_place=in_place,
         # A queue of its own: it is executed here, by nobody else, and goes with this command.
-        how=HowToExecute(kernel_name=kernel, timeout_seconds=timeout),
+        how=explained(lambda: HowToExecute.model_validate(wanted)),
         private_queue=own_queue(),
         lenient=True,
     )

@@ -16,6 +16,7 @@ from pressroom.client.progress import Bar
 from pressroom.client.stream import Walk
 from pressroom.errors import ExecutionEnded, Unavailable
 from pressroom.executions.event_schemas import ExecutionEvent, Log, Output, Standing
+from pressroom.executions.kernel_schemas import KernelOut
 from pressroom.executions.schemas import AttemptOut, ExecutionOut, QueueOut, WorkerOut
 
 T = TypeVar("T")
@@ -96,6 +97,10 @@ class AsyncLive:
     async def workers(self) -> list[WorkerOut]:
         """The workers: where they are, which queues they serve, and what they run."""
         return await self._call(live_calls.workers())
+
+    async def kernels(self) -> list[KernelOut]:
+        """The kernels that notebooks can ask for, and how each worker starts them."""
+        return await self._call(live_calls.kernels())
 
     async def queues(self) -> list[QueueOut]:
         """The queues in which something waits or runs."""

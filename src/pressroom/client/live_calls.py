@@ -8,6 +8,7 @@ from pydantic import BaseModel, JsonValue
 
 from pressroom.client.calls import Call
 from pressroom.client.options import BulkOrder, body
+from pressroom.executions.kernel_schemas import KernelOut
 from pressroom.executions.schemas import AttemptOut, BulkAnswer, ExecutionOut, QueueOut, WorkerOut
 
 _ASYNC = {"Prefer": "respond-async"}
@@ -82,3 +83,7 @@ def workers() -> Call[list[WorkerOut]]:
 
 def queues() -> Call[list[QueueOut]]:
     return Call("GET", "/db/queues", list[QueueOut])
+
+
+def kernels() -> Call[list[KernelOut]]:
+    return Call("GET", "/kernels", list[KernelOut])

@@ -6,6 +6,7 @@ from pressroom.api import Caller, Id, TheParts, Transaction, problems
 from pressroom.errors import AlreadyEnded, AlreadyExists, Invalid, NotAllowed, NotFound
 from pressroom.executions import service, staff
 from pressroom.executions.endpoints import ACCEPTED, Key, accepted
+from pressroom.executions.kernel_schemas import KernelOut
 from pressroom.executions.schemas import AttemptOut, ExecutionOut, QueueOut, WorkerOut
 
 router = APIRouter(tags=["executions"])
@@ -53,3 +54,10 @@ async def list_workers(session: Transaction, parts: TheParts, _: Caller) -> list
 async def list_queues(session: Transaction, _: Caller) -> list[QueueOut]:
     """The queues in which something waits or runs: how many, and since when the oldest waits."""
     return await staff.queues(session)
+
+
+@staff_router.get("/kernels", responses=problems())
+async def list_kernels(session: Transaction, parts: TheParts, _: Caller) -> list[KernelOut]:
+    """The kernels that notebooks can ask for, and how each living worker starts them: forked, with libraries loaded, or
+    why not. A worker tells of its own when it begins, and of changes within some seconds."""
+    return await staff.kernels(session, parts.settings.worker_lost_seconds)

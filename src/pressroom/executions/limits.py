@@ -6,6 +6,10 @@ from pressroom.errors import OverLimit
 from pressroom.executions.options import ExecutionDefaults
 from pressroom.settings import Settings
 
+DEFAULT_QUEUE = "default"
+CEILINGS = {"memory_mb": "max_memory_mb", "cpu_seconds": "max_cpu_seconds", "max_processes": "max_processes"}
+"""What an execution uses, and the setting that is the most of each, also for who says nothing."""
+
 
 class Limits:
     """Those of an execution in one queue."""
@@ -16,6 +20,7 @@ class Limits:
             "max_attempts": (settings.attempts_limit, "PRESSROOM_ATTEMPTS_LIMIT"),
             "user_limit": (settings.user_limit, "PRESSROOM_USER_LIMIT"),
             "queue_limit": (settings.queue_limits.get(queue), "PRESSROOM_QUEUE_LIMITS"),
+            **{name: (getattr(settings, s), f"PRESSROOM_{s.upper()}") for name, s in CEILINGS.items()},
         }
         self._set = {field: limit for field, limit in all_of_them.items() if limit[0] is not None}
 
@@ -32,6 +37,11 @@ class Limits:
             return value
         most, _ = self._set[field]
         return most if value is None else min(value, most)
+
+
+def require_defaults(settings: Settings, said: ExecutionDefaults) -> None:
+    """Raise :class:`OverLimit` where what a notebook is to hold for its executions is more than they may have."""
+    Limits(settings, said.queue or DEFAULT_QUEUE).require(said)
 
 
 def require_bulk(settings: Settings, count: int) -> None:

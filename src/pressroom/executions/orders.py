@@ -16,7 +16,7 @@ from pressroom import traces
 from pressroom.database.models import Execution
 from pressroom.database.session import Connection
 from pressroom.errors import Invalid, NotFound, PressroomError
-from pressroom.executions.limits import Limits
+from pressroom.executions.limits import CEILINGS, DEFAULT_QUEUE, Limits
 from pressroom.executions.options import ExecutionDefaults, HowToExecute
 from pressroom.executions.refusals import about
 from pressroom.executions.registered import Opened, Registered, at_path
@@ -29,11 +29,10 @@ from pressroom.parameters.values import check_unregistered, guessed, resolve
 from pressroom.settings import Settings
 
 OUTPUT_FOLDER = "executions"
-DEFAULT_QUEUE = "default"
 PRIVATE = "@"
 """What the name of a queue begins with that is one command's own; no caller can choose such a name."""
 _PRIVATE = ("queue", "max_attempts")
-_PLAIN = ("queue", "priority", "timeout_seconds", "max_attempts", "retry_delay_seconds")
+_PLAIN = ("queue", "priority", "timeout_seconds", *CEILINGS, "max_attempts", "retry_delay_seconds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +212,7 @@ class OrderBook:
             "timeout_seconds": limits.held(
                 "timeout_seconds", said("timeout_seconds", settings.timeout_seconds if order.repeats is None else None)
             ),
+            **{name: limits.held(name, said(name)) for name in CEILINGS},
             "max_attempts": limits.held("max_attempts", said("max_attempts", settings.max_attempts)),
             "retry_on": [reason.value for reason in said("retry_on", [RetryOn.WORKER_LOST])],
             "retry_delay_seconds": said("retry_delay_seconds", settings.retry_delay_seconds),

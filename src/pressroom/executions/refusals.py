@@ -27,13 +27,18 @@ def refusal(errors: Mapping[Place, PressroomError]) -> PressroomError:
     if () in errors:
         return first
     entries = [entry for place, error in errors.items() for entry in _entries(place, error)]
-    told = [f"{_path((*place, *error.where))}: {error.detail}" for place, error in errors.items()]
+    told = [f"{_path((*place, *error.where))}: {_sentence(error)}" for place, error in errors.items()]
     more = [f"And {len(told) - _SENTENCES} more."] if len(told) > _SENTENCES else []
     named = first.from_problem(first.problem())  # the same one may stand for several orders
     named.detail = " ".join([*told[:_SENTENCES], *more])
     named.args = (named.detail,)
     named.facts["errors"] = entries
     return named
+
+
+def _sentence(error: PressroomError) -> str:
+    """What an error says of its field, whose name may stand before it already."""
+    return error.detail.removeprefix(f"{error.where[-1]}: ") if error.where else error.detail
 
 
 def _entries(place: Place, error: PressroomError) -> Iterator[dict[str, Any]]:

@@ -39,8 +39,9 @@ TASK = "execute"
 """The name of Procrastinate's task."""
 _COLUMNS = (
     "notebook_id, username, input_path, output_path, parameters_used, status, kernel_name, in_place, submitted_by, "
-    "submitted_at, retry_of, trace, queue, priority, timeout_seconds, max_attempts, retry_on, retry_delay_seconds, "
-    "notebook_limit, user_limit, queue_limit, expires_at, late_at, idempotency_key, idempotency_digest"
+    "submitted_at, retry_of, trace, queue, priority, timeout_seconds, memory_mb, cpu_seconds, "
+    "max_processes, max_attempts, retry_on, retry_delay_seconds, notebook_limit, user_limit, queue_limit, expires_at, "
+    "late_at, idempotency_key, idempotency_digest"
 )
 # The rows and their jobs, in one statement; Procrastinate answers the jobs' ids in the order of what it is given.
 _ADD = f"""

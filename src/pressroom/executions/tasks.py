@@ -33,7 +33,7 @@ from pressroom.notebooks.places import Places
 from pressroom.press import Event as PressEvent
 from pressroom.press import Finished, Press, Reason, Request, Stop
 from pressroom.press.environment import kernel_environment
-from pressroom.settings import MEBIBYTE, Settings
+from pressroom.settings import AUTO, MEBIBYTE, Settings
 
 log = logging.getLogger("pressroom.executions")
 Watcher = Callable[[int, PressEvent], None]
@@ -57,6 +57,9 @@ class Claim:
     parameters: dict[str, Any]
     kernel_name: str | None
     timeout_seconds: float | None
+    memory_mb: int | None
+    cpu_seconds: float | None
+    max_processes: int | None
     trace: dict[str, Any] | None
     waited_seconds: float
     patience: Patience
@@ -74,6 +77,9 @@ class Claim:
             parameters=row["parameters_used"] or {},
             kernel_name=row["kernel_name"],
             timeout_seconds=row["timeout_seconds"],
+            memory_mb=row["memory_mb"],
+            cpu_seconds=row["cpu_seconds"],
+            max_processes=row["max_processes"],
             trace=row["trace"],
             waited_seconds=(_time(row["started_at"]) - _time(row["submitted_at"])).total_seconds(),
             patience=Patience(row["tries"], row["max_attempts"], row["retry_on"], row["retry_delay_seconds"]),
@@ -104,6 +110,18 @@ class Workshop:
     press: Runs | None = None
 
 
+def press_of(settings: Settings) -> Press:
+    """The press that the settings describe, with fork servers of its own: whoever makes it closes it. Where the setting
+    names no modules, it is told what to preload while a worker works."""
+    return Press(
+        environment=kernel_environment(os.environ, settings.kernel_environment),
+        grace_seconds=settings.grace_seconds,
+        max_output_bytes=int(settings.max_output_mb * MEBIBYTE),
+        max_notebook_bytes=int(settings.max_notebook_mb * MEBIBYTE),
+        preload=() if settings.preload == AUTO else settings.preload,
+    )
+
+
 class Pressman:
     """Runs the executions of one worker. ``watch`` is told of every event, in this process."""
 
@@ -116,12 +134,13 @@ class Pressman:
         self._over_at: float | None = None
         """When the grace of this worker, which stops, was over."""
         self._ending = asyncio.Semaphore(ENDING_AT_ONCE)
-        self._press: Runs = shop.press or Press(
-            environment=kernel_environment(os.environ, settings.kernel_environment),
-            grace_seconds=settings.grace_seconds,
-            max_output_bytes=int(settings.max_output_mb * MEBIBYTE),
-            max_notebook_bytes=int(settings.max_notebook_mb * MEBIBYTE),
-        )
+        self.press: Runs = shop.press or press_of(settings)
+        self._own_press = shop.press is None
+
+    async def close(self) -> None:
+        """End what the press keeps beyond an execution, where it is this worker's own."""
+        if self._own_press and isinstance(self.press, Press):
+            await self.press.close()
 
     def holds(self, execution_id: int, attempt: int) -> bool:
         """Whether this worker is at work on an attempt."""
@@ -217,7 +236,7 @@ class Pressman:
         try:
             with ExitStack() as opened:
                 request = await asyncio.to_thread(self._open, opened, claim)
-                async for event in self._press.execute(request, stop):
+                async for event in self.press.execute(request, stop):
                     if isinstance(event, Finished):
                         finished = event
                         continue
@@ -243,6 +262,9 @@ class Pressman:
             parameters=claim.parameters,
             kernel_name=claim.kernel_name,
             timeout_seconds=claim.timeout_seconds,
+            memory_mb=claim.memory_mb,
+            cpu_seconds=claim.cpu_seconds,
+            max_processes=claim.max_processes,
             input_fd=opened.enter_context(given.open_file_in(folder)),
             working_fd=folder,
             output_fd=opened.enter_context(output.parent.open_directory(create_last=ours)),

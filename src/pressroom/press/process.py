@@ -9,14 +9,17 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from jupyter_client.kernelspec import KernelSpecManager
+
 from pressroom.press.descendants import kill_descendants
 from pressroom.press.events import CellStarted, Event, Finished, Reason, from_json
+from pressroom.press.reports import KernelReport
 
 MARGIN_SECONDS = 30.0
 """How much longer than its time limit and grace a runner may take before it is taken for stuck."""
@@ -35,6 +38,9 @@ class Request:
     start. ``kernel_name``: the notebook's own if ``None``. ``environment`` is added to the press's own. ``marks`` are
     written into the output's metadata, under ``pressroom``, for whoever reads it to know it by.
 
+    ``memory_mb`` (MiB), ``cpu_seconds`` (of processor time) and ``max_processes`` (processes and threads of the
+    kernel's account) limit the kernel and what it starts; an execution that goes over one fails with that reason.
+
     With a ``staged_name``, the output is written under that name into the output's folder, for the caller to put it in
     its place with :func:`pressroom.press.saving.publish`, or to take it away.
     """
@@ -49,6 +55,9 @@ class Request:
     output_fd: int | None = None
     staged_name: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    memory_mb: int | None = None
+    cpu_seconds: float | None = None
+    max_processes: int | None = None
     marks: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
@@ -72,7 +81,6 @@ class Stop:
         return self.reason
 
 
-@dataclass(frozen=True, slots=True)
 class Press:
     """Executes notebooks, each in a process of its own.
 
@@ -80,10 +88,17 @@ class Press:
     a kernel that is stopped.
     """
 
-    environment: Mapping[str, str]
-    grace_seconds: float = 5.0
-    max_output_bytes: int = 100 * 2**20
-    max_notebook_bytes: int = 32 * 2**20
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        grace_seconds: float = 5.0,
+        max_output_bytes: int = 100 * 2**20,
+        max_notebook_bytes: int = 32 * 2**20,
+        *,
+        preload: Sequence[str] | None = None,  # noqa: ARG002
+    ) -> None:
+        self.environment, self.grace_seconds = environment, grace_seconds
+        self.max_output_bytes, self.max_notebook_bytes = max_output_bytes, max_notebook_bytes
 
     async def execute(self, request: Request, stop: Stop | None = None) -> AsyncIterator[Event]:
         """Execute a notebook: its events, the last of them ``Finished``, whatever happened.
@@ -121,6 +136,21 @@ class Press:
             for fd in opened:
                 os.close(fd)
             shutil.rmtree(scratch, ignore_errors=True)
+
+    def preload(self, modules: Sequence[str]) -> None:
+        """Have fork servers import these modules ahead, in place of those named before."""
+
+    async def reports(self) -> list[KernelReport]:
+        """How the kernels of each kernel spec of this machine are started."""
+        names = await asyncio.to_thread(KernelSpecManager().find_kernel_specs)
+        why_not = "This version starts every kernel by the stock launcher."
+        return [
+            KernelReport(name, "bash" if name == "bash" else "python", False, why_not, (), {}, None, 0)
+            for name in sorted(names)
+        ]
+
+    async def close(self) -> None:
+        """End what the press keeps beyond an execution."""
 
 
 def _not_started(error: OSError, began: float) -> Finished:

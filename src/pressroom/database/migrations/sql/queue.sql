@@ -20,10 +20,6 @@ BEGIN
         'not_before', CASE WHEN NEW.status = 'pending' THEN to_jsonb(NEW.not_before) END
     )));
     PERFORM pg_notify('pressroom_executions', NEW.id || ' ' || NEW.status);
-    IF OLD.status = 'pending' AND NEW.status <> 'running'
-        AND (NEW.notebook_limit IS NOT NULL OR NEW.user_limit IS NOT NULL OR NEW.queue_limit IS NOT NULL) THEN
-        PERFORM wake_workers(NEW.queue); -- what a limit held back may have held others back behind it
-    END IF;
     RETURN NULL;
 END $$;
 
@@ -137,9 +133,6 @@ BEGIN
     IF NOT FOUND THEN
         RAISE 'worker % is not registered', by_worker;
     END IF;
-    -- Who claims is alive. One sign of life in a tenth of a second is enough, or many claims would fill the table.
-    UPDATE procrastinate_workers SET last_heartbeat = clock_timestamp()
-    WHERE id = by_worker AND last_heartbeat < clock_timestamp() - interval '0.1 s';
     INSERT INTO execution_turns (queue, username, turn)
     VALUES (claimed.queue, claimed.username, nextval('execution_turns_seq'))
     ON CONFLICT (queue, username) DO UPDATE SET turn = excluded.turn;
@@ -191,9 +184,7 @@ BEGIN
             CASE next_status WHEN 'success' THEN 'execution.succeeded' ELSE 'execution.' || next_status END
         );
     ELSE
-        -- Where its job was lost, the sweep finds it another one.
-        PERFORM procrastinate_retry_job_v2(id, ended.not_before, NULL, NULL, NULL)
-        FROM procrastinate_jobs WHERE id = ended.job_id AND status IN ('doing', 'failed');
+        PERFORM procrastinate_retry_job_v2(ended.job_id, ended.not_before, NULL, NULL, NULL);
         PERFORM wake_workers(ended.queue);
     END IF;
     -- A place under somebody's limit may be free again; the limits of notebooks and of users hold over all queues.
