@@ -94,7 +94,7 @@ def functions(url: URL) -> dict[str, str]:
     WHERE pronamespace = current_schema()::regnamespace AND prokind = 'f'
     """
     with connect(url) as connection:
-        return dict(connection.execute(text(wanted)).tuples().all())
+        return {str(row[0]): str(row[1]) for row in connection.execute(text(wanted))}
 
 
 def totals(connection: Connection) -> set[tuple[object, ...]]:
