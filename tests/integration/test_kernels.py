@@ -159,7 +159,7 @@ async def register(database: Database, path: Path, *sources: str, username: str 
     return notebook.id
 
 
-def shop_of(database: Database, settings: Settings, press: Press) -> Workshop:
+def shop_of(database: Database, settings: Settings, press: Press | None) -> Workshop:
     places = Places(settings.users_root, tuple(settings.shared_roots))
     return Workshop(database, places, settings, Metrics(settings.worker_lost_seconds), press)
 
@@ -261,6 +261,78 @@ async def test_a_worker_preloads_what_the_setting_names(
     async with crew(database, nothing, press):
         assert await asked(press) == []
     assert press.asked == [[]]
+
+
+async def test_a_press_whose_fork_servers_are_shared_is_left_as_it_is(
+    database: Database, settings: Settings, press: Asked, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    def refuse(_: Press, modules: Sequence[str]) -> None:
+        press.asked.append(list(modules))
+        raise ValueError("they are not its own")
+
+    monkeypatch.setattr(Asked, "preload", refuse)
+    async with crew(database, settings.model_copy(update={"preload": ["json"]}), press):
+        assert await asked(press) == ["json"]
+    assert "json cannot be preloaded: they are not its own" in caplog.text
+
+
+class Made(Press):
+    """The press that a worker makes for itself; what it was made with, and how often it was closed."""
+
+    made: list["Made"] = []  # noqa: RUF012
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.options, self.closed = options, 0
+        self.made.append(self)
+
+    async def close(self) -> None:
+        self.closed += 1
+        await super().close()
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[Made]:
+    monkeypatch.setattr(Made, "made", [])
+    monkeypatch.setattr("pressroom.executions.tasks.Press", Made)
+    return Made.made
+
+
+@pytest.mark.parametrize(("preload", "given"), [("auto", []), ([], []), (["json", "xml.dom"], ["json", "xml.dom"])])
+async def test_a_worker_makes_its_press_of_the_setting_and_closes_it(
+    database: Database, settings: Settings, made: list[Made], preload: Any, given: list[str]
+) -> None:
+    shop = shop_of(database, settings.model_copy(update={"preload": preload}), None)
+    async with open_crew(shop, Staffing(1, grace_seconds=0)):
+        [press] = made
+        assert (list(press.options["preload"]), press.closed) == (given, 0)
+    assert press.closed == 1
+
+
+async def test_a_worker_that_fails_closes_its_press_too(
+    database: Database, settings: Settings, made: list[Made], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = shop_of(database, settings, None)
+    with pytest.raises(ZeroDivisionError):
+        async with open_crew(shop, Staffing(1, grace_seconds=0)):
+            raise ZeroDivisionError
+
+    def fail(_: Workshop) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("pressroom.worker.open_sweep", fail)
+    with pytest.raises(ZeroDivisionError):
+        async with open_crew(shop, Staffing(1, grace_seconds=0)):
+            pytest.fail("it has not begun")
+    assert [press.closed for press in made] == [1, 1]
+
+
+async def test_a_press_that_a_worker_was_given_stays_open(database: Database, settings: Settings) -> None:
+    given = Made(environment={}, preload=())
+    async with crew(database, settings, given):
+        pass
+    assert given.closed == 0
+    await given.close()
 
 
 async def test_an_outage_is_told_and_outlived(
