@@ -159,6 +159,8 @@ class Execution:
         self._book = Book(marks, self._request["max_output_bytes"])
         self._book.on_output = lambda index, stream, text: self._caller.emit(Output(index, stream, text))
         marks.notebook_start()  # pyright: ignore[reportUnknownMemberType]
+        if self._request["marks"]:
+            notebook.metadata["pressroom"] = self._request["marks"]
         self._snapshots = Snapshots(lambda: self._write(notebook))
         try:
             finished = await self._drive(kernel_name, forked, marks)
