@@ -27,6 +27,8 @@ from pressroom.settings import Settings
 from pressroom.wire import MAX_ID, checked
 
 PROBLEM_JSON = "application/problem+json"
+MOST_ERRORS = 10_000
+"""How many of a body's errors are named: of as many executions as may be submitted together, one each."""
 log = logging.getLogger("pressroom.api")
 
 
@@ -158,7 +160,7 @@ def install_problem_handlers(app: FastAPI) -> None:
 
     async def not_valid(_: Request, error: Exception) -> Response:
         errors = cast("RequestValidationError", error).errors()
-        facts = [{"loc": list(e["loc"]), "msg": e["msg"]} for e in errors[:20]]
+        facts = [{"loc": list(e["loc"]), "msg": e["msg"]} for e in errors[:MOST_ERRORS]]
         return problem_response(Invalid(_sentence(errors), errors=facts))
 
     async def http_error(request: Request, error: Exception) -> Response:

@@ -33,7 +33,7 @@ from pressroom.press.kernels import Kernels
 from pressroom.request_log import RequestLog
 from pressroom.settings import MEBIBYTE, Settings
 from pressroom.wire import example
-from pressroom.worker import Staffing, open_crew, open_jobs, open_sweep
+from pressroom.worker import Crew, Staffing, open_crew, open_jobs, open_sweep
 
 DESCRIPTION = "Turns Jupyter notebooks into jobs: typed parameters in, a recorded execution out."
 MULTIPART_BYTES = 64 * 1024
@@ -174,6 +174,12 @@ def leave(app: FastAPI) -> None:
     app.state.parts.following.close()
     if (crew := getattr(app.state, "crew", None)) is not None:
         crew.stop()
+
+
+def worker_failed(app: FastAPI) -> bool:
+    """Whether the service has a worker of its own that has ended although nobody stopped it."""
+    crew: Crew | None = getattr(app.state, "crew", None)
+    return crew is not None and crew.failed
 
 
 def _operation_id(route: APIRoute) -> str:

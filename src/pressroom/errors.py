@@ -14,6 +14,7 @@ The tree (the number is the HTTP status that the API answers with; the last word
                     ├─ Invalid                 422  invalid
                     │   ├─ ParameterInvalid    422  parameter-invalid
                     │   ├─ RuleInvalid         422  rule-invalid
+                    │   ├─ OverLimit           422  over-limit
                     │   └─ NotebookInvalid     422  notebook-invalid
                     ├─ ExecutionEnded
                     │   ├─ ExecutionCancelled  409  execution-cancelled
@@ -38,6 +39,8 @@ class PressroomError(Exception):
     status: ClassVar[int] = 500
     slug: ClassVar[str] = "internal-error"
     title: ClassVar[str] = "The service failed"
+    where: tuple[str, ...] = ()
+    """The field of a request that it is about, where that is known."""
 
     def __init__(self, detail: str, **facts: Any) -> None:
         super().__init__(detail)
@@ -107,8 +110,8 @@ class NotFound(PressroomError):
 
     status, slug, title = 404, "not-found", "Not found"
 
-    def __init__(self, what: str, key: object) -> None:
-        super().__init__(f"There is no {what} {shown(str(key))}.", what=what, key=shown(str(key)))
+    def __init__(self, what: str, key: object, detail: str | None = None) -> None:
+        super().__init__(detail or f"There is no {what} {shown(str(key))}.", what=what, key=shown(str(key)))
 
 
 class AlreadyExists(PressroomError):
@@ -122,12 +125,18 @@ class AlreadyExists(PressroomError):
 
 
 class IdempotencyConflict(AlreadyExists):
-    """The idempotency key came with another request before. Facts: ``execution_id``, the one of that time."""
+    """The idempotency key came with another request before, or with one whose executions are no longer all there.
+    Facts: ``execution_id``, the one of that time, or the first of those that are left."""
 
     slug, title = "idempotency-conflict", "The key was used for another request"
 
-    def __init__(self, key: str, execution_id: int) -> None:
+    def __init__(self, key: str, execution_id: int, deleted: int = 0) -> None:
         sentence = f"The idempotency key {shown(key)!r} came with another request before: execution {execution_id}."
+        if deleted:
+            sentence = (
+                f"The idempotency key {shown(key)!r} came with this request before, and {deleted} of its executions "
+                "have been deleted since."
+            )
         super().__init__("execution", "idempotency_key", key, sentence)
         self.facts["execution_id"] = execution_id
 
@@ -215,6 +224,22 @@ class RuleInvalid(Invalid):
             parameter=shown(parameter),
             rule=shown(rule),
         )
+
+
+class OverLimit(Invalid):
+    """More is asked for than the settings allow. Facts: ``field``, ``value``, ``limit``, ``setting`` (its variable)."""
+
+    slug, title = "over-limit", "More than is allowed"
+
+    def __init__(self, field: str, value: float, limit: float, setting: str) -> None:
+        super().__init__(
+            f"{field}: {value:.15g} is more than {limit:.15g}, the most that this service allows ({setting}).",
+            field=field,
+            value=value,
+            limit=limit,
+            setting=setting,
+        )
+        self.where = (field,)
 
 
 class NotebookInvalid(Invalid):

@@ -6,6 +6,7 @@ A setting ``name`` is the variable ``PRESSROOM_NAME`` and the flag ``--name`` of
 
 import getpass
 import os
+import re
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,6 +18,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pressroom.smtp import mail_server, mailbox
 
 MEBIBYTE = 2**20
+AUTO = "auto"
+_MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
 class Settings(BaseSettings):
@@ -58,6 +61,11 @@ class Settings(BaseSettings):
         description="Variables of the service's environment that kernels may see besides the usual ones (PATH, HOME, "
         "LANG, ...), separated by ','; a name may end in '*'.",
     )
+    preload: Annotated[Literal["auto"] | list[str], NoDecode] = Field(
+        default=AUTO,
+        description="Modules that are imported once, before kernels are forked, so that notebooks find them loaded: "
+        "names separated by ','; auto: those that most of the registered notebooks import; none: nothing.",
+    )
     workers: int = Field(
         default_factory=lambda: os.cpu_count() or 1,
         ge=0,
@@ -78,18 +86,52 @@ class Settings(BaseSettings):
         "what it ran. A worker gives four signs of life in that time. The same for every process of a service.",
     )
     max_attempts: int = Field(default=3, ge=1, le=100, description="Tries of an execution that does not say.")
+    attempts_limit: int = Field(
+        default=100, ge=1, le=100, description="The most tries that an execution may ask for; more are refused."
+    )
     retry_delay_seconds: float = Field(
         default=10.0, ge=0, le=3600, description="Seconds before the second try of an execution that does not say."
     )
     user_limit: int | None = Field(
-        default=None, ge=1, description="Executions of one user that run at once, at most; if left out, no limit."
+        default=None,
+        ge=1,
+        description="Executions of one user that run at once, at most; who asks for more is refused. If left out, no "
+        "limit.",
     )
     queue_limits: Annotated[dict[str, int], NoDecode] = Field(
         default_factory=dict[str, int],
-        description="Executions of a queue that run at once, at most, for instance gpu=2,reports=4.",
+        description="Executions of a queue that run at once, at most, for instance gpu=2,reports=4; who asks for more "
+        "is refused.",
     )
     timeout_seconds: float | None = Field(
         default=None, gt=0, description="Time limit of an execution that names none, in seconds; if left out, none."
+    )
+    timeout_limit_seconds: float | None = Field(
+        default=None,
+        gt=0,
+        description="The longest time limit that an execution may ask for, in seconds, and that of one without any; a "
+        "longer one is refused. If left out, there is none.",
+    )
+    bulk_limit: int = Field(
+        default=10_000, ge=1, le=10_000, description="The most executions that may be submitted together."
+    )
+    max_memory_mb: int | None = Field(
+        default=None,
+        ge=64,
+        description="Memory of an execution, in MiB: what one may ask for at most, and what one has that does not say; "
+        "if left out, no limit.",
+    )
+    max_cpu_seconds: float | None = Field(
+        default=None,
+        ge=1,
+        description="Processor time of an execution, in seconds: what one may ask for at most, and what one has that "
+        "does not say; if left out, no limit.",
+    )
+    max_processes: int | None = Field(
+        default=None,
+        ge=16,
+        description="Processes and threads of an execution at once: what one may ask for at most, and what one has "
+        "that does not say; if left out, no limit.",
     )
     grace_seconds: float = Field(
         default=5.0, ge=0, description="Seconds between the interrupt and the end of a kernel that is stopped."
@@ -97,7 +139,9 @@ class Settings(BaseSettings):
     max_body_mb: float = Field(default=8.0, gt=0, description="Largest request body, in MiB, uploads aside.")
     max_notebook_mb: float = Field(default=32.0, gt=0, description="Largest notebook read or uploaded, in MiB.")
     max_output_mb: float = Field(
-        default=100.0, gt=0, description="Largest sum of the outputs of one execution, in MiB."
+        default=100.0,
+        gt=0,
+        description="Largest sum of the outputs of one execution, in MiB; what comes after is cut, with a notice.",
     )
     max_log_mb: float = Field(
         default=5.0, gt=0, description="Text of one attempt's outputs that is kept to follow and to read, in MiB."
@@ -151,6 +195,19 @@ class Settings(BaseSettings):
     @classmethod
     def _split_names(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("preload", mode="before")
+    @classmethod
+    def _split_modules(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        if value.strip() == AUTO:
+            return AUTO
+        names = [part.strip() for part in value.split(",") if part.strip()]
+        names = [] if names == ["none"] else names
+        if wrong := [name for name in names if name in (AUTO, "none") or not _MODULE.fullmatch(name)]:
+            raise ValueError(f"{wrong[0]!r} is no module's name; write pandas,matplotlib.pyplot or auto or none")
+        return names
 
     @field_validator("queue_limits", mode="before")
     @classmethod

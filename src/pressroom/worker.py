@@ -1,6 +1,7 @@
 """Puts the rooms together: the worker process, or the worker inside a service."""
 
 import asyncio
+import logging
 import os
 import select
 import socket
@@ -18,15 +19,21 @@ from psycopg_pool import AsyncConnectionPool
 from pressroom import __version__, logs
 from pressroom.database.session import Database
 from pressroom.database.url import conninfo
+from pressroom.errors import Unavailable
 from pressroom.executions import retention_tasks
-from pressroom.executions.queue import ExecutionJobs, PatientJobs, Registration
+from pressroom.executions.jobs import PatientJobs
+from pressroom.executions.kernel_news import KernelNews
+from pressroom.executions.preloading import Preloading
+from pressroom.executions.queue import ExecutionJobs, Registration
 from pressroom.executions.service import TASK
 from pressroom.executions.sweep import Sweep
 from pressroom.executions.tasks import ENDING_AT_ONCE, Pressman, Watcher, Workshop
 from pressroom.executions.vigil import BEATS, Vigil
 from pressroom.notifications import tasks as notification_tasks
 from pressroom.notifications.service import CHORES
+from pressroom.press import Press
 
+log = logging.getLogger("pressroom.queue")
 _CHORES_AT_ONCE = 4
 _CONNECTIONS = 4
 _ABORT_SECONDS = 1.0
@@ -52,21 +59,42 @@ class Staffing:
 
 
 class Crew:
-    """A worker's parts, at work. Made by :func:`open_crew`."""
+    """A worker's parts, at work: all of them, or none. Made by :func:`open_crew`."""
 
-    def __init__(self, workers: list[Worker], jobs: JobManager) -> None:
-        self._workers = workers
+    def __init__(self, workers: dict[Worker, PatientJobs], jobs: JobManager, grace_seconds: float) -> None:
+        self._workers, self._grace_seconds = workers, grace_seconds
         self.jobs = jobs
+        self.failed = False
+        """Whether a part has ended that nobody stopped."""
+        self._stopped = False
         self._tasks = [asyncio.create_task(worker.run(), name="worker") for worker in workers]
+        self._end = asyncio.create_task(self._ended(), name="crew")
 
     def stop(self) -> None:
         """Take nothing new; what runs may go on for the grace period and goes back into the queue then."""
-        for worker in self._workers:
+        self._stopped = True
+        for worker, jobs in self._workers.items():
             worker.stop()
+            jobs.leave(self._grace_seconds)
 
     async def wait(self) -> None:
-        """Wait until everything has ended. Raises what ended a worker that was not stopped."""
-        await asyncio.gather(*self._tasks)
+        """Wait until everything has ended. Raises ``Unavailable`` where a part ended that was not stopped, or did not
+        stop as it should; then the others have been stopped as well."""
+        await asyncio.shield(self._end)
+
+    async def _ended(self) -> None:
+        await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        if not self._stopped:
+            self.failed = True
+            log.critical("the worker has ended although nobody stopped it")
+            self.stop()
+        await asyncio.wait(self._tasks)
+        errors = [error for task in self._tasks if (error := task.exception()) is not None]
+        for error in errors:
+            log.error("the worker failed", exc_info=error)
+        if self.failed or errors:
+            how = "it ended although nobody stopped it" if self.failed else "it did not stop as it should"
+            raise Unavailable("worker", f"{how}; the log says why")
 
 
 async def _autocommit(connection: psycopg.AsyncConnection[Any]) -> None:
@@ -128,20 +156,27 @@ async def open_crew(shop: Workshop, staffing: Staffing, watch: Watcher | None = 
         app = procrastinate.App(connector=connector)
         jobs = app.job_manager = ExecutionJobs(connector, staffing.registration())
         pressman = Pressman(shop, jobs, watch)
+        opened.push_async_callback(pressman.close)
         app.task(name=TASK, pass_context=True)(pressman.execute)
         await opened.enter_async_context(app.open_async())
         lost_seconds = shop.settings.worker_lost_seconds
-        workers = [_worker(app, staffing, staffing.queues, staffing.concurrency, lost_seconds)]
+        workers: dict[Worker, PatientJobs] = {
+            _worker(app, staffing, staffing.queues, staffing.concurrency, lost_seconds): jobs
+        }
         watching = asyncio.create_task(Vigil(shop, jobs, pressman).run(), name="vigil")
         opened.push_async_callback(ended, watching)
         if staffing.chores:
             chores = procrastinate.App(connector=connector)
-            chores.job_manager = PatientJobs(connector)
+            errands = chores.job_manager = PatientJobs(connector)
             retention_tasks.add_tasks(chores, shop)
             notification_tasks.add_tasks(chores, shop)
-            workers.append(_worker(chores, staffing, [CHORES], _CHORES_AT_ONCE, lost_seconds))
+            workers[_worker(chores, staffing, [CHORES], _CHORES_AT_ONCE, lost_seconds)] = errands
             await opened.enter_async_context(open_sweep(shop))
-        crew = Crew(workers, jobs)
+            if isinstance(pressman.press, Press):
+                for work in (KernelNews(jobs, pressman.press).run(), Preloading(shop, pressman.press).run()):
+                    opened.push_async_callback(ended, asyncio.create_task(work, name="kernels"))
+        crew = Crew(workers, jobs, staffing.grace_seconds)
+        await asyncio.sleep(0)  # the first thing that Procrastinate's worker does is to forget that it was stopped
         try:
             yield crew
         finally:
@@ -160,14 +195,14 @@ def _worker(
         shutdown_graceful_timeout=staffing.grace_seconds,
         delete_jobs="always",
         install_signal_handlers=False,
-        # Notified, like everything; this finds what was asked before the worker knew the job.
+        # Chores; cancels of executions are notified, and found by the vigil.
         abort_job_polling_interval=_ABORT_SECONDS,
         update_heartbeat_interval=lost_seconds / BEATS,
         stalled_worker_timeout=lost_seconds,
     )
 
 
-async def ended(task: asyncio.Task[None]) -> None:
+async def ended(task: asyncio.Task[Any]) -> None:
     """Cancel a task, and wait for its end."""
     task.cancel()
     with suppress(asyncio.CancelledError):

@@ -18,6 +18,7 @@ import pytest
 from sqlalchemy import URL
 
 import pressroom
+from pressroom.client.options import BulkOrder
 from pressroom.client.stream import Frames
 from pressroom.errors import (
     AlreadyEnded,
@@ -104,6 +105,14 @@ def test_many_are_submitted_at_once_or_none(client: pressroom.Client, notebook: 
     with pytest.raises(ParameterInvalid):
         client.submit_many([{"input_path": notebook}, {"notebook_id": made.id, "parameters": {"months": "x"}}])
     assert len(list(client.executions())) == 5
+
+
+def test_many_with_a_key_are_submitted_once(client: pressroom.Client, notebook: Path) -> None:
+    orders: list[BulkOrder] = [{"input_path": notebook, "parameters": {"months": n}} for n in range(3)]
+    ids = client.submit_many(orders, idempotency_key="k")
+    assert client.submit_many(orders, idempotency_key="k") == ids
+    with pytest.raises(IdempotencyConflict):
+        client.submit_many(orders[:2], idempotency_key="k")
 
 
 def test_events_come_typed_and_in_order_and_go_on_after_an_id(client: pressroom.Client, notebook: Path) -> None:
@@ -279,7 +288,8 @@ async def test_the_asynchronous_client_does_all_of_it_too(service: Any, notebook
         )
         assert (done.status, other.priority) == ("success", 3)
         assert await client.submit_notebook(made.id, idempotency_key="k") == done
-        [many] = await client.submit_many([{"notebook_id": made.id}])
+        [many] = await client.submit_many([{"notebook_id": made.id}], idempotency_key="many")
+        assert await client.submit_many([{"notebook_id": made.id}], idempotency_key="many") == [many]
         assert [e.status async for e in client.follow(many) if isinstance(e, StatusChanged)] == ["running", "success"]
         assert "".join([text async for text in client.log(many, follow=True)]) == "EMEA: 6\n"
         assert "".join([text async for text in client.log(many)]) == "EMEA: 6\n"

@@ -11,7 +11,8 @@ from chaos.plant import Plant
 from chaos.work import Order
 
 _EXECUTIONS = """
-SELECT id, status, attempt, failure ->> 'reason', error_message, output_path, idempotency_key
+SELECT id, status, attempt, failure ->> 'reason', error_message, output_path, idempotency_key,
+    cancel_requested_at IS NOT NULL
 FROM notebook_executions ORDER BY id
 """
 _ATTEMPTS = """
@@ -34,6 +35,8 @@ class Row:
     message: str | None
     output_path: str
     key: str
+    asked: bool
+    """Whether somebody asked for its end."""
 
 
 class Verdict:
@@ -104,7 +107,7 @@ class Verdict:
             case "overtime", "failed", "timed_out":
                 fine = "limit of 5 s" in message
             case "cancelled", "cancelled", "cancelled" | "worker_lost" | "interrupted":
-                fine = True
+                fine = row.asked
             case "kernel_killer", "failed", "kernel_died":
                 fine = "SIGKILL" in message
             case "worker_killer", "failed", "worker_lost":

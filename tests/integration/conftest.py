@@ -1,4 +1,4 @@
-"""What tests of notifications share: a receiver of webhooks, executions to tell of, and a worker of the chores."""
+"""What tests share: a queue; a receiver of webhooks, executions to tell of, and a worker of the chores."""
 
 import json
 import threading
@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import procrastinate
+import psycopg
 import pytest
 from sqlalchemy import URL, select, text
 
+from line import Line, Other, open_line
 from pressroom.database.models import Delivery, Execution, Notebook, Notification
 from pressroom.database.session import Database
+from pressroom.database.url import conninfo
 from pressroom.executions.tasks import Workshop
 from pressroom.metrics import Metrics
 from pressroom.notebooks.places import Places
@@ -163,3 +166,17 @@ async def teller(database: Database, settings: Settings, database_url: URL) -> A
     add_tasks(app, Workshop(database, places, settings, Metrics(settings.worker_lost_seconds)))
     async with app.open_async():
         yield Teller(database, settings, app)
+
+
+@pytest.fixture
+async def line(database: Database, settings: Settings, home: Path) -> AsyncIterator[Line]:
+    """A queue in which nothing waits, and a worker that claims when it is told to."""
+    async with open_line(database, settings, home) as line:
+        yield line
+
+
+@pytest.fixture
+async def other(line: Line) -> AsyncIterator[Other]:
+    """Somebody else's connection."""
+    async with await psycopg.AsyncConnection.connect(conninfo(line.database.url), autocommit=True) as connection:
+        yield connection

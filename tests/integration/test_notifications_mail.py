@@ -73,9 +73,10 @@ async def mail(teller: Any) -> AsyncIterator[MailServer]:
         yield server
 
 
-def executed(path: Path, *cells: Any) -> Path:
+def executed(path: Path, *cells: Any, execution_id: int = 1) -> Path:
+    """An output that bears the mark of an execution, the first one of the test."""
     path.parent.mkdir(exist_ok=True)
-    nbformat.write(new_notebook(cells=list(cells)), path)
+    nbformat.write(new_notebook(cells=list(cells), metadata={"pressroom": {"execution_id": execution_id}}), path)
     return path
 
 
@@ -149,6 +150,22 @@ async def test_an_output_that_cannot_be_read_is_said_so(teller: Any, mail: MailS
     delivered = await told(teller, execution, Event.SUCCEEDED)
     assert delivered.status == "delivered"
     assert "There is no file" in said(mail.message(), "plain")
+    assert list(mail.message().iter_attachments()) == []
+
+
+@pytest.mark.parametrize("event", [Event.SUCCEEDED, Event.FAILED])
+async def test_the_output_of_a_later_execution_is_not_sent_as_that_of_an_earlier(
+    teller: Any, mail: MailServer, home: Path, event: Event
+) -> None:
+    output = executed(home / "out.ipynb", new_code_cell("print('of the later one')"), execution_id=2)
+    failure = {"reason": "cell_error", "cell_index": 0} if event is Event.FAILED else None
+    status = "failed" if event is Event.FAILED else "success"
+    execution = await teller.execution(home / "sales.ipynb", output_path=str(output), status=status, failure=failure)
+    delivered = await told(teller, execution, event)
+    assert delivered.status == "delivered"
+    assert "was replaced by execution 2" in said(mail.message(), "plain")
+    assert b"of the later one" not in mail.message().as_bytes()
+    assert "of the later one" not in said(mail.message(), "html")
     assert list(mail.message().iter_attachments()) == []
 
 

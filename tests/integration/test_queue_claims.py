@@ -1,76 +1,20 @@
 """Which execution is next: turns, priorities, limits, times; and that a row and its job come and go together."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
 from sqlalchemy import func, select, text
 
+from line import ANA, Line
 from pressroom.database.models import Attempt, Execution
-from pressroom.database.session import Database
 from pressroom.database.url import conninfo
 from pressroom.executions import service
-from pressroom.executions.options import HowToExecute
-from pressroom.executions.orders import Intake, Order, own_queue, repeated
-from pressroom.executions.queue import ExecutionJobs, Registration
+from pressroom.executions.orders import Order, own_queue, repeated
 from pressroom.executions.sweep import Sweep
-from pressroom.executions.tasks import Workshop
-from pressroom.identity.principal import Principal
-from pressroom.metrics import Metrics
-from pressroom.notebooks.files import ValidFiles
-from pressroom.notebooks.places import Places
-from pressroom.settings import Settings
-from pressroom.worker import connector_to, open_jobs
 
 write_notebook = pytest.write_notebook  # type: ignore[attr-defined]
-ANA = Principal.local("ana")
-
-
-class Line:
-    """The queue of a test: submits, and claims as a worker would."""
-
-    def __init__(self, database: Database, intake: Intake, jobs: ExecutionJobs, worker_id: int, home: Path) -> None:
-        self.database, self.intake, self.jobs, self.worker_id, self.home = database, intake, jobs, worker_id, home
-
-    async def submit(self, user: str = "ana", n: int = 1, notebook: str = "n", **how: Any) -> list[int]:
-        path = self.home.parent / user / f"{notebook}.ipynb"
-        if not path.exists():
-            write_notebook(path, "1")
-        orders = [Order(parameters={}, input_path=str(path), username=user, how=HowToExecute(**how))] * n
-        async with self.database.transaction() as session:
-            return await service.submit(session, self.intake, ANA, orders)
-
-    async def claim(self, queues: list[str] | None = None) -> int | None:
-        job = await self.jobs.fetch_job(queues, self.worker_id)
-        return None if job is None else self.jobs.claimed(job.task_kwargs["execution_id"])["id"]
-
-    async def end(self, execution_id: int, status: str = "success", back_in: str = "0") -> bool:
-        async with self.database.transaction() as session:
-            attempt = await session.scalar(select(Execution.attempt).where(Execution.id == execution_id))
-            ended = "SELECT end_attempt(:id, :attempt, :status, NULL, NULL, NULL, 0, CAST(:back AS interval)"
-            ended += ", NULL, NULL, NULL)"
-            facts = {"id": execution_id, "attempt": attempt, "status": status, "back": back_in}
-            return bool(await session.scalar(text(ended), facts))
-
-    async def count(self, what: str) -> int:
-        async with self.database.transaction() as session:
-            return int(await session.scalar(text(f"SELECT count(*) FROM {what}")) or 0)
-
-
-@pytest.fixture
-async def line(database: Database, settings: Settings, home: Path) -> AsyncIterator[Line]:
-    places = Places(settings.users_root, ())
-    connector = connector_to(database)
-    await connector.open_async()
-    jobs = ExecutionJobs(connector, Registration("w", "h", 1, None, 8, "0"))
-    async with open_jobs(database) as submitting:
-        intake = Intake(places, settings, submitting, ValidFiles(2**20))
-        yield Line(database, intake, jobs, await jobs.register_worker(), home)
-    await connector.close_async()
 
 
 async def test_the_oldest_of_one_user_is_first(line: Line) -> None:
@@ -130,6 +74,28 @@ async def test_who_is_held_back_in_another_queue_is_told_that_a_place_is_free(li
     assert await line.claim(["b"]) == waits
 
 
+async def test_who_waits_behind_one_that_a_limit_holds_back_is_told_when_that_one_is_cancelled(line: Line) -> None:
+    [runs] = await line.submit()
+    assert await line.claim() == runs
+    [head] = await line.submit(notebook_limit=1)
+    [behind] = await line.submit(notebook_limit=2)
+    assert await line.claim() is None
+    async with await psycopg.AsyncConnection.connect(conninfo(line.database.url), autocommit=True) as workers:
+        await workers.execute('LISTEN "procrastinate_queue_v1#default"')
+        async with line.database.transaction() as session:
+            await service.cancel(session, line.intake, ANA, head)
+        assert [told.channel async for told in workers.notifies(timeout=10, stop_after=1)]
+    assert await line.claim() == behind
+
+
+async def test_a_claim_is_a_sign_of_life(line: Line) -> None:
+    await line.submit()
+    async with line.database.transaction() as session:
+        await session.execute(text("UPDATE procrastinate_workers SET last_heartbeat = now() - interval '1 hour'"))
+    assert await line.claim()
+    assert await line.count("procrastinate_workers WHERE last_heartbeat > now() - interval '1 minute'") == 1
+
+
 async def test_a_limit_holds_when_many_workers_claim_at_once(line: Line) -> None:
     limited = await line.submit(n=30, user_limit=3)
     claimed = await asyncio.gather(*(line.claim() for _ in range(20)))
@@ -156,9 +122,7 @@ async def test_a_commands_own_queue_is_served_by_nobody_else_and_swept_when_the_
         order = Order(parameters={}, input_path=str(path), private_queue=own)
         [execution_id] = await service.submit(session, line.intake, ANA, [order])
     assert await line.claim() is None
-    settings = line.intake.settings.model_copy(update={"worker_lost_seconds": 0.0})
-    shop = Workshop(line.database, line.intake.places, settings, Metrics(settings.worker_lost_seconds))
-    await Sweep(shop).once()
+    await Sweep(line.shop(worker_lost_seconds=0.0)).once()
     async with line.database.transaction() as session:
         row = await service.get(session, execution_id)
         assert (row.status, row.failure) == ("cancelled", {"reason": "worker_lost"})

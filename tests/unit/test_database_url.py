@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import make_url
 from sqlalchemy.dialects.postgresql.psycopg import dialect
 
-from pressroom.database.url import normalise, safe, without_password
+from pressroom.database.url import kept_alive, normalise, safe, without_password
 from pressroom.errors import Invalid
 
 HERE: dict[str, Any] = {"host": "db", "user": "ann", "password": "s3cret", "dbname": "notebook_manager"}
@@ -125,3 +125,16 @@ def test_the_password_is_hidden_in_a_sentence() -> None:
     url = normalise("postgresql://ann:s3cret@db/x")
     assert without_password("no entry for ann with s3cret", url) == "no entry for ann with ***"
     assert without_password("as it was", normalise("dbname=x")) == "as it was"
+
+
+def test_connections_are_kept_alive_unless_the_address_says_how() -> None:
+    assert dict(kept_alive(normalise("postgresql://db/x")).query) == {
+        "keepalives": "1",
+        "keepalives_idle": "5",
+        "keepalives_interval": "2",
+        "keepalives_count": "3",
+        "tcp_user_timeout": "11000",
+    }
+    own = kept_alive(normalise("postgresql://db/x?keepalives_idle=60&tcp_user_timeout=0&application_name=a"))
+    assert (own.query["keepalives_idle"], own.query["tcp_user_timeout"]) == ("60", "0")
+    assert (own.query["keepalives_interval"], own.query["application_name"]) == ("2", "a")

@@ -42,6 +42,7 @@ COMMANDS = {
         pairs=True,
     ),
     "workers": Named("staff:workers", "List the workers: where they are, which queues they serve, and what they run."),
+    "kernels": Named("kernels:app", "The kernels that notebooks can ask for."),
     "queues": Named("staff:queues", "List the queues in which something waits or runs."),
     "prune": Named(
         "prune:prune",

@@ -6,8 +6,11 @@ from typing import Annotated, Any
 import typer
 from pydantic import TypeAdapter
 
+from pressroom.cli import limits
 from pressroom.cli.room import Room, absolute, in_room, out
 from pressroom.cli.tables import show_one, show_removed, show_rows
+from pressroom.executions.limits import require_defaults
+from pressroom.executions.options import ExecutionDefaults
 from pressroom.notebooks import service
 from pressroom.notebooks.schemas import NotebookCreate, NotebookOut, NotebookUpdate, NotebookWithParameters
 from pressroom.parameters import service as parameters
@@ -69,12 +72,15 @@ def add(
     description: Annotated[str | None, typer.Option(help="What it is for.")] = None,
     username: Annotated[str | None, typer.Option("--user", help="Who owns it; else you.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="A tag; may be given several times.")] = None,
+    memory_mb: limits.MemoryMb = None,
+    cpu_seconds: limits.CpuSeconds = None,
+    max_processes: limits.MaxProcesses = None,
     infer: Annotated[
         bool, typer.Option("--infer", help="Define the parameters that its parameters cell shows.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Register a notebook."""
+    """Register a notebook. Limits are for those of its executions whose caller names none."""
 
     async def work(room: Room) -> tuple[NotebookWithParameters, list[str]]:
         fields: dict[str, Any] = {
@@ -83,10 +89,12 @@ def add(
             "file_path": absolute(file),
             "username": username or room.caller.username,
             "tags": tag or [],
+            "execution_defaults": limits.said(memory_mb, cpu_seconds, max_processes),
         }
         notes: list[str] = []
         async with room.database.transaction() as session:
             wanted = NotebookCreate(**fields)
+            require_defaults(room.settings, wanted.execution_defaults)
             notebook = await service.register(session, room.places, limit_of(room), room.caller, wanted)
             if infer:
                 _, data = await service.source(session, room.places, limit_of(room), notebook.id)
@@ -113,6 +121,9 @@ def update(
     description: Annotated[str | None, typer.Option()] = None,
     file: Annotated[str | None, typer.Option()] = None,
     tag: Annotated[list[str] | None, typer.Option()] = None,
+    memory_mb: limits.MemoryMb = None,
+    cpu_seconds: limits.CpuSeconds = None,
+    max_processes: limits.MaxProcesses = None,
     json: Json = False,
 ) -> None:
     """Change what is given; the rest stays as it is."""
@@ -122,10 +133,18 @@ def update(
         "file_path": absolute(file) if file else None,
         "tags": tag,
     }
+    allowed = limits.said(memory_mb, cpu_seconds, max_processes)
 
     async def work(room: Room) -> NotebookOut:
-        changes = NotebookUpdate(**{key: value for key, value in fields.items() if value is not None}).changes()
+        given = {key: value for key, value in fields.items() if value is not None}
         async with room.database.transaction() as session:
+            if allowed:
+                before = await service.get(session, notebook_id)
+                given["execution_defaults"] = {**before.execution_defaults, **allowed}
+            wanted = NotebookUpdate(**given)
+            # What it held before may be over a limit that is newer, and is held to it.
+            require_defaults(room.settings, ExecutionDefaults(**allowed))
+            changes = wanted.changes()
             changed = await service.change(session, room.places, limit_of(room), room.caller, notebook_id, changes)
             return NotebookOut.model_validate(changed)
 

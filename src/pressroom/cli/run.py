@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from pressroom.cli import limits
 from pressroom.cli.pairs import given_once
-from pressroom.cli.room import WRONG, Room, absolute, complain, in_room, out
+from pressroom.cli.room import WRONG, Room, absolute, complain, explained, in_room, out
 from pressroom.cli.shown import Shown, exit_code
 from pressroom.database.models import Execution
 from pressroom.errors import AlreadyEnded
@@ -19,7 +20,7 @@ from pressroom.executions.orders import Order, own_queue
 from pressroom.executions.schemas import ExecutionOut
 from pressroom.executions.tasks import Workshop
 from pressroom.metrics import Metrics
-from pressroom.worker import Staffing, open_crew
+from pressroom.worker import Staffing, ended, open_crew
 
 
 def run(
@@ -35,6 +36,9 @@ def run(
     ] = None,
     kernel: Annotated[str | None, typer.Option("-k", "--kernel", help="The kernel; else the notebook's own.")] = None,
     timeout: Annotated[float | None, typer.Option(help="Time limit in seconds.", min=0.001)] = None,
+    memory_mb: limits.MemoryMb = None,
+    cpu_seconds: limits.CpuSeconds = None,
+    max_processes: limits.MaxProcesses = None,
     *,
     in_place: Annotated[bool, typer.Option("--in-place", help="Replace the notebook by the executed one.")] = False,
     log: Annotated[
@@ -50,13 +54,14 @@ def run(
     if in_place and output:
         complain("Give either --in-place or --output.")
         raise typer.Exit(WRONG)
+    wanted = {"kernel_name": kernel, "timeout_seconds": timeout} | limits.said(memory_mb, cpu_seconds, max_processes)
     order = Order(
         input_path=absolute(notebook),
         output_path=absolute(output) if output else None,
         parameters=given,
         in_place=in_place,
         # A queue of its own: it is executed here, by nobody else, and goes with this command.
-        how=HowToExecute(kernel_name=kernel, timeout_seconds=timeout),
+        how=explained(lambda: HowToExecute.model_validate(wanted)),
         private_queue=own_queue(),
         lenient=True,
     )
@@ -92,7 +97,13 @@ async def _run(room: Room, order: Order, shown: Shown) -> Execution:
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop)
         with shown.progress:
-            await following.wait(execution_id)
+            followed = asyncio.create_task(following.wait(execution_id))
+            crewed = asyncio.create_task(crew.wait())
+            await asyncio.wait({followed, crewed}, return_when=asyncio.FIRST_COMPLETED)
+            if not followed.done():
+                await ended(followed)
+                crewed.result()
+            followed.result()
         await asyncio.gather(*stopping)
     async with room.database.transaction() as session:
         return await service.get(session, execution_id)

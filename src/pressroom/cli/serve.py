@@ -11,19 +11,29 @@ from fastapi import FastAPI
 from pydantic_core import PydanticUndefined
 
 from pressroom import logs, traces
-from pressroom.app import create_app, leave
-from pressroom.cli.room import WRONG, complain, explained
+from pressroom.app import create_app, leave, worker_failed
+from pressroom.cli.room import FAILED, WRONG, complain, explained
 from pressroom.settings import Settings
 
 _PLAIN = {int: int, float: float, Path: Path}
 
 
 class Server(uvicorn.Server):
-    """Uvicorn, which tells the application that it is about to end while connections are still open."""
+    """Uvicorn, which tells the application that it is about to end while connections are still open, and ends with the
+    worker: an API that takes executions which nobody runs would seem well."""
 
     def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
         super().__init__(config)
         self._app = app
+
+    @property
+    def worker_failed(self) -> bool:
+        """Whether the worker inside has ended by itself."""
+        return worker_failed(self._app)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Whether to end."""
+        return await super().on_tick(counter) or self.worker_failed
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Wake whoever waits, so that open connections come to their end; then Uvicorn's own."""
@@ -55,8 +65,10 @@ def serve(**flags: Any) -> None:
     )
     server = Server(config, app)
     explained(server.run)
-    if not server.started:
-        raise typer.Exit(1)
+    if server.worker_failed:
+        complain("The worker has ended although nobody stopped it, and the service with it; the log says why.")
+    if server.worker_failed or not server.started:
+        raise typer.Exit(FAILED)
 
 
 def _flags() -> list[inspect.Parameter]:

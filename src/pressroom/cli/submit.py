@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from pydantic import TypeAdapter
 
+from pressroom.cli import limits
 from pressroom.cli.following import follow_to_end
 from pressroom.cli.pairs import given_once
 from pressroom.cli.room import WRONG, Room, absolute, complain, explained, in_room, out
@@ -37,6 +38,9 @@ def submit(
     ] = None,
     kernel: Annotated[str | None, typer.Option("-k", "--kernel", help="The kernel; else the notebook's own.")] = None,
     timeout: Annotated[float | None, typer.Option(help="Time limit of an attempt in seconds.", min=0.001)] = None,
+    memory_mb: limits.MemoryMb = None,
+    cpu_seconds: limits.CpuSeconds = None,
+    max_processes: limits.MaxProcesses = None,
     username: Annotated[str | None, typer.Option("--user", help="Whom to act as; else whose file it is.")] = None,
     queue: Annotated[str | None, typer.Option(help="The queue to wait in; else `default`.")] = None,
     priority: Annotated[int | None, typer.Option(help="Higher ones start first.", min=-1000, max=1000)] = None,
@@ -81,6 +85,7 @@ def submit(
         "max_attempts": max_attempts,
         "retry_on": retry_on or None,
         "late_after_seconds": late_after.total_seconds() if late_after is not None else None,
+        **limits.said(memory_mb, cpu_seconds, max_processes),
     }
     if key is not None:
         explained(lambda: _KEY.validate_python({"key": key}))
@@ -118,7 +123,8 @@ async def _accepted(room: Room, order: Order, key: str | None, digest: str) -> E
     async with open_jobs(room.database) as jobs, room.database.transaction() as session:
         intake = Intake(places, settings, jobs, ValidFiles(int(settings.max_notebook_mb * MEBIBYTE)))
         if key is not None:
-            execution_id, _ = await service.submit_once(session, intake, room.caller, order, service.Once(key, digest))
+            once = service.Once(key, digest)
+            [execution_id] = await service.submit_once(session, intake, room.caller, [order], once)
         else:
             [execution_id] = await service.submit(session, intake, room.caller, [order])
         return ExecutionOut.model_validate(await service.get(session, execution_id))

@@ -137,9 +137,11 @@ def register(
     description: str | None,
     tags: Sequence[str],
     metadata: Mapping[str, JsonValue],
+    execution_defaults: Mapping[str, JsonValue],
 ) -> Call[NotebookOut]:
     fields = _sent(name=name, file_path=str(file_path), username=username, description=description)
-    return Call("POST", "/db/notebooks", NotebookOut, fields | {"tags": list(tags), "metadata": dict(metadata)})
+    fields |= {"tags": list(tags), "metadata": dict(metadata), "execution_defaults": dict(execution_defaults)}
+    return Call("POST", "/db/notebooks", NotebookOut, fields)
 
 
 def notebook(notebook_id: int) -> Call[NotebookWithParameters]:

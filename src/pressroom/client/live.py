@@ -16,6 +16,7 @@ from pressroom.client.progress import Bar
 from pressroom.client.stream import Walk
 from pressroom.errors import ExecutionEnded, Unavailable
 from pressroom.executions.event_schemas import ExecutionEvent, Log, Output, Standing
+from pressroom.executions.kernel_schemas import KernelOut
 from pressroom.executions.schemas import AttemptOut, ExecutionOut, QueueOut, WorkerOut
 
 T = TypeVar("T")
@@ -58,9 +59,13 @@ class Live:
             return self.execution(error.execution_id)
         return found if isinstance(found, ExecutionOut) else self.execution(found.execution_id)
 
-    def submit_many(self, orders: Sequence[BulkOrder]) -> list[int]:
-        """Put up to 10,000 executions into the queue in one transaction, all of them or none; their ids, in order."""
-        return self._call(live_calls.submit_many(orders)).ids
+    def submit_many(self, orders: Sequence[BulkOrder], *, idempotency_key: str | None = None) -> list[int]:
+        """Put up to 10,000 executions into the queue in one transaction, all of them or none; their ids, in order.
+
+        With an ``idempotency_key`` that was used for the same orders before, the executions of that time. Raises
+        :class:`IdempotencyConflict` where it was used for others.
+        """
+        return self._call(live_calls.submit_many(orders, idempotency_key)).ids
 
     def execution(self, execution_id: int) -> ExecutionOut:
         """One execution."""
@@ -92,6 +97,10 @@ class Live:
     def workers(self) -> list[WorkerOut]:
         """The workers: where they are, which queues they serve, and what they run."""
         return self._call(live_calls.workers())
+
+    def kernels(self) -> list[KernelOut]:
+        """The kernels that notebooks can ask for, and how each worker starts them."""
+        return self._call(live_calls.kernels())
 
     def queues(self) -> list[QueueOut]:
         """The queues in which something waits or runs."""

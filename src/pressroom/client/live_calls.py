@@ -8,6 +8,7 @@ from pydantic import BaseModel, JsonValue
 
 from pressroom.client.calls import Call
 from pressroom.client.options import BulkOrder, body
+from pressroom.executions.kernel_schemas import KernelOut
 from pressroom.executions.schemas import AttemptOut, BulkAnswer, ExecutionOut, QueueOut, WorkerOut
 
 _ASYNC = {"Prefer": "respond-async"}
@@ -34,14 +35,17 @@ def submit_notebook(
 
 
 def _sent(path: str, fields: dict[str, Any], options: Mapping[str, Any]) -> Call[ExecutionOut | Receipt]:
-    key = options.get("idempotency_key")
-    headers = _ASYNC if key is None else _ASYNC | {"Idempotency-Key": key}
+    headers = _ASYNC | _once(options.get("idempotency_key"))
     return Call("POST", path, ExecutionOut | Receipt, fields, headers=headers)
 
 
-def submit_many(orders: Sequence[BulkOrder]) -> Call[BulkAnswer]:
+def _once(key: str | None) -> dict[str, str]:
+    return {} if key is None else {"Idempotency-Key": key}
+
+
+def submit_many(orders: Sequence[BulkOrder], key: str | None) -> Call[BulkAnswer]:
     items = [body(order) | {"parameters": dict(order.get("parameters", {}))} for order in orders]
-    return Call("POST", "/db/executions/bulk", BulkAnswer, {"executions": items})
+    return Call("POST", "/db/executions/bulk", BulkAnswer, {"executions": items}, headers=_once(key))
 
 
 def execution(execution_id: int) -> Call[ExecutionOut]:
@@ -79,3 +83,7 @@ def workers() -> Call[list[WorkerOut]]:
 
 def queues() -> Call[list[QueueOut]]:
     return Call("GET", "/db/queues", list[QueueOut])
+
+
+def kernels() -> Call[list[KernelOut]]:
+    return Call("GET", "/kernels", list[KernelOut])

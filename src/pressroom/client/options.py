@@ -23,6 +23,12 @@ class HowOptions(TypedDict, total=False):
     """The kernel; else the notebook's own."""
     timeout_seconds: float | None
     """Time limit of each attempt, waiting for a place not counted."""
+    memory_mb: int | None
+    """Memory of the kernel and all that it starts, in MiB, at most."""
+    cpu_seconds: float | None
+    """Processor time of the kernel and all that it starts, at most."""
+    max_processes: int | None
+    """Processes and threads at once, at most."""
     queue: str | None
     """The queue to wait in."""
     priority: int | None

@@ -74,9 +74,11 @@ class Client(Notifications, Live):
         description: str | None = None,
         tags: Sequence[str] = (),
         metadata: Mapping[str, JsonValue] | None = None,
+        execution_defaults: Mapping[str, JsonValue] | None = None,
     ) -> NotebookOut:
-        """Register a notebook."""
-        return self._call(calls.register(name, file_path, username, description, tags, metadata or {}))
+        """Register a notebook. ``execution_defaults``: what its executions get where their caller does not say."""
+        call = calls.register(name, file_path, username, description, tags, metadata or {}, execution_defaults or {})
+        return self._call(call)
 
     def notebook(self, notebook_id: int) -> NotebookWithParameters:
         """One notebook, with its parameters."""

@@ -1,6 +1,7 @@
 """Transactions on the database, whichever it is."""
 
 import asyncio
+import logging
 import select
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -14,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 from pressroom.database import migrate
 from pressroom.database.embedded import EmbeddedServer
 from pressroom.database.outage import outages
-from pressroom.database.url import normalise
+from pressroom.database.url import kept_alive, normalise
 from pressroom.errors import Unavailable
 from pressroom.settings import Settings
 
@@ -40,7 +41,7 @@ class Database:
 
     def __init__(self, url: URL, pool_size: int = 10) -> None:
         """``pool_size`` is the number of connections at most; they are made when they are needed."""
-        self.url = url
+        self.url = url = kept_alive(url)
         timeout = {} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_SECONDS}
         self.engine = create_async_engine(
             url,
@@ -166,6 +167,20 @@ async def driver_connection(session: AsyncSession) -> Connection:
     """The driver's own connection under a session, for who has to write in the same transaction."""
     raw = await (await session.connection()).get_raw_connection()
     return cast("Connection", raw.driver_connection)
+
+
+@asynccontextmanager
+async def apart(session: AsyncSession, log: logging.Logger, what: str) -> AsyncGenerator[None]:
+    """A savepoint: what fails inside is logged and undone, and the transaction goes on without it; unless the
+    connection is lost, and the transaction with it."""
+    connection = await driver_connection(session)
+    try:
+        async with session.begin_nested():
+            yield
+    except Exception:
+        if connection.closed:
+            raise
+        log.exception("%s failed, and is left out", what)
 
 
 @asynccontextmanager

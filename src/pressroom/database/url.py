@@ -13,6 +13,15 @@ from pressroom.errors import Invalid
 
 DRIVER = "postgresql+psycopg"
 HIDDEN = "***"
+_KEPT_ALIVE = {
+    "keepalives": "1",
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "11000",
+}
+"""After 5 s of silence asked every 2 s, and given up after 3 questions: 11 s; ``tcp_user_timeout``, in milliseconds,
+says the same of what was sent. A worker counts as lost after 20 s."""
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+._-]*)://")
 _DIALECTS = ("postgresql", "postgres")
@@ -60,6 +69,12 @@ def conninfo(url: URL) -> str:
     """``url`` as libpq's key=value pairs, its password among them."""
     named = {"host": url.host, "port": url.port, "user": url.username, "password": url.password, "dbname": url.database}
     return make_conninfo("", **{key: str(value) for key, value in (named | dict(url.query)).items() if value})
+
+
+def kept_alive(url: URL) -> URL:
+    """``url`` with what has the system find out that the server vanished without a word, where it does not say itself.
+    It matters over TCP only; without it the system takes two hours, or a quarter of one for what was sent."""
+    return url.update_query_dict({name: value for name, value in _KEPT_ALIVE.items() if name not in url.query})
 
 
 def without_password(sentence: str, url: URL) -> str:

@@ -6,6 +6,7 @@ from pressroom.api import Caller, Id, TheParts, Transaction, problems
 from pressroom.errors import AlreadyEnded, AlreadyExists, Invalid, NotAllowed, NotFound
 from pressroom.executions import service, staff
 from pressroom.executions.endpoints import ACCEPTED, Key, accepted
+from pressroom.executions.kernel_schemas import KernelOut
 from pressroom.executions.schemas import AttemptOut, ExecutionOut, QueueOut, WorkerOut
 
 router = APIRouter(tags=["executions"])
@@ -31,8 +32,8 @@ async def cancel_an_execution(execution_id: Id, session: Transaction, parts: The
 async def execute_again(
     execution_id: Id, request: Request, session: Transaction, parts: TheParts, caller: Caller, key: Key = None
 ) -> Response:
-    """Execute again what an ended execution did: a new execution with the same input and parameters, linked to it by
-    `retry_of`. Nothing is waited for."""
+    """Execute again what an ended execution did: a new execution with the same input, parameters, queue and limits,
+    whatever its notebook says by now, linked to it by `retry_of`. Nothing is waited for."""
     once = service.Once(key, service.digest_of([request.url.path])) if key is not None else None
     return accepted(await service.retry(session, parts.intake, caller, execution_id, once))
 
@@ -53,3 +54,10 @@ async def list_workers(session: Transaction, parts: TheParts, _: Caller) -> list
 async def list_queues(session: Transaction, _: Caller) -> list[QueueOut]:
     """The queues in which something waits or runs: how many, and since when the oldest waits."""
     return await staff.queues(session)
+
+
+@staff_router.get("/kernels", responses=problems())
+async def list_kernels(session: Transaction, parts: TheParts, _: Caller) -> list[KernelOut]:
+    """The kernels that notebooks can ask for, and how each living worker starts them: forked, with libraries loaded, or
+    why not. A worker tells of its own when it begins, and of changes within some seconds."""
+    return await staff.kernels(session, parts.settings.worker_lost_seconds)

@@ -5,6 +5,7 @@ This and the claim are what every execution costs, so they speak to the driver i
 
 import asyncio
 import json
+import logging
 import random
 from contextlib import suppress
 from dataclasses import replace
@@ -18,11 +19,17 @@ from pressroom.notebooks.places import Location, Places
 from pressroom.press import Finished, Reason
 from pressroom.press.saving import publish, unstage
 
+log = logging.getLogger("pressroom.executions")
 _spread = random.Random()  # noqa: S311 - it spreads retries, it guards nothing
 # Locks the row of an attempt that is the current one, until the transaction ends.
 _HOLD = """
 SELECT cancel_requested_at IS NOT NULL FROM notebook_executions
 WHERE id = %(id)s AND attempt = %(attempt)s AND status = 'running' FOR UPDATE
+"""
+# Whoever else ends an attempt ends it as lost.
+_WRITTEN = """
+SELECT FROM execution_attempts
+WHERE execution_id = %(id)s AND number = %(attempt)s AND ended_at IS NOT NULL AND reason IS DISTINCT FROM 'worker_lost'
 """
 _END = """
 SELECT end_attempt(
@@ -77,18 +84,21 @@ class Ending:
         self._places, self._held = places, held
         self._staged = staged_name(held.id, held.attempt)
         self._published = not finished.written
+        self._sent: Change | None = None
         self.finished = finished
 
     async def write(self, connection: Connection, progress: Progress) -> Change | None:
         """End the attempt, and put its output in its place; ``None`` where another worker holds the execution now.
 
         ``connection`` is in autocommit mode. Where this fails, it may be tried again: the output is in its place by
-        then, and stays there.
+        then, and stays there; and what was written, though the connection was lost before it could be said, is found.
         """
         held, patience = self._held, self._held.patience
+        before = self._sent
         change = end_of_attempt(self.finished.reason, patience)
         if self._published and change is not Change.PUT_BACK:
             # Nothing depends on the row staying as it is, and the statement itself ends only the current attempt.
+            self._sent = change
             ended = await end_attempt(connection, held, change, self.finished, patience, progress.rest())
         else:
             async with connection.transaction():
@@ -99,7 +109,12 @@ class Ending:
                         self._published = True
                     patience = replace(patience, cancel_requested=row[0])
                     change = end_of_attempt(self.finished.reason, patience)
+                    self._sent = change
                     await end_attempt(connection, held, change, self.finished, patience, progress.rest())
+        if not ended and before is not None:
+            known = await connection.execute(_WRITTEN, {"id": held.id, "attempt": held.attempt})
+            if known.rowcount:
+                return before
         if not ended:
             await asyncio.to_thread(discard, self._places, held.output_path, held.username, self._staged)
         return change if ended else None
@@ -161,8 +176,12 @@ async def end_attempt(
 
 
 def discard(places: Places, output_path: str, username: str, staged: str) -> None:
-    """Take away what an attempt wrote and may not put in its place."""
-    with suppress(PressroomError):  # where its folder cannot be opened, there is nothing of it either
-        output: Location = places.locate(output_path, username)
-        with output.parent.open_directory() as folder:
-            unstage(folder, staged)
+    """Take away what an attempt wrote and may not put in its place. What cannot be taken away is logged and stays: the
+    attempt ends all the same."""
+    try:
+        with suppress(PressroomError):  # where its folder cannot be opened, there is nothing of it either
+            output: Location = places.locate(output_path, username)
+            with output.parent.open_directory() as folder:
+                unstage(folder, staged)
+    except OSError as error:
+        log.warning("%s is left in the folder of %s: %s", staged, output_path, error.strerror)

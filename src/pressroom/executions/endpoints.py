@@ -18,7 +18,7 @@ from pressroom.errors import (
     NotAllowed,
     NotFound,
 )
-from pressroom.executions import service
+from pressroom.executions import limits, service
 from pressroom.executions.options import KEY_PATTERN
 from pressroom.executions.orders import Order
 from pressroom.executions.prefer import patience
@@ -69,7 +69,7 @@ async def _execute(
     seconds = patience(prefer or [])
     if once is not None:
         async with parts.database.transaction() as session:
-            execution_id, _ = await service.submit_once(session, parts.intake, caller, order, once)
+            [execution_id] = await service.submit_once(session, parts.intake, caller, [order], once)
     else:
         async with parts.database.statements() as connection:
             [execution_id] = await service.submit_on(connection, parts.intake, caller, [order])
@@ -161,18 +161,27 @@ async def execute_a_registered_notebook(
 
 @router.post("/db/executions/bulk", status_code=202, responses=problems(NotAllowed, NotFound, AlreadyExists, Invalid))
 async def submit_many_executions(
-    wanted: BulkRequest, session: Transaction, parts: TheParts, caller: Caller, key: Key = None
+    wanted: BulkRequest, session: Transaction, parts: TheParts, caller: Caller, request: Request, key: Key = None
 ) -> BulkAnswer:
-    """Submit up to 10,000 executions in one transaction: all of them, or none where one is wrong. Nothing is waited
-    for. An `Idempotency-Key` holds for single executions only, and is refused here."""
-    if key is not None:
-        raise Invalid("An Idempotency-Key holds for one execution; it cannot be given for many.")
-    orders = [_order_for(item, item.notebook_id, item.input_path) for item in wanted.executions]
-    found = await service.submit(session, parts.intake, caller, orders)
+    """Submit up to 10,000 executions, or as many as the service allows, in one transaction: all of them, or none where
+    one is wrong. The problem is then that of the first, and `errors` names each wrong one by its place in the body.
+    Nothing is waited for. An `Idempotency-Key` holds for all together: the same key and body give the same executions.
+    """
+    limits.require_bulk(parts.settings, len(wanted.executions))
+    orders = [
+        _order_for(item, item.notebook_id, item.input_path, ("executions", number))
+        for number, item in enumerate(wanted.executions)
+    ]
+    if (once := _once(request, key, wanted)) is not None:
+        found = await service.submit_once(session, parts.intake, caller, orders, once)
+    else:
+        found = await service.submit(session, parts.intake, caller, orders)
     return BulkAnswer(total=len(found), ids=found)
 
 
-def _order_for(wanted: NotebookExecutionRequest, notebook_id: int | None, input_path: str | None) -> Order:
+def _order_for(
+    wanted: NotebookExecutionRequest, notebook_id: int | None, input_path: str | None, place: tuple[str | int, ...] = ()
+) -> Order:
     return Order(
         notebook_id=notebook_id,
         input_path=input_path,
@@ -181,6 +190,7 @@ def _order_for(wanted: NotebookExecutionRequest, notebook_id: int | None, input_
         username=wanted.username,
         in_place=wanted.in_place,
         how=wanted,
+        place=place,
     )
 
 

@@ -1,7 +1,8 @@
 """Waiting for executions, and following them: one connection listens for all who wait in this process.
 
 PostgreSQL notifies of every change (``tell_status()``, and the worker's progress). Whoever waits looks at the row or at
-the events first, so a notification that came too early is not missed; after an outage all are told to look again.
+the events first, so a notification that came too early is not missed; after an outage all are told to look again, and
+now and then they do so unasked, so that one which got lost, or came while the rows could not be read, costs time only.
 """
 
 import asyncio
@@ -26,7 +27,11 @@ from pressroom.executions.states import TERMINAL
 CHANNEL = "pressroom_executions"
 EVENTS_AT_ONCE = 1000
 ALIVE_SECONDS = 15.0
-"""How long a stream may be silent."""
+"""How long a stream may be silent, and how long nobody looks at the rows unless told to."""
+AGAIN_SECONDS = 1.0
+"""When to look again after the rows could not be read."""
+_KEPT_ALIVE = {"keepalives_idle": "15", "keepalives_interval": "5", "keepalives_count": "3"}
+"""What libpq is told of the connection that listens: it sends nothing, so only this shows that a network was cut."""
 _PAUSE_SECONDS = (0.1, 0.5, 1.0)
 log = logging.getLogger("pressroom.following")
 
@@ -86,11 +91,12 @@ class Following:
                 async with asyncio.timeout(seconds):
                     while True:
                         changed.clear()
-                        if await self._known_status(execution_id) in TERMINAL:
+                        status = await self._known_status(execution_id)
+                        if status in TERMINAL:
                             return True
                         if self._closing:
                             raise _goes_on(execution_id)
-                        await changed.wait()
+                        await _told_within(changed, AGAIN_SECONDS if status is None else ALIVE_SECONDS)
             except TimeoutError:
                 return False
 
@@ -107,7 +113,7 @@ class Following:
         return status
 
     async def _known_status(self, execution_id: int) -> str | None:
-        """As :meth:`status`; ``None`` while the database is away: whoever waits is woken when it is back."""
+        """As :meth:`status`; ``None`` while the database is away."""
         try:
             return await self.status(execution_id)
         except Unavailable as error:
@@ -135,13 +141,14 @@ class Following:
         async with self.changes(execution_id) as changed:
             while True:
                 changed.clear()
+                silent = ALIVE_SECONDS
                 try:
                     ended = await self.status(execution_id) in TERMINAL
                     page = await self.events(execution_id, after)
                 except Unavailable:
                     if not until_end:  # what is there was asked for, and a part of it would look like the whole
                         raise
-                    ended, page = False, []  # it goes on when the database is back
+                    ended, page, silent = False, [], AGAIN_SECONDS  # it goes on when the database is back
                 except NotFound:  # pruned
                     return
                 for told in page:
@@ -151,20 +158,17 @@ class Following:
                     continue
                 if ended or not until_end or self._closing:
                     return
-                try:
-                    async with asyncio.timeout(ALIVE_SECONDS):
-                        await changed.wait()
-                except TimeoutError:
+                if not await _told_within(changed, silent):
                     yield None
 
     async def listen(self) -> None:
         """Listen for ever, again after each outage."""
         tries = 0
+        url = self._database.url
+        given = conninfo(url.set(query=_KEPT_ALIVE | dict(url.query)))
         while True:
             try:
-                async with await psycopg.AsyncConnection.connect(
-                    conninfo(self._database.url), autocommit=True
-                ) as connection:
+                async with await psycopg.AsyncConnection.connect(given, autocommit=True) as connection:
                     await connection.execute(f"LISTEN {CHANNEL}")
                     tries = 0
                     self._wake_all()
@@ -176,15 +180,24 @@ class Following:
                 tries += 1
 
     def _wake(self, payload: str) -> None:
-        execution_id = payload.split(" ", 1)[0]
-        if execution_id.isdigit():
-            for changed in self._waiting.get(int(execution_id), ()):
+        with suppress(ValueError):  # anybody who may connect may notify, of anything
+            for changed in self._waiting.get(int(payload.split(" ", 1)[0]), ()):
                 changed.set()
 
     def _wake_all(self) -> None:
         for waiting in self._waiting.values():
             for changed in waiting:
                 changed.set()
+
+
+async def _told_within(changed: asyncio.Event, seconds: float) -> bool:
+    """Whether ``changed`` was set before so much time was over."""
+    try:
+        async with asyncio.timeout(seconds):
+            await changed.wait()
+    except TimeoutError:
+        return False
+    return True
 
 
 def _goes_on(execution_id: int) -> Unavailable:

@@ -10,12 +10,12 @@ from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 
 from pressroom.api import Caller, Id, Parts, TheParts, Transaction, problems
-from pressroom.database.models import Execution
-from pressroom.errors import Invalid, NotAllowed, NotFound, Unavailable
+from pressroom.errors import Invalid, NotAllowed, NotebookInvalid, NotFound, Unavailable
 from pressroom.executions import service
 from pressroom.executions.event_schemas import Log
 from pressroom.executions.schemas import ExecutionOut
 from pressroom.executions.states import TERMINAL, Status
+from pressroom.notebooks import outputs
 from pressroom.notebooks.rendering import HTML, SANDBOX, to_html
 from pressroom.settings import MEBIBYTE
 from pressroom.wire import MAX_EVENT_ID
@@ -58,7 +58,8 @@ async def follow_an_execution(
     parts: TheParts,
     _: Caller,
     last_event_id: Annotated[
-        str | None, Header(description="Go on after the event with this id; browsers send it when they reconnect.")
+        str | None,
+        Header(description="Go on after the event with this id; browsers send it when they reconnect."),
     ] = None,
 ) -> Response:
     """Follow an execution as Server-Sent Events, from its beginning or from `Last-Event-ID` on, until it ends.
@@ -70,7 +71,8 @@ async def follow_an_execution(
     after = _event_id(last_event_id)
     async with parts.database.transaction() as session:
         execution = await service.get(session, execution_id)
-    if after and execution.status in TERMINAL and not await parts.following.events(execution_id, after):
+    known = after is not None and execution.status in TERMINAL
+    if known and not await parts.following.events(execution_id, after or 0):
         return Response(status_code=204)
     return StreamingResponse(_frames(parts, execution_id, after), media_type=EVENT_STREAM, headers=_UNBUFFERED)
 
@@ -98,10 +100,10 @@ async def read_the_log(
     response_class=Response,
     responses=THE_NOTEBOOK | problems(NotAllowed, NotFound, Invalid),
 )
-async def download_the_output(execution_id: Id, parts: TheParts, session: Transaction, _: Caller) -> Response:
-    """The executed notebook; of one that failed or was stopped, as far as it came."""
-    execution = await service.get(session, execution_id)
-    return Response(await _output(parts, execution), media_type=IPYNB, headers=_AS_SAID)
+async def download_the_output(execution_id: Id, parts: TheParts, _: Caller) -> Response:
+    """The executed notebook; of one that failed or was stopped, as far as it came. 404 says why there is none: it was
+    deleted, say, or a later execution has replaced the file."""
+    return Response(await _output(parts, execution_id), media_type=IPYNB, headers=_AS_SAID)
 
 
 @router.get(
@@ -112,46 +114,51 @@ async def download_the_output(execution_id: Id, parts: TheParts, session: Transa
 async def read_the_output(
     execution_id: Id,
     parts: TheParts,
-    session: Transaction,
     _: Caller,
     code: Annotated[
         Literal["show", "hide"], Query(alias="input", description="Whether the cells' source is shown.")
     ] = "show",
 ) -> Response:
     """The executed notebook as a page that stands alone. Its scripts run in a sandbox, without any right here."""
-    execution = await service.get(session, execution_id)
-    data = await _output(parts, execution)
-    page = await asyncio.to_thread(to_html, data, hide_input=code == "hide")
+    data = await _output(parts, execution_id)
+    try:
+        page = await asyncio.to_thread(to_html, data, hide_input=code == "hide")
+    except NotebookInvalid as error:  # it is no fault of the request
+        raise NotFound("page of execution", execution_id, error.detail) from error
     return Response(page, media_type=HTML, headers=dict(SANDBOX))
 
 
-async def _output(parts: Parts, execution: Execution) -> bytes:
-    place = await asyncio.to_thread(parts.places.locate, str(execution.output_path), execution.username)
+async def _output(parts: Parts, execution_id: int) -> bytes:
+    """The output of an execution. No connection is held while the file is read, nor afterwards while it is rendered."""
+    async with parts.database.transaction() as session:
+        execution = await service.get(session, execution_id)
     limit = int((parts.settings.max_notebook_mb + 2 * parts.settings.max_output_mb) * MEBIBYTE)
-    try:
-        return await asyncio.to_thread(place.read, limit)
-    except NotFound as error:
-        raise NotFound("output notebook of execution", execution.id) from error
+    return await asyncio.to_thread(outputs.read, parts.places, execution, limit)
 
 
-def _event_id(text: str | None) -> int:
+def _event_id(text: str | None) -> int | None:
     if text is None or text == "":
-        return 0
+        return None
     if not (text.isascii() and text.isdigit() and int(text) <= MAX_EVENT_ID):
         raise Invalid(f"Last-Event-ID must be the id of an event, not {text[:50]!r}.")
     return int(text)
 
 
-async def _frames(parts: Parts, execution_id: int, after: int) -> AsyncIterator[bytes]:
+async def _frames(parts: Parts, execution_id: int, after: int | None) -> AsyncIterator[bytes]:
     yield b"retry: 1000\n\n"
     yield await _as_it_stands(parts, execution_id)
-    async for told in parts.following.follow(execution_id, after):
+    last = after
+    async for told in parts.following.follow(execution_id, after or 0):
         if told is None:
             yield b": \n\n"
             continue
         yield told.frame
+        last = told.id
         if told.kind == "status":
             yield await _as_it_stands(parts, execution_id)
+    if last is None:
+        # There was no event. A browser connects again, and is to say what it knows, or it would do so for ever.
+        yield b"id: 0\n\n"
 
 
 async def _log(parts: Parts, execution_id: int, *, follow: bool) -> AsyncIterator[bytes]:

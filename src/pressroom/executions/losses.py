@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from pressroom.database.session import driver_connection
+from pressroom.database.session import apart, driver_connection
 from pressroom.executions.ending import discard, end_attempt, staged_name
 from pressroom.executions.states import TRANSITIONS, Change, Patience, Status, end_of_attempt
 from pressroom.executions.tasks import Workshop
@@ -66,6 +66,10 @@ class Losses:
                 await self._end(session, row, f"Worker {row.worker} on {row.host} lost track of")
 
     async def _end(self, session: AsyncSession, row: Any, what: str) -> None:
+        async with apart(session, log, f"the end of execution {row.id}, whose worker was lost,"):
+            await self._ended(session, row, what)
+
+    async def _ended(self, session: AsyncSession, row: Any, what: str) -> None:
         sentence = f"{what} attempt {row.attempt}."
         cancelled = row.cancel_requested_at is not None
         patience = Patience(row.tries, row.max_attempts, row.retry_on, row.retry_delay_seconds, cancelled)

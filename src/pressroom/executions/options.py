@@ -14,6 +14,11 @@ QueueName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$", example
 Key = Annotated[str, Field(min_length=1, max_length=255, pattern=KEY_PATTERN)]
 Limit = Annotated[int, Field(ge=1, le=100_000)]
 YEAR_SECONDS = 31_536_000
+MemoryMb = Annotated[int, Field(ge=64, le=16 * 1024**2)]
+"""From what a kernel needs for itself to 16 TiB."""
+CpuSeconds = Annotated[float, Field(ge=1, le=YEAR_SECONDS)]
+Processes = Annotated[int, Field(ge=16, le=1_000_000)]
+"""A kernel starts about a dozen threads for itself."""
 
 
 def _sorted(reasons: list[RetryOn]) -> list[RetryOn]:
@@ -39,6 +44,16 @@ class ExecutionDefaults(WireInput):
         gt=0,
         le=YEAR_SECONDS,
         description="Time limit of each attempt in seconds, waiting for a place not counted.",
+    )
+    memory_mb: MemoryMb | None = Field(
+        default=None, description="Memory of the kernel and all that it starts, in MiB, at most."
+    )
+    cpu_seconds: CpuSeconds | None = Field(
+        default=None, description="Processor time of the kernel and all that it starts, in seconds, at most."
+    )
+    max_processes: Processes | None = Field(
+        default=None,
+        description="Processes and threads at once, at most, those of the kernel itself (about a dozen) included.",
     )
     max_attempts: int | None = Field(
         default=None, ge=1, le=100, description="How often it is tried at most; interruptions by a stop do not count."

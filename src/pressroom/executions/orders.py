@@ -15,8 +15,10 @@ from pydantic import JsonValue
 from pressroom import traces
 from pressroom.database.models import Execution
 from pressroom.database.session import Connection
-from pressroom.errors import Invalid, NotFound
+from pressroom.errors import Invalid, NotFound, PressroomError
+from pressroom.executions.limits import CEILINGS, DEFAULT_QUEUE, Limits
 from pressroom.executions.options import ExecutionDefaults, HowToExecute
+from pressroom.executions.refusals import about
 from pressroom.executions.registered import Opened, Registered, at_path
 from pressroom.executions.states import RetryOn, Status
 from pressroom.identity.policy import require_acting_for
@@ -27,11 +29,10 @@ from pressroom.parameters.values import check_unregistered, guessed, resolve
 from pressroom.settings import Settings
 
 OUTPUT_FOLDER = "executions"
-DEFAULT_QUEUE = "default"
 PRIVATE = "@"
 """What the name of a queue begins with that is one command's own; no caller can choose such a name."""
 _PRIVATE = ("queue", "max_attempts")
-_PLAIN = ("queue", "priority", "timeout_seconds", "max_attempts", "retry_delay_seconds")
+_PLAIN = ("queue", "priority", "timeout_seconds", *CEILINGS, "max_attempts", "retry_delay_seconds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,10 @@ class Order:
     """What a caller asked to be executed: a notebook by its ``input_path``, or a registered one by ``notebook_id``.
 
     ``lenient``: the values are texts from a command line or a form. ``username`` is ``None`` where the caller named
-    nobody. ``retry_of`` is the execution that this one repeats. A ``private_queue`` (see :func:`own_queue`) is served
-    by nobody but who submits: it is executed there, once, and goes with its worker.
+    nobody. ``repeats`` is the execution that this one repeats to the letter, by :func:`repeated`: nothing is filled in
+    from the notebook, which may have changed since. A ``private_queue`` (see :func:`own_queue`) is served by nobody but
+    who submits: it is executed there, once, and goes with its worker. ``place`` is where the order stands in the body
+    of a request for many.
     """
 
     parameters: Mapping[str, JsonValue]
@@ -51,8 +54,14 @@ class Order:
     in_place: bool = False
     how: HowToExecute = field(default_factory=HowToExecute)
     lenient: bool = False
-    retry_of: int | None = None
+    repeats: Execution | None = None
     private_queue: str | None = None
+    place: tuple[str | int, ...] = ()
+
+    @property
+    def chooses_output(self) -> bool:
+        """Whether its output goes where another execution's may go too."""
+        return self.in_place or self.output_path is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,35 +94,46 @@ class OrderBook:
     def __init__(self, connection: Connection, intake: Intake, principal: Principal, opened: Opened) -> None:
         self._connection, self._principal, self._opened = connection, principal, opened
         self._places, self._settings, self._valid = intake.places, intake.settings, intake.valid
-        self._subjects: dict[tuple[object, ...], Subject] = {}
+        self._subjects: dict[tuple[object, ...], Subject | PressroomError] = {}
         self._trace = traces.carried()
 
     async def row(self, order: Order, execution_id: int) -> dict[str, Any]:
         """The columns of an order's execution, ``pending``, as JSON.
 
         Raises :class:`NotAllowed`, :class:`PathNotAllowed`, :class:`NotFound`, :class:`NotebookInvalid`,
-        :class:`ParameterInvalid` or :class:`Invalid`.
+        :class:`ParameterInvalid` or :class:`Invalid`, with the field that each is about.
         """
         key = (order.username, order.input_path, order.notebook_id)
         subject = self._subjects.get(key)
         if subject is None:
-            subject = self._subjects[key] = await self._subject(order)
-        output = await self._output(order, subject, execution_id)
+            try:
+                with about("input_path" if order.notebook_id is None else "notebook_id"):
+                    subject = await self._subject(order)
+            except PressroomError as error:
+                subject = error
+            self._subjects[key] = subject
+        if isinstance(subject, PressroomError):
+            raise subject
+        with about("output_path" if order.output_path is not None else "in_place"):
+            output = await self._output(order, subject, execution_id)
+        with about("parameters"):
+            values = _values(order, subject)
+        registered, earlier = subject.notebook, order.repeats
         return {
             "id": execution_id,
-            "notebook_id": subject.notebook.id if subject.notebook else None,
+            "notebook_id": earlier.notebook_id if earlier else registered.id if registered else None,
             "username": subject.username,
             "input_path": str(subject.place.path),
             "output_path": output,
-            "parameters_used": _values(order, subject),
+            "parameters_used": values,
             "status": Status.PENDING.value,
             "kernel_name": order.how.kernel_name,
             "in_place": order.in_place,
             "submitted_by": self._principal.username,
             "submitted_at": self._opened.at.isoformat(),
-            "retry_of": order.retry_of,
+            "retry_of": earlier.id if earlier else None,
             "trace": self._trace,
-            **self._how(order.how, subject.defaults),
+            **self._how(order, subject.defaults),
             **({"queue": order.private_queue, "max_attempts": 1} if order.private_queue is not None else {}),
         }
 
@@ -127,7 +147,8 @@ class OrderBook:
         else:
             notebook = None
             username, path = await self._acting_user(order.username, str(order.input_path))
-        require_acting_for(self._principal, username)
+        with about("username"):
+            require_acting_for(self._principal, username)
         place = await asyncio.to_thread(self._checked, path, username)
         if notebook is None:
             notebook = await at_path(self._connection, str(place.path))
@@ -165,9 +186,15 @@ class OrderBook:
             raise Invalid("The path of the output would be longer than 512 characters.")
         return path
 
-    def _how(self, how: HowToExecute, defaults: ExecutionDefaults) -> dict[str, Any]:
-        """What the caller says, else the notebook, else the settings."""
-        settings = self._settings
+    def _how(self, order: Order, defaults: ExecutionDefaults) -> dict[str, Any]:
+        """What the caller says, else the notebook, else the settings. Of what is repeated, what it had.
+
+        Raises :class:`OverLimit` where the caller says more than the settings allow; what a notebook or a repeated
+        execution has kept since before is held to the limit.
+        """
+        settings, how = self._settings, order.how
+        if order.repeats is not None:
+            defaults = ExecutionDefaults()
 
         def said(name: str, otherwise: Any = None) -> Any:
             value = getattr(how, name)
@@ -175,17 +202,23 @@ class OrderBook:
             return otherwise if value is None else value
 
         queue = said("queue", DEFAULT_QUEUE)
+        limits = Limits(settings, queue)
+        if order.repeats is None:
+            limits.require(how)
         late_after = said("late_after_seconds")
         return {
             "queue": queue,
             "priority": said("priority", 0),
-            "timeout_seconds": said("timeout_seconds", settings.timeout_seconds),
-            "max_attempts": said("max_attempts", settings.max_attempts),
+            "timeout_seconds": limits.held(
+                "timeout_seconds", said("timeout_seconds", settings.timeout_seconds if order.repeats is None else None)
+            ),
+            **{name: limits.held(name, said(name)) for name in CEILINGS},
+            "max_attempts": limits.held("max_attempts", said("max_attempts", settings.max_attempts)),
             "retry_on": [reason.value for reason in said("retry_on", [RetryOn.WORKER_LOST])],
             "retry_delay_seconds": said("retry_delay_seconds", settings.retry_delay_seconds),
             "notebook_limit": said("notebook_limit"),
-            "user_limit": said("user_limit", settings.user_limit),
-            "queue_limit": said("queue_limit", settings.queue_limits.get(queue)),
+            "user_limit": limits.held("user_limit", said("user_limit")),
+            "queue_limit": limits.held("queue_limit", said("queue_limit")),
             "expires_at": how.expires_at and how.expires_at.isoformat(),
             "late_at": (self._opened.at + timedelta(seconds=late_after)).isoformat()
             if late_after is not None
@@ -194,6 +227,8 @@ class OrderBook:
 
 
 def _values(order: Order, subject: Subject) -> dict[str, JsonValue]:
+    if order.repeats is not None:
+        return dict(order.parameters)
     if subject.notebook is not None:
         return resolve(subject.notebook.definitions, order.parameters, lenient=order.lenient)
     given = order.parameters.items()
@@ -217,9 +252,10 @@ def own_queue() -> str:
 
 
 def repeated(execution: Execution) -> Order:
-    """The order that executes the same input with the same parameters again."""
-    output = Path(str(execution.output_path))
-    ours = execution.in_place or output.parent == Path(execution.input_path).parent / OUTPUT_FOLDER
+    """The order that executes the same input with the same parameters again, and in the same way."""
+    output, given = Path(str(execution.output_path)), Path(execution.input_path)
+    named = output.name.startswith(f"{given.stem}-") and output.name.endswith(f"-{execution.id}.ipynb")
+    ours = execution.in_place or (named and output.parent == given.parent / OUTPUT_FOLDER)
     plain = [name for name in _PLAIN if name not in _PRIVATE or not execution.queue.startswith(PRIVATE)]
     fields = {name: getattr(execution, name) for name in (*plain, "notebook_limit", "user_limit", "queue_limit")}
     late = execution.late_at - execution.submitted_at if execution.late_at else None
@@ -229,12 +265,12 @@ def repeated(execution: Execution) -> Order:
         username=execution.username,
         output_path=None if ours else str(output),
         in_place=execution.in_place,
-        # Not checked again: settings may say more than a caller may.
+        # Not checked again: it was, and is held to the limits of today.
         how=HowToExecute.model_construct(
             **fields,
             retry_on=[RetryOn(reason) for reason in execution.retry_on],
             kernel_name=execution.kernel_name,
             late_after_seconds=late.total_seconds() if late else None,
         ),
-        retry_of=execution.id,
+        repeats=execution,
     )

@@ -92,6 +92,12 @@ class Progress:
         """What was not written yet; the attempt's end writes it."""
         return self._facts(self._waiting)
 
+    def forget(self) -> None:
+        """Leave out what was not written yet, since it cannot be."""
+        if self._waiting:
+            log.error("%s events of execution %s are not written", len(self._waiting), self._id)
+        self._waiting = []
+
     def _facts(self, batch: list[_Told]) -> Facts:
         now = time.monotonic()
         events = [{"age": now - at, "kind": kind, "data": data} for at, kind, data in batch]
@@ -129,8 +135,11 @@ class Progress:
             try:
                 async with self._database.transaction() as session:
                     held = await self._write(session, batch)
-            except Unavailable as error:
-                log.warning("the progress of execution %s waits: %s", self._id, error.detail)
+            except Exception as error:  # what cannot be told now must not end the attempt, nor be lost without a word
+                if isinstance(error, Unavailable):
+                    log.warning("the progress of execution %s waits: %s", self._id, error.detail)
+                else:
+                    log.exception("the progress of execution %s cannot be written yet", self._id)
                 self._waiting = batch + self._waiting
                 pause = _RETRY_SECONDS
                 continue

@@ -1,23 +1,19 @@
-"""Procrastinate's job manager, with what Pressroom needs of it: which execution is next, and how outages are met.
-
-A worker of Procrastinate ends when the database goes away under it. Here it waits: what it asks is answered with
-"nothing" until the database is back, and what it has to say is said again.
-"""
+"""The queue of executions: which is next, the worker that claims it, and its signs of life."""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from procrastinate import PsycopgConnector, exceptions
 from procrastinate.jobs import Job, Status
-from procrastinate.manager import JobManager, NotificationCallback
 
+from pressroom.executions.jobs import PatientJobs
 from pressroom.executions.service import TASK
 
-T = TypeVar("T")
-_PAUSE_SECONDS = (0.1, 0.2, 0.5, 1.0)
+_AGAIN_SECONDS = 0.5
+"""How long after a claim that failed the next one is made."""
 log = logging.getLogger("pressroom.queue")
 
 _REGISTER = """
@@ -39,6 +35,14 @@ RETURNING id
 """
 _LEAVE = "WITH gone AS (DELETE FROM workers WHERE id = %(id)s) DELETE FROM procrastinate_workers WHERE id = %(id)s"
 _CLAIM = "SELECT claim_execution(%(queues)s::varchar[], %(worker_id)s) AS execution"
+_UNHEARD = """
+SELECT to_jsonb(e) || jsonb_build_object(
+    'tries', CASE WHEN e.attempt = 1 THEN 1 ELSE counted_tries(e.id) END
+) AS execution
+FROM notebook_executions AS e JOIN execution_attempts AS a ON a.execution_id = e.id AND a.number = e.attempt
+WHERE e.status = 'running' AND a.worker_id = %(worker_id)s AND NOT e.id || ' ' || e.attempt = ANY (%(held)s::text[])
+ORDER BY e.id LIMIT 1
+"""
 _NEXT = """
 SELECT extract(epoch FROM min(not_before) - clock_timestamp())::float AS seconds FROM notebook_executions
 WHERE status = 'pending' AND not_before > clock_timestamp()
@@ -61,79 +65,8 @@ class Registration:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-async def persistent(what: str, work: Callable[[], Awaitable[T]]) -> T:
-    """Do ``work``, again and again while the database is away. Cancelling ends it."""
-    for pause in _pauses():
-        try:
-            return await work()
-        except exceptions.ConnectorException as error:
-            log.warning("%s waits for the database: %s", what, error.__cause__ or error)
-            await asyncio.sleep(pause)
-    raise AssertionError("pauses never end")
-
-
-def _pauses() -> Iterable[float]:
-    yield from _PAUSE_SECONDS
-    while True:
-        yield _PAUSE_SECONDS[-1]
-
-
-class PatientJobs(JobManager):
-    """A job manager that outlives a restart of the database."""
-
-    async def register_worker(self) -> int:
-        """Make the worker known."""
-        return await persistent("a new worker", super().register_worker)
-
-    async def unregister_worker(self, worker_id: int) -> None:
-        """Forget the worker."""
-        try:
-            await super().unregister_worker(worker_id)
-        except exceptions.ConnectorException as error:
-            log.warning("worker %s leaves without a word: %s", worker_id, error.__cause__ or error)
-
-    async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> Job | None:
-        """The next job; ``None`` also while the database is away: it is asked again within seconds."""
-        try:
-            return await super().fetch_job(queues, worker_id)
-        except exceptions.ConnectorException as error:
-            log.warning("no job can be fetched: %s", error.__cause__ or error)
-            return None
-
-    async def finish_job(self, job: Job, status: Status, delete_job: bool) -> None:
-        """Record the end of a job."""
-        await persistent("the end of a job", lambda: super(PatientJobs, self).finish_job(job, status, delete_job))
-
-    async def update_heartbeat(self, worker_id: int) -> None:
-        """Give a sign of life."""
-        try:
-            await super().update_heartbeat(worker_id)
-        except exceptions.ConnectorException as error:
-            log.warning("no sign of life can be given: %s", error.__cause__ or error)
-
-    async def defer_periodic_job(self, job: Job, periodic_id: str, defer_timestamp: int) -> int | None:
-        """Defer a job that is due at a time."""
-        return await persistent(
-            "a job that is due",
-            lambda: super(PatientJobs, self).defer_periodic_job(job, periodic_id, defer_timestamp),
-        )
-
-    async def prune_stalled_workers(self, seconds_since_heartbeat: float) -> list[int]:  # noqa: ARG002
-        """Nothing: the sweep ends what a lost worker ran, and forgets it afterwards."""
-        return []
-
-    async def listen_for_jobs(
-        self, *, on_notification: NotificationCallback, queues: Iterable[str] | None = None
-    ) -> None:
-        """Listen, and listen again after an outage."""
-        await persistent(
-            "listening for jobs",
-            lambda: super(PatientJobs, self).listen_for_jobs(on_notification=on_notification, queues=queues),
-        )
-
-
 class ExecutionJobs(PatientJobs):
-    """The jobs of executions: :meth:`fetch_job` claims by turns and within limits, see ``claim_execution()``."""
+    """The jobs of executions: fetching one claims by turns and within limits, see ``claim_execution()``."""
 
     connector: PsycopgConnector
 
@@ -144,7 +77,10 @@ class ExecutionJobs(PatientJobs):
         """The worker's id while it is known."""
         self._beating = asyncio.Lock()
         self._claimed: dict[int, dict[str, Any]] = {}
-        self._wake: NotificationCallback | None = None
+        self._held: set[tuple[int, int]] = set()
+        """The attempts that this worker knows to be its own."""
+        self._unsure = False
+        """Whether a claim was sent whose answer did not come."""
         self._alarm: asyncio.TimerHandle | None = None
         self._waking: set[asyncio.Task[None]] = set()
 
@@ -154,7 +90,7 @@ class ExecutionJobs(PatientJobs):
 
     async def register_worker(self) -> int:
         """Make the worker known."""
-        row = await persistent(
+        row = await self.persistent(
             "a new worker",
             lambda: self.connector.execute_query_one_async(_REGISTER, **self.registration.fields()),
         )
@@ -184,19 +120,23 @@ class ExecutionJobs(PatientJobs):
             except exceptions.ConnectorException as error:
                 log.warning("no sign of life can be given: %s", error.__cause__ or error)
 
-    async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> Job | None:
+    async def _next(self, queues: Iterable[str] | None, worker_id: int) -> Job | None:
         """Claim the next execution: its row is running and its job doing when this returns."""
         wanted = list(queues) if queues is not None else None
         try:
-            row = await self.connector.execute_query_one_async(_CLAIM, queues=wanted, worker_id=worker_id)
-            execution: dict[str, Any] | None = row["execution"]
+            execution = await self._unheard(worker_id) if self._unsure else None
+            if execution is None:
+                row = await self.connector.execute_query_one_async(_CLAIM, queues=wanted, worker_id=worker_id)
+                execution, self._unsure = row["execution"], False
             if execution is None:
                 await self._set_alarm()
                 return None
-        except exceptions.ConnectorException as error:
-            log.warning("no execution can be claimed: %s", error.__cause__ or error)
-            return None
+        except exceptions.ConnectorException:
+            self._unsure = True
+            self._ring_in(_AGAIN_SECONDS)
+            raise
         self._claimed[execution["id"]] = execution
+        self._held.add((execution["id"], execution["attempt"]))
         return Job(
             id=execution["job_id"],
             status=Status.DOING.value,
@@ -210,28 +150,39 @@ class ExecutionJobs(PatientJobs):
             worker_id=worker_id,
         )
 
+    async def _unheard(self, worker_id: int) -> dict[str, Any] | None:
+        """An execution that was claimed by a statement whose answer was lost."""
+        held = [f"{execution_id} {attempt}" for execution_id, attempt in self._held]
+        rows = await self.connector.execute_query_all_async(_UNHEARD, worker_id=worker_id, held=held)
+        if not rows:
+            return None
+        execution: dict[str, Any] = rows[0]["execution"]
+        log.warning("execution %s was claimed, and the answer was lost", execution["id"])
+        return execution
+
+    def ended(self, execution_id: int, attempt: int) -> None:
+        """Forget an attempt, now that the database knows of its end."""
+        self._held.discard((execution_id, attempt))
+
+    async def list_jobs_to_abort_async(self, queue: str | None = None) -> Iterable[int]:  # noqa: ARG002
+        """Nothing: Procrastinate's look ends when a worker is to stop, though what it runs goes on for its grace."""
+        return ()
+
     async def finish_job(self, job: Job, status: Status, delete_job: bool) -> None:
         """Nothing: an attempt and its job end together, in ``end_attempt()``."""
-
-    async def listen_for_jobs(
-        self, *, on_notification: NotificationCallback, queues: Iterable[str] | None = None
-    ) -> None:
-        """Listen; what wakes the worker is kept for executions that may start at a time."""
-        self._wake = on_notification
-        await super().listen_for_jobs(on_notification=on_notification, queues=queues)
 
     async def _set_alarm(self) -> None:
         """Wake when the first of those that wait for a time may start."""
         row = await self.connector.execute_query_one_async(_NEXT)
+        self._ring_in(None if row["seconds"] is None else max(0.0, row["seconds"]) + 0.001)
+
+    def _ring_in(self, seconds: float | None) -> None:
+        """Wake the worker in ``seconds``, in place of any time that was set before."""
         if self._alarm is not None:
             self._alarm.cancel()
-            self._alarm = None
-        if row["seconds"] is not None:
-            self._alarm = asyncio.get_running_loop().call_later(max(0.0, row["seconds"]) + 0.001, self._ring)
+        self._alarm = None if seconds is None else asyncio.get_running_loop().call_later(seconds, self._ring)
 
     def _ring(self) -> None:
-        if self._wake is not None:
-            told: Any = self._wake(channel="", notification={"type": "job_inserted", "job_id": 0})
-            task = asyncio.ensure_future(told)
-            self._waking.add(task)
-            task.add_done_callback(self._waking.discard)
+        task = asyncio.create_task(self._notified(channel="", notification={"type": "job_inserted", "job_id": 0}))
+        self._waking.add(task)
+        task.add_done_callback(self._waking.discard)

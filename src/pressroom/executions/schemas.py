@@ -168,6 +168,9 @@ class ExecutionOut(WireModel):
         completed_at=_TIME,
         kernel_name=None,
         timeout_seconds=300,
+        memory_mb=2048,
+        cpu_seconds=None,
+        max_processes=None,
         failure=None,
         cells_total=7,
         cells_completed=7,
@@ -202,6 +205,9 @@ class ExecutionOut(WireModel):
     completed_at: Timestamp | None
     kernel_name: str | None
     timeout_seconds: float | None
+    memory_mb: int | None
+    cpu_seconds: float | None
+    max_processes: int | None
     failure: Failure | None
     cells_total: int | None = Field(description="Code cells to execute; null until the kernel is up.")
     cells_completed: int

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,10 +20,14 @@ from pressroom.errors import (
     ExecutionInterrupted,
     ExecutionTimedOut,
     IdempotencyConflict,
+    Invalid,
+    NotAllowed,
     NotEnded,
     NotFound,
+    PressroomError,
 )
 from pressroom.executions.orders import Intake, Order, OrderBook, repeated
+from pressroom.executions.refusals import refusal
 from pressroom.executions.registered import opened
 from pressroom.executions.states import TERMINAL, Change, Status, after
 from pressroom.identity.policy import require_acting_for
@@ -35,8 +39,9 @@ TASK = "execute"
 """The name of Procrastinate's task."""
 _COLUMNS = (
     "notebook_id, username, input_path, output_path, parameters_used, status, kernel_name, in_place, submitted_by, "
-    "submitted_at, retry_of, trace, queue, priority, timeout_seconds, max_attempts, retry_on, retry_delay_seconds, "
-    "notebook_limit, user_limit, queue_limit, expires_at, late_at, idempotency_key, idempotency_digest"
+    "submitted_at, retry_of, trace, queue, priority, timeout_seconds, memory_mb, cpu_seconds, "
+    "max_processes, max_attempts, retry_on, retry_delay_seconds, notebook_limit, user_limit, queue_limit, expires_at, "
+    "late_at, idempotency_key, idempotency_digest"
 )
 # The rows and their jobs, in one statement; Procrastinate answers the jobs' ids in the order of what it is given.
 _ADD = f"""
@@ -52,6 +57,15 @@ SELECT id, added.job, {_COLUMNS} FROM given
 JOIN (SELECT unnest(executions) AS id, unnest(jobs) AS job FROM jobs) AS added USING (id)
 """  # noqa: S608 - no value of anybody's is in it
 
+_OF_KEYS = """
+SELECT idempotency_key, id, idempotency_digest FROM notebook_executions
+WHERE submitted_by = %(principal)s AND idempotency_key = ANY (%(keys)s)
+"""
+_UNDER_WAY = """
+SELECT output_path FROM notebook_executions
+WHERE output_path = ANY (%(paths)s) AND status IN ('pending', 'running')
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Once:
@@ -60,13 +74,19 @@ class Once:
     key: str
     digest: str
 
+    def keys(self, count: int) -> list[str]:
+        """What each of ``count`` executions keeps: the first the key itself, the others what no caller can send."""
+        rest = hashlib.sha256(self.key.encode()).hexdigest()
+        return [self.key, *(f"{rest} {number}" for number in range(1, count))]
+
 
 async def submit(
     session: AsyncSession, intake: Intake, principal: Principal, orders: Sequence[Order], once: Once | None = None
 ) -> list[int]:
     """Check orders and add a row, ``pending``, and a job for each, in the caller's transaction: all of them or none.
 
-    Answers the executions' ids; ``once`` is kept with them. Raises :class:`NotAllowed`, :class:`PathNotAllowed`,
+    Answers the executions' ids; ``once`` is kept with them. Where several are refused, the error of the first names
+    them all. Raises :class:`NotAllowed`, :class:`PathNotAllowed`,
     :class:`NotFound`, :class:`NotebookInvalid`, :class:`ParameterInvalid`, or :class:`AlreadyExists` where another
     execution under way writes to the same file.
     """
@@ -81,20 +101,54 @@ async def submit_on(
     named = {order.notebook_id for order in orders if order.notebook_id is not None}
     found = await opened(connection, len(orders), named)
     book = OrderBook(connection, intake, principal, found)
-    rows = [await book.row(order, execution_id) for order, execution_id in zip(orders, found.ids, strict=True)]
+    rows: dict[int, dict[str, Any]] = {}
+    refused: dict[int, PressroomError] = {}
+    for number, (order, execution_id) in enumerate(zip(orders, found.ids, strict=True)):
+        try:
+            rows[number] = await book.row(order, execution_id)
+        except (NotAllowed, NotFound, Invalid) as error:
+            if not order.place:
+                raise
+            refused[number] = error
+    refused |= await _conflicts(connection, orders, rows)
+    if refused:
+        raise refusal({orders[number].place: refused[number] for number in sorted(refused)})
     if once is not None:
-        rows = [row | {"idempotency_key": once.key, "idempotency_digest": once.digest} for row in rows]
+        for row, key in zip(rows.values(), once.keys(len(rows)), strict=True):
+            row |= {"idempotency_key": key, "idempotency_digest": once.digest}
     try:
-        await connection.execute(_ADD, {"rows": json.dumps(rows)})
+        await connection.execute(_ADD, {"rows": json.dumps(list(rows.values()))})
     except psycopg.IntegrityError as error:
         if violated(error) == "uq_notebook_executions_output_path_under_way":
-            paths = [row["output_path"] for row in rows]
-            taken = next((path for path in paths if paths.count(path) > 1), paths[0]) if len(paths) > 1 else paths[0]
-            raise AlreadyExists(
-                "execution", "output_path", taken, f"Another execution that is under way writes to {taken}."
-            ) from error
+            said = error.diag.message_detail or ""
+            number = next((n for n, row in rows.items() if f"=({row['output_path']})" in said), 0)
+            raise refusal({orders[number].place: _taken(rows[number]["output_path"])}) from error
         raise
     return found.ids
+
+
+async def _conflicts(
+    connection: Connection, orders: Sequence[Order], rows: Mapping[int, dict[str, Any]]
+) -> dict[int, PressroomError]:
+    """Which of many orders would write where another one, or an execution under way, writes. Of one alone the database
+    says so by itself."""
+    chosen = {n: str(row["output_path"]) for n, row in rows.items() if orders[n].place and orders[n].chooses_output}
+    if not chosen:
+        return {}
+    under_way = await connection.execute(_UNDER_WAY, {"paths": list(chosen.values())})
+    taken = {path for (path,) in await under_way.fetchall()}
+    found: dict[int, PressroomError] = {}
+    for number, path in chosen.items():
+        if path in taken:
+            found[number] = _taken(path)
+        taken.add(path)
+    return found
+
+
+def _taken(path: str) -> AlreadyExists:
+    error = AlreadyExists("execution", "output_path", path, f"Another execution that is under way writes to {path}.")
+    error.where = ("output_path",)
+    return error
 
 
 def digest_of(request: Any) -> str:
@@ -103,24 +157,26 @@ def digest_of(request: Any) -> str:
 
 
 async def submit_once(
-    session: AsyncSession, intake: Intake, principal: Principal, order: Order, once: Once
-) -> tuple[int, bool]:
-    """As :func:`submit`, but a key that the caller used before gives the execution of that time; and whether it is new.
+    session: AsyncSession, intake: Intake, principal: Principal, orders: Sequence[Order], once: Once
+) -> list[int]:
+    """As :func:`submit`, but a key that the caller used before gives the executions of that time.
 
-    Raises :class:`IdempotencyConflict` where the key came with another request then.
+    Raises :class:`IdempotencyConflict` where the key came with another request then, or some have been deleted since.
     """
     # Of several at once with one key, the first goes on and the rest wait here for its row.
     lock = {"key": f"{principal.username}\0{once.key}".encode()}
     await session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(encode(:key, 'hex'), 4851201704))"), lock)
-    earlier = await session.scalar(
-        select(Execution).where(Execution.submitted_by == principal.username, Execution.idempotency_key == once.key)
-    )
-    if earlier is not None:
-        if earlier.idempotency_digest != once.digest:
-            raise IdempotencyConflict(once.key, earlier.id)
-        return earlier.id, False
-    [execution_id] = await submit(session, intake, principal, [order], once)
-    return execution_id, True
+    connection, keys = await driver_connection(session), once.keys(len(orders))
+    answer = await connection.execute(_OF_KEYS, {"principal": principal.username, "keys": keys})
+    earlier: dict[str, tuple[int, str]] = {key: (found, digest) for key, found, digest in await answer.fetchall()}
+    if not earlier:
+        return await submit(session, intake, principal, orders, once)
+    first, digest = min(earlier.values())
+    if digest != once.digest:
+        raise IdempotencyConflict(once.key, first)
+    if deleted := len(keys) - len(earlier):
+        raise IdempotencyConflict(once.key, first, deleted)
+    return [earlier[key][0] for key in keys]
 
 
 async def cancel(
@@ -174,7 +230,7 @@ async def retry(
     if Status(execution.status) not in TERMINAL:
         raise NotEnded(execution_id, execution.status)
     if once is not None:
-        again, _ = await submit_once(session, intake, principal, repeated(execution), once)
+        [again] = await submit_once(session, intake, principal, [repeated(execution)], once)
     else:
         [again] = await submit(session, intake, principal, [repeated(execution)])
     return await get(session, again)

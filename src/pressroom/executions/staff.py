@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from pressroom.executions.kernel_schemas import KernelAtWorker, KernelFacts, KernelOut
 from pressroom.executions.schemas import QueueOut, WorkerOut
 
 _SUMMARY = text("""
@@ -27,6 +28,10 @@ SELECT w.*, p.last_heartbeat, p.last_heartbeat > now() - make_interval(secs => :
         WHERE e.status = 'running' AND a.worker_id = w.id ORDER BY e.id
     ) AS running
 FROM workers AS w JOIN procrastinate_workers AS p USING (id) ORDER BY w.id
+""")
+_KERNELS = text("""
+SELECT w.name, w.host, w.kernels FROM workers AS w JOIN procrastinate_workers AS p USING (id)
+WHERE w.kernels IS NOT NULL AND p.last_heartbeat > now() - make_interval(secs => :lost) ORDER BY w.id
 """)
 _QUEUES = text("""
 SELECT queue AS name,
@@ -54,6 +59,31 @@ async def workers(session: AsyncSession, lost_seconds: float) -> list[WorkerOut]
     """Every worker that is known, lost ones among them until they are forgotten."""
     rows: Sequence[Any] = (await session.execute(_WORKERS, {"lost": lost_seconds})).all()
     return [WorkerOut.model_validate(row) for row in rows]
+
+
+async def kernels(session: AsyncSession, lost_seconds: float) -> list[KernelOut]:
+    """The kernels of the workers that live, by name."""
+    found: list[KernelOut] = []
+    for row in await session.execute(_KERNELS, {"lost": lost_seconds}):
+        found = with_kernels(found, row.name, row.host, [KernelFacts.model_validate(told) for told in row.kernels])
+    return found
+
+
+def with_kernels(
+    found: Sequence[KernelOut], worker: str | None, host: str, told: Sequence[KernelFacts]
+) -> list[KernelOut]:
+    """Kernels, by name, and with them what is told of those of one more worker."""
+    named = {kernel.name: kernel for kernel in found}
+    for facts in told:
+        known = named.get(facts.name)
+        at_worker = KernelAtWorker.model_validate({**facts.model_dump(), "worker": worker, "host": host})
+        named[facts.name] = KernelOut(
+            name=facts.name,
+            language=known.language if known else facts.language,
+            display_name=known.display_name if known else facts.display_name,
+            workers=[*(known.workers if known else ()), at_worker],
+        )
+    return [named[name] for name in sorted(named)]
 
 
 async def queues(session: AsyncSession) -> list[QueueOut]:

@@ -2,11 +2,15 @@
 
 import asyncio
 import logging
+from typing import Any
 
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from pressroom.database.session import apart
 from pressroom.errors import Unavailable
 from pressroom.executions.losses import Losses
+from pressroom.executions.service import TASK
 from pressroom.executions.states import Status
 from pressroom.executions.tasks import Workshop
 from pressroom.notifications import service as notifications
@@ -47,6 +51,25 @@ WITH abandoned AS (
 ), done AS (DELETE FROM procrastinate_jobs USING abandoned WHERE procrastinate_jobs.id = abandoned.job_id)
 SELECT id, notebook_id FROM abandoned
 """)
+# What waits without a job that could start it: it was deleted by somebody, or ended without a word. Sweepers take
+# turns, so one of them makes the new job.
+_JOBLESS = text(f"""
+WITH jobless AS MATERIALIZED (
+    SELECT e.id, e.job_id, e.queue, e.priority, e.not_before FROM notebook_executions AS e
+    WHERE e.status = 'pending' AND NOT EXISTS (
+        SELECT FROM procrastinate_jobs AS j WHERE j.id = e.job_id AND j.status = 'todo'
+    )
+    FOR UPDATE SKIP LOCKED
+), ended AS (DELETE FROM procrastinate_jobs USING jobless WHERE procrastinate_jobs.id = jobless.job_id),
+jobs AS (
+    SELECT array_agg(id ORDER BY id) AS executions, procrastinate_defer_jobs_v1(array_agg(CAST(ROW(
+        queue, '{TASK}', priority, NULL, NULL, jsonb_build_object('execution_id', id), not_before
+    ) AS procrastinate_job_to_defer_v1) ORDER BY id)) AS jobs FROM jobless HAVING count(*) > 0
+)
+UPDATE notebook_executions AS e SET job_id = added.job
+FROM (SELECT unnest(executions) AS id, unnest(jobs) AS job FROM jobs) AS added WHERE e.id = added.id
+RETURNING e.id
+""")  # noqa: S608 - no value of anybody's is in it
 _LATE = text("""
 WITH late AS (
     UPDATE notebook_executions SET late_told = true
@@ -75,7 +98,7 @@ DELETE FROM workers WHERE id IN (SELECT id FROM gone)
 
 
 class Sweep:
-    """Ends what a lost worker ran and what expired, and tells what is late."""
+    """Ends what a lost worker ran and what expired, tells what is late, and gives a job to what waits without one."""
 
     def __init__(self, shop: Workshop) -> None:
         self._database, self._metrics = shop.database, shop.metrics
@@ -98,14 +121,42 @@ class Sweep:
         async with self._database.transaction() as session:
             if not await session.scalar(_LOCK):
                 return
-            await self._losses.of_lost_workers(session)
-            for row in (await session.execute(_EXPIRE)).all():
-                await notifications.announce(session, row.id, row.notebook_id, Event.CANCELLED)
-                self._metrics.execution_ended(Status.CANCELLED, Reason.EXPIRED, None)
-            for row in (await session.execute(_ABANDONED, {"lost": self._lost_seconds})).all():
-                await notifications.announce(session, row.id, row.notebook_id, Event.CANCELLED)
-                self._metrics.execution_ended(Status.CANCELLED, Reason.WORKER_LOST, None)
-            for row in (await session.execute(_LATE)).all():
-                await notifications.announce(session, row.id, row.notebook_id, Event.LATE)
-            await session.execute(_CHORES, {"lost": self._lost_seconds, "chores": notifications.CHORES})
-            await session.execute(_FORGET, {"forgotten": self._lost_seconds * _FORGOTTEN_AFTER})
+            for step in (
+                self._losses.of_lost_workers,
+                self._end_expired,
+                self._end_abandoned,
+                self._give_jobs,
+                self._tell_late,
+                self._put_chores_back,
+                self._forget,
+            ):
+                async with apart(session, log, f"the sweep's step {step.__name__}"):
+                    await step(session)
+
+    async def _end_expired(self, session: AsyncSession) -> None:
+        for row in (await session.execute(_EXPIRE)).all():
+            await self._announce(session, row, Event.CANCELLED)
+            self._metrics.execution_ended(Status.CANCELLED, Reason.EXPIRED, None)
+
+    async def _end_abandoned(self, session: AsyncSession) -> None:
+        for row in (await session.execute(_ABANDONED, {"lost": self._lost_seconds})).all():
+            await self._announce(session, row, Event.CANCELLED)
+            self._metrics.execution_ended(Status.CANCELLED, Reason.WORKER_LOST, None)
+
+    async def _give_jobs(self, session: AsyncSession) -> None:
+        for row in (await session.execute(_JOBLESS)).all():
+            log.warning("execution %s waited without a job, and has another one", row.id)
+
+    async def _tell_late(self, session: AsyncSession) -> None:
+        for row in (await session.execute(_LATE)).all():
+            await self._announce(session, row, Event.LATE)
+
+    async def _put_chores_back(self, session: AsyncSession) -> None:
+        await session.execute(_CHORES, {"lost": self._lost_seconds, "chores": notifications.CHORES})
+
+    async def _forget(self, session: AsyncSession) -> None:
+        await session.execute(_FORGET, {"forgotten": self._lost_seconds * _FORGOTTEN_AFTER})
+
+    async def _announce(self, session: AsyncSession, row: Any, event: Event) -> None:
+        async with apart(session, log, f"the announcement of {event} of execution {row.id}"):
+            await notifications.announce(session, row.id, row.notebook_id, event)

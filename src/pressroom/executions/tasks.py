@@ -7,12 +7,14 @@ is put in its place while the row is locked. One that was thought dead and comes
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+import psycopg
 from opentelemetry.trace import SpanKind
 from procrastinate.job_context import AbortReason, JobContext
 
@@ -26,17 +28,20 @@ from pressroom.executions.progress import Progress
 from pressroom.executions.queue import ExecutionJobs
 from pressroom.executions.states import TRANSITIONS, Change, Patience, Status
 from pressroom.metrics import Metrics
+from pressroom.notebooks import outputs
 from pressroom.notebooks.places import Places
 from pressroom.press import Event as PressEvent
 from pressroom.press import Finished, Press, Reason, Request, Stop
 from pressroom.press.environment import kernel_environment
-from pressroom.settings import MEBIBYTE, Settings
+from pressroom.settings import AUTO, MEBIBYTE, Settings
 
 log = logging.getLogger("pressroom.executions")
 Watcher = Callable[[int, PressEvent], None]
 ENDING_AT_ONCE = 10
 """How many attempts may be ending at once: an output may lie on a file system that is slow to rename."""
 _RETRY_SECONDS = 0.5
+_LAST_SECONDS = 5.0
+"""How long a worker that stops goes on trying to say how its executions ended, after its grace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,9 @@ class Claim:
     parameters: dict[str, Any]
     kernel_name: str | None
     timeout_seconds: float | None
+    memory_mb: int | None
+    cpu_seconds: float | None
+    max_processes: int | None
     trace: dict[str, Any] | None
     waited_seconds: float
     patience: Patience
@@ -69,6 +77,9 @@ class Claim:
             parameters=row["parameters_used"] or {},
             kernel_name=row["kernel_name"],
             timeout_seconds=row["timeout_seconds"],
+            memory_mb=row["memory_mb"],
+            cpu_seconds=row["cpu_seconds"],
+            max_processes=row["max_processes"],
             trace=row["trace"],
             waited_seconds=(_time(row["started_at"]) - _time(row["submitted_at"])).total_seconds(),
             patience=Patience(row["tries"], row["max_attempts"], row["retry_on"], row["retry_delay_seconds"]),
@@ -99,6 +110,18 @@ class Workshop:
     press: Runs | None = None
 
 
+def press_of(settings: Settings) -> Press:
+    """The press that the settings describe, with fork servers of its own: whoever makes it closes it. Where the setting
+    names no modules, it is told what to preload while a worker works."""
+    return Press(
+        environment=kernel_environment(os.environ, settings.kernel_environment),
+        grace_seconds=settings.grace_seconds,
+        max_output_bytes=int(settings.max_output_mb * MEBIBYTE),
+        max_notebook_bytes=int(settings.max_notebook_mb * MEBIBYTE),
+        preload=() if settings.preload == AUTO else settings.preload,
+    )
+
+
 class Pressman:
     """Runs the executions of one worker. ``watch`` is told of every event, in this process."""
 
@@ -107,30 +130,41 @@ class Pressman:
         self._database, self._places, self._metrics = shop.database, shop.places, shop.metrics
         self._jobs, self._watch = jobs, watch
         self._log_bytes = int(settings.max_log_mb * MEBIBYTE)
-        self._in_hand: set[tuple[int, int]] = set()
+        self._in_hand: dict[tuple[int, int], Stop] = {}
+        self._over_at: float | None = None
+        """When the grace of this worker, which stops, was over."""
         self._ending = asyncio.Semaphore(ENDING_AT_ONCE)
-        self._press: Runs = shop.press or Press(
-            environment=kernel_environment(os.environ, settings.kernel_environment),
-            grace_seconds=settings.grace_seconds,
-            max_output_bytes=int(settings.max_output_mb * MEBIBYTE),
-            max_notebook_bytes=int(settings.max_notebook_mb * MEBIBYTE),
-        )
+        self.press: Runs = shop.press or press_of(settings)
+        self._own_press = shop.press is None
+
+    async def close(self) -> None:
+        """End what the press keeps beyond an execution, where it is this worker's own."""
+        if self._own_press and isinstance(self.press, Press):
+            await self.press.close()
 
     def holds(self, execution_id: int, attempt: int) -> bool:
         """Whether this worker is at work on an attempt."""
         return (execution_id, attempt) in self._in_hand
 
+    def in_hand(self) -> Collection[tuple[int, int]]:
+        """The attempts that this worker is at work on, as execution and number."""
+        return tuple(self._in_hand)
+
+    def cancel(self, execution_id: int, attempt: int) -> None:
+        """Stop an attempt, where this worker is still at work on it, since somebody asked for that."""
+        if (stop := self._in_hand.get((execution_id, attempt))) is not None:
+            stop.set(Reason.CANCELLED)
+
     async def execute(self, context: JobContext, execution_id: int) -> None:
         """Procrastinate's task: run a claimed execution. A request to abort stops it, and its end is awaited."""
         claim = Claim.of(self._jobs.claimed(execution_id))
-        self._in_hand.add((claim.id, claim.attempt))
+        stop = self._in_hand[claim.id, claim.attempt] = Stop()
         try:
-            await self._executed(context, claim)
+            await self._executed(context, claim, stop)
         finally:
-            self._in_hand.discard((claim.id, claim.attempt))
+            del self._in_hand[claim.id, claim.attempt]
 
-    async def _executed(self, context: JobContext, claim: Claim) -> None:
-        stop = Stop()
+    async def _executed(self, context: JobContext, claim: Claim, stop: Stop) -> None:
         work = asyncio.create_task(self._attempt(claim, stop), name=f"execution {claim.id}")
         while not work.done():
             try:
@@ -139,6 +173,8 @@ class Pressman:
                 if work.cancelled():
                     raise
                 asked = context.abort_reason() is AbortReason.USER_REQUEST
+                if not asked and self._over_at is None:
+                    self._over_at = time.monotonic()
                 stop.set(Reason.CANCELLED if asked else Reason.INTERRUPTED)
         work.result()
 
@@ -160,15 +196,12 @@ class Pressman:
         finished = await self._pressed(claim, stop, progress)
         await progress.settle()
         ending = Ending(self._places, claim, finished)
-        while True:
-            try:
-                with outages(self._database.url):
-                    async with self._ending, self._jobs.connector.pool.connection() as connection:
-                        change = await ending.write(connection, progress)
-                break
-            except Unavailable as error:
-                log.warning("the end of execution %s waits: %s", claim.id, error.detail)
-                await asyncio.sleep(_RETRY_SECONDS)
+        try:
+            change = await self._end(claim, ending, progress)
+        except Unavailable:
+            log.warning("the end of execution %s is not written, since the worker stops: it is tried again", claim.id)
+            return
+        self._jobs.ended(claim.id, claim.attempt)
         if self._watch is not None:
             self._watch(claim.id, ending.finished)
         log.info("the attempt has ended: %s", change or "another worker has the execution now")
@@ -176,13 +209,34 @@ class Pressman:
             status, reason = TRANSITIONS[Status.RUNNING, change].value, ending.finished.reason
             self._metrics.execution_ended(status, reason and reason.value, finished.seconds)
 
+    async def _end(self, claim: Claim, ending: Ending, progress: Progress) -> Change | None:
+        """Write the end, again and again while the database is away; once the worker's grace is over, for a moment.
+        Where the database refuses it, once more without what was not told yet."""
+        refused = False
+        while True:
+            try:
+                with outages(self._database.url):
+                    async with self._ending, self._jobs.connector.pool.connection() as connection:
+                        return await ending.write(connection, progress)
+            except Unavailable as error:
+                if self._over_at is not None and time.monotonic() >= self._over_at + _LAST_SECONDS:
+                    raise
+                log.warning("the end of execution %s waits: %s", claim.id, error.detail)
+            except psycopg.Error:
+                if refused:
+                    raise
+                refused = True
+                log.exception("the end of execution %s cannot be written with all that it tells", claim.id)
+                progress.forget()
+            await asyncio.sleep(_RETRY_SECONDS)
+
     async def _pressed(self, claim: Claim, stop: Stop, progress: Progress) -> Finished:
         """Run the notebook; whatever goes wrong is the attempt's end."""
         finished: Finished | None = None
         try:
             with ExitStack() as opened:
                 request = await asyncio.to_thread(self._open, opened, claim)
-                async for event in self._press.execute(request, stop):
+                async for event in self.press.execute(request, stop):
                     if isinstance(event, Finished):
                         finished = event
                         continue
@@ -208,11 +262,15 @@ class Pressman:
             parameters=claim.parameters,
             kernel_name=claim.kernel_name,
             timeout_seconds=claim.timeout_seconds,
+            memory_mb=claim.memory_mb,
+            cpu_seconds=claim.cpu_seconds,
+            max_processes=claim.max_processes,
             input_fd=opened.enter_context(given.open_file_in(folder)),
             working_fd=folder,
             output_fd=opened.enter_context(output.parent.open_directory(create_last=ours)),
             staged_name=staged_name(claim.id, claim.attempt),
             environment={"PRESSROOM_EXECUTION_ID": str(claim.id), "PRESSROOM_ATTEMPT": str(claim.attempt)},
+            marks=outputs.marks(claim.id),
         )
 
 

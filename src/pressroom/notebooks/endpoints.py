@@ -21,6 +21,7 @@ from pressroom.api import (
 )
 from pressroom.database.checks import Check
 from pressroom.errors import AlreadyExists, Invalid, NotAllowed, NotFound
+from pressroom.executions.limits import require_defaults
 from pressroom.notebooks import service
 from pressroom.notebooks.schemas import NotebookCreate, NotebookOut, NotebookUpdate, NotebookWithParameters
 from pressroom.settings import MEBIBYTE
@@ -39,6 +40,7 @@ async def register_a_notebook(
     wanted: NotebookCreate, session: Transaction, parts: TheParts, caller: Caller
 ) -> NotebookOut:
     """Add a notebook to the registry. Its file must be there and be a valid notebook; it stays where it is."""
+    require_defaults(parts.settings, wanted.execution_defaults)
     notebook = await service.register(session, parts.places, limit_of(parts), caller, wanted)
     return NotebookOut.model_validate(notebook)
 
@@ -101,6 +103,7 @@ async def change_a_notebook(
     notebook_id: Id, wanted: NotebookUpdate, session: Transaction, parts: TheParts, caller: Caller
 ) -> NotebookOut:
     """Change the fields that are sent; the others stay as they are."""
+    require_defaults(parts.settings, wanted.execution_defaults)
     notebook = await service.change(session, parts.places, limit_of(parts), caller, notebook_id, wanted.changes())
     return NotebookOut.model_validate(notebook)
 

@@ -60,6 +60,13 @@ async def at_path(session: AsyncSession, path: str) -> Notebook | None:
     return await session.scalar(select(Notebook).where(Notebook.file_path == path))
 
 
+async def changed_last(session: AsyncSession, count: int) -> list[tuple[str, str, datetime]]:
+    """The path, the owner and the time of the last change of the notebooks that were registered or changed last."""
+    wanted = select(Notebook.file_path, Notebook.username, Notebook.updated_at)
+    found = await session.execute(wanted.order_by(Notebook.updated_at.desc(), Notebook.id).limit(count))
+    return [(path, username, at) for path, username, at in found]
+
+
 async def page(
     session: AsyncSession, username: str | None, tag: str | None, skip: int, limit: int
 ) -> tuple[bytes, int, int]:

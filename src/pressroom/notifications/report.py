@@ -12,8 +12,8 @@ from nbconvert.filters import strip_ansi
 
 from pressroom.database.models import Execution
 from pressroom.errors import PressroomError, shown
-from pressroom.notebooks import files
-from pressroom.notebooks.places import Location, Places
+from pressroom.notebooks import files, outputs
+from pressroom.notebooks.places import Places
 from pressroom.notebooks.rendering import to_html
 from pressroom.notifications.schemas import Event
 from pressroom.notifications.service import Telling
@@ -106,29 +106,24 @@ def _facts(execution: Execution) -> list[tuple[str, str]]:
 
 
 def _page(places: Places, execution: Execution) -> bytes | None:
-    place = _output(places, execution)
-    return None if place is None else to_html(place.read(2 * REPORT_BYTES), hide_input=False)
+    if execution.output_path is None:
+        return None
+    return to_html(outputs.read(places, execution, 2 * REPORT_BYTES), hide_input=False)
 
 
 def failing_cell(settings: Settings, places: Places, execution: Execution) -> FailingCell | None:
     """The cell of the output that raised, as far as the execution knows of one. Raises :class:`PressroomError`."""
     index = (execution.failure or {}).get("cell_index")
-    place = _output(places, execution)
-    if place is None or not isinstance(index, int):
+    if execution.output_path is None or not isinstance(index, int):
         return None
-    notebook = files.read(place, int((settings.max_output_mb + settings.max_notebook_mb) * MEBIBYTE))
+    data = outputs.read(places, execution, int((settings.max_output_mb + settings.max_notebook_mb) * MEBIBYTE))
+    notebook = files.parse(data, execution.output_path)
     if not 0 <= index < len(notebook.cells):
         return None
     cell = notebook.cells[index]
     raised = [output for output in cell.get("outputs", []) if output.output_type == "error"]
     lines = cast("list[str]", raised[-1].traceback) if raised else []
     return FailingCell(index, cell.source, "\n".join(lines))
-
-
-def _output(places: Places, execution: Execution) -> Location | None:
-    if execution.output_path is None:
-        return None
-    return places.locate(execution.output_path, execution.username)
 
 
 def _cut(text: str, length: int, *, keep_end: bool = False) -> str:

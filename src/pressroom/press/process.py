@@ -39,7 +39,8 @@ class Request:
     ``input_path`` and ``output_path`` name the files in messages and metadata. ``input_fd``, ``working_fd`` and
     ``output_fd`` are the input, the kernel's working directory and the output's folder, already open; where one is
     ``None``, the path is opened (the working directory is the input's folder). ``timeout_seconds`` covers the kernel's
-    start. ``kernel_name``: the notebook's own if ``None``. ``environment`` is added to the press's own.
+    start. ``kernel_name``: the notebook's own if ``None``. ``environment`` is added to the press's own. ``marks`` are
+    written into the output's metadata, under ``pressroom``, for whoever reads it to know it by.
 
     ``memory_mb`` (MiB), ``cpu_seconds`` (of processor time) and ``max_processes`` (processes and threads of the
     kernel's account) limit the kernel and what it starts; an execution that goes over one fails with that reason.
@@ -61,6 +62,7 @@ class Request:
     memory_mb: int | None = None
     cpu_seconds: float | None = None
     max_processes: int | None = None
+    marks: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 class Stop:
@@ -279,6 +281,7 @@ class _Run:
             "output_path": str(request.output_path),
             "staged_name": request.staged_name,
             "parameters": dict(request.parameters),
+            "marks": dict(request.marks),
             "kernel_name": request.kernel_name,
             "timeout_seconds": request.timeout_seconds,
             "memory_mb": request.memory_mb,

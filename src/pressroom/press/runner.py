@@ -159,6 +159,8 @@ class Execution:
         self._book = Book(marks, self._request["max_output_bytes"])
         self._book.on_output = lambda index, stream, text: self._caller.emit(Output(index, stream, text))
         marks.notebook_start()  # pyright: ignore[reportUnknownMemberType]
+        if self._request["marks"]:
+            notebook.metadata["pressroom"] = self._request["marks"]
         self._snapshots = Snapshots(lambda: self._write(notebook))
         try:
             finished = await self._drive(kernel_name, forked, marks)
@@ -362,6 +364,7 @@ def main(request: dict[str, Any], fds: list[int]) -> None:
     code = 1
     try:
         request["fds"] = fds[2:]
+        os.fchdir(request["fds"][1])  # a stock kernel begins where its launcher is
         asyncio.run(_main(request, Caller(fds[0], fds[1], request)))
         code = 0
     except BaseException:  # noqa: BLE001 - nothing may be left, whatever ends this process; the caller says why

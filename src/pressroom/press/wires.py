@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from subprocess import Popen
 from typing import Any, cast
 
 import zmq
@@ -41,12 +42,14 @@ class Wires:
             self._manager.transport = "ipc"
             self._manager.ip = str(Path(scratch, "k"))
         self._client: AsyncKernelClient | None = None
+        self._process: Popen[bytes] | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self, deliver: Deliver, died: Callable[[], None]) -> None:
         """Start it, and wait until it answers."""
         try:
             await self._manager.start_kernel(preexec_fn=self._before)
+            self._process = getattr(self._manager.provisioner, "process", None)
             client = self._client = cast("AsyncKernelClient", self._manager.client())
             client.start_channels()
             await ensure_async(client.wait_for_ready(timeout=STARTUP_SECONDS))
@@ -134,8 +137,7 @@ class Wires:
 
     def how_it_died(self) -> KernelDied:
         """How it ended."""
-        process = getattr(self._manager.provisioner, "process", None)
-        code = process.poll() if process is not None else None
+        code = self._process.poll() if self._process is not None else None
         if code is None:
             return KernelDied("died")
         if -code == signal.SIGXCPU and "cpu_seconds" in self._limits:

@@ -2,7 +2,7 @@
 
 The contract's tables are ``notebooks``, ``notebook_parameters`` and ``notebook_executions``; columns that are not in it
 are marked "beside the contract". ``execution_counts`` holds the totals of the history (see :class:`ExecutionCount`).
-Procrastinate's own tables stand beside these; the functions of the queue are in ``migrations/sql/queue.sql``.
+Procrastinate's own tables stand beside these; the functions of the queue are in ``migrations/sql/queue*.sql``.
 """
 
 from pressroom.database.models.base import Base

@@ -38,7 +38,7 @@ class Execution(Base):
             unique=True,
             postgresql_where="status IN ('pending', 'running')",
         ),
-        # What a worker looks through for its next execution: see claim_execution() in migrations/sql/queue.sql.
+        # What a worker looks through for its next execution: see claim_execution() in migrations/sql/queue_0004.sql.
         Index(
             "ix_notebook_executions_pending",
             "queue",
@@ -102,6 +102,10 @@ class Execution(Base):
     # Beside the contract.
     kernel_name: Mapped[str | None] = mapped_column(String(255))
     timeout_seconds: Mapped[float | None]
+    memory_mb: Mapped[int | None]
+    """In MiB; of processor time and of processes and threads, likewise: what its kernel may use at most."""
+    cpu_seconds: Mapped[float | None]
+    max_processes: Mapped[int | None]
     failure: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     """Why it did not succeed: ``reason``, and ``cell_index``, ``ename``, ``evalue`` where a cell raised."""
     cells_total: Mapped[int | None]

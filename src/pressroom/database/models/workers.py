@@ -1,12 +1,14 @@
 """The workers, and whose turn it is."""
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     String,
     func,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pressroom.database.models.base import Base
@@ -36,3 +38,5 @@ class Worker(Base):
     concurrency: Mapped[int]
     version: Mapped[str] = mapped_column(String(50))
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    kernels: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB(none_as_null=True))
+    """What it told last of its kernels; ``None`` before the first time."""

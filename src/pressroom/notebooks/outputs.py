@@ -1,0 +1,87 @@
+"""The notebook that an execution left, told by its mark from whatever else came to lie at its path since.
+
+A later execution may write to the same path, and a person may put another file there. So the press writes the
+execution's id into the output's metadata, and what lies at the path is read only if it says so.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any, cast
+
+from pressroom.database.models import Execution
+from pressroom.errors import NotAllowed, NotebookInvalid, NotFound, PathNotAllowed, Unavailable, shown
+from pressroom.executions.states import TERMINAL
+from pressroom.notebooks.places import Location, Places
+
+KEY = "pressroom"
+"""Where the mark stands in a notebook's metadata."""
+_ID = "execution_id"
+
+
+def marks(execution_id: int) -> dict[str, Any]:
+    """The mark of an execution's output."""
+    return {_ID: execution_id}
+
+
+def read(places: Places, execution: Execution, limit_bytes: int) -> bytes:
+    """The output of an execution, as it lies in its file. Blocks on the file system: call it in a thread.
+
+    Raises :class:`NotFound` where there is none or what lies there is not its own, :class:`PathNotAllowed` where the
+    path leads outside its user's places, and :class:`Unavailable` where the file cannot be read.
+    """
+    if execution.output_path is None:
+        raise _missing(execution, "none was written")
+    place = places.locate(execution.output_path, execution.username)
+    try:
+        data = place.read(limit_bytes)
+    except NotFound as error:
+        _require_root(place)
+        raise _missing(execution, error.detail) from error
+    except PathNotAllowed:
+        raise
+    except NotAllowed as error:
+        raise Unavailable("output", error.detail) from error
+    except NotebookInvalid as error:
+        if isinstance(error.__cause__, OSError):
+            raise Unavailable("output", error.detail) from error
+        raise _missing(execution, error.detail) from error
+    except OSError as error:
+        raise Unavailable("output", f"{place.path} cannot be read: {error.strerror}") from error
+    _require_own(execution, data)
+    return data
+
+
+def _require_root(place: Location) -> None:
+    """Where the user's directory or the shared folder itself is gone, a disk is away, rather than one file."""
+    if not os.path.isdir(place.root):  # noqa: PTH112 - Path.is_dir raises where it may not look
+        raise Unavailable("output", f"the folder {place.root} is not there")
+
+
+def _require_own(execution: Execution, data: bytes) -> None:
+    try:
+        notebook: object = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise _missing(execution, f"{execution.output_path} is not a notebook") from error
+    marked = _inner(_inner(notebook, "metadata"), KEY)
+    found = marked.get(_ID)
+    if found == execution.id:
+        return
+    path = shown(str(execution.output_path))
+    if not isinstance(found, int):
+        raise _missing(execution, f"{path} is not what this execution wrote; it was replaced, or its mark removed")
+    if execution.status not in TERMINAL:
+        raise _missing(execution, f"{path} is that of execution {found}, and this one has not ended")
+    if found > execution.id:
+        raise _missing(execution, f"{path} was replaced by execution {found}")
+    raise _missing(execution, f"{path} is that of execution {found}, and this one wrote none")
+
+
+def _inner(value: object, key: str) -> Mapping[str, Any]:
+    found = cast("dict[str, Any]", value).get(key) if isinstance(value, dict) else None
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+
+
+def _missing(execution: Execution, why: str) -> NotFound:
+    sentence = f"There is no output of execution {execution.id}: {why}"
+    return NotFound("output notebook of execution", execution.id, sentence if why.endswith(".") else sentence + ".")

@@ -1,0 +1,79 @@
+"""A worker's watch over what it runs: one part that waits or fails holds back no other."""
+
+import asyncio
+import logging
+from pathlib import Path
+
+import pytest
+
+from line import ANA, Line, Other, until, working
+from pressroom.executions import service
+
+write_notebook = pytest.write_notebook  # type: ignore[attr-defined]
+BEATS = """
+CREATE FUNCTION tell_beat() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    -- The worker of the chores is in the other table alone.
+    PERFORM pg_notify('beats', '') FROM workers WHERE id = NEW.id;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER tell_beat AFTER UPDATE ON procrastinate_workers FOR EACH ROW EXECUTE FUNCTION tell_beat();
+LISTEN beats
+"""
+LISTENING = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN \"procrastinate%'"
+
+
+async def told(other: Other, times: int) -> list[str]:
+    """What is notified next, ``times`` times."""
+    return [notice.payload async for notice in other.notifies(timeout=20, stop_after=times)]
+
+
+async def test_signs_of_life_go_on_while_a_look_waits_for_a_lock(line: Line, other: Other) -> None:
+    await other.execute(BEATS)
+    async with working(line, worker_lost_seconds=1), other.transaction():
+        await other.execute("LOCK TABLE execution_attempts IN ACCESS EXCLUSIVE MODE")
+        listening = await other.connect(other.info.dsn, autocommit=True, password=other.info.password)
+        async with listening:
+            await listening.execute("LISTEN beats")
+            assert len(await told(listening, 6)) == 6, "more than a worker that is alive may leave out"
+
+
+async def test_a_look_that_fails_is_tried_again_and_signs_of_life_go_on(
+    line: Line, other: Other, caplog: pytest.LogCaptureFixture
+) -> None:
+    await other.execute(BEATS)
+    async with working(line, queues=["others"], worker_lost_seconds=1):
+        with caplog.at_level(logging.ERROR, "pressroom.queue"):
+            await other.execute("ALTER TABLE execution_attempts RENAME TO away")
+            assert len(await told(other, 6)) == 6
+        assert "what this worker holds cannot be seen" in caplog.text
+        await other.execute("ALTER TABLE away RENAME TO execution_attempts")
+        await other.execute("UNLISTEN beats; LISTEN pressroom_executions")
+        [one] = await line.submit()
+        await other.execute("SELECT claim_execution(NULL, max(id)) FROM workers")
+        assert await told(other, 2) == [f"{one} running", f"{one} pending"], "what it does not work on is put back"
+
+
+async def test_a_cancel_is_heard_while_the_worker_stops(line: Line, other: Other, home: Path) -> None:
+    write_notebook(home / "slow.ipynb", "1", "import time; time.sleep(600)")
+    await other.execute("LISTEN pressroom_executions")
+    async with working(line, grace=40) as work:
+        [one] = await line.submit(notebook="slow")
+
+        async def runs() -> bool:
+            return await line.count("notebook_executions WHERE cells_completed = 1") == 1
+
+        async def deaf() -> bool:
+            return not (await other.execute(LISTENING)).rowcount
+
+        await until(runs)
+        work.crew.stop()
+        await until(deaf)
+        async with line.database.transaction() as session:
+            await service.cancel(session, line.intake, ANA, one)
+        assert await work.end() == one
+        async with asyncio.timeout(20):
+            await work.crew.wait()
+    async with line.database.transaction() as session:
+        row = await service.get(session, one)
+    assert (row.status, row.failure) == ("cancelled", {"reason": "cancelled"})
