@@ -7,8 +7,11 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from presses import execute, opened, stock, succeeded
 from pressroom.press import Reason
+from pressroom.press.environment import kernel_environment
 
 PRELOAD = ("numpy", "pandas", "matplotlib.pyplot", "json", "decimal", "locale", "warnings")
 PROBE = """
@@ -189,3 +192,35 @@ async def test_a_kernel_holds_no_file_that_a_stock_kernel_does_not(tmp_path: Pat
     _, notebook = await asyncio.to_thread(stock, tmp_path / "in.ipynb")
     stocks = json.loads(notebook.cells[0].outputs[0].text)
     assert _files(found) <= _files(stocks)
+
+
+@pytest.mark.parametrize("beside", ["pandas.py", "pandas/__init__.py"])
+async def test_a_file_beside_the_notebook_comes_before_a_library_loaded_ahead(tmp_path: Path, beside: str) -> None:
+    (tmp_path / "numpy").mkdir()  # a folder that is no package comes after those that are
+    (tmp_path / beside).parent.mkdir(exist_ok=True)
+    (tmp_path / beside).write_text("own = True")
+    source = "import pandas, numpy, sys; print(pandas.own, hasattr(numpy, 'ndarray'), 'pandas.core' in sys.modules)"
+    async with opened(preload=PRELOAD) as press:
+        assert succeeded(await execute(press, tmp_path, source)).text() == "True True False\n"
+        (tmp_path / beside).unlink()
+        source = "import pandas; print(hasattr(pandas, 'own'), hasattr(pandas, 'DataFrame'))"
+        assert succeeded(await execute(press, tmp_path, source)).text() == "False True\n"
+
+
+async def test_a_kernel_finds_what_the_stock_launcher_gives_it(tmp_path: Path) -> None:
+    source = """
+import __main__, json, os, signal, sys
+names = ("TERM", "PAGER", "GIT_PAGER", "CLICOLOR", "CLICOLOR_FORCE", "FORCE_COLOR", "MPLBACKEND")
+print(json.dumps([
+    sys.path, sys.argv[0], sys.executable, sys.flags, __main__.__dict__ is get_ipython().user_ns, sorted(globals()),
+    sys.modules.get("__mp_main__", __main__) is __main__, {name: os.environ.get(name) for name in names},
+    "JPY_PARENT_PID" in os.environ, os.getsid(0) == os.getpid(), os.getpgrp() == os.getpid(),
+    {s.name: str(signal.getsignal(s)) for s in signal.Signals if s != signal.SIGINT},
+    [line for line in open("/proc/self/status") if line.startswith(("SigBlk", "SigIgn", "SigCgt", "Umask"))],
+    sys.getrecursionlimit(), sys.getswitchinterval(), [type(s).__name__ for s in (sys.displayhook, sys.__stdout__)],
+]))
+"""
+    async with opened(environment=kernel_environment(os.environ, ["*"]), preload=PRELOAD) as press:
+        found = succeeded(await execute(press, tmp_path, source)).text()
+    _, notebook = await asyncio.to_thread(stock, tmp_path / "in.ipynb")
+    assert json.loads(found) == json.loads(notebook.cells[0].outputs[0].text)

@@ -42,7 +42,6 @@ print(json.dumps({
     "a temporary file's name": next(tempfile._get_candidate_names()),
     "the key of multiprocessing": bytes(multiprocessing.current_process().authkey).hex(),
     "the session of the kernel": get_ipython().kernel.session.session,
-    "the key of the kernel": get_ipython().kernel.session.key.decode(),
 }))
 """
 SEEDED = """
