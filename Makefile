@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 UV := $(VENV)/bin/uv
 
-.PHONY: help setup demo serve test chaos browser faketime lint format types contracts wheel bench lock clean
+.PHONY: help setup demo serve test chaos endurance browser faketime lint format types contracts wheel bench lock clean
 
 help:  ## Say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -30,6 +30,9 @@ test: setup browser faketime  ## Run all the tests
 
 chaos: setup faketime  ## Run the chaos tests alone; PRESSROOM_CHAOS_EXECUTIONS=300 for a larger storm
 	$(VENV)/bin/pytest -s tests/chaos
+
+endurance: setup  ## Execute 2,000 notebooks in a row and look for what is left of them
+	PRESSROOM_ENDURANCE=2000 $(VENV)/bin/pytest tests/integration/test_press_endurance.py
 
 browser:  ## Install the Chromium that a test looks at pages with, where there is none
 	@test -x /usr/bin/chromium || { apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium >/dev/null; }
@@ -58,6 +61,7 @@ wheel: setup  ## Build the wheel, install it into an empty environment, and star
 	dist/venv/bin/pressroom --version
 
 bench: setup  ## Measure against peers
+	$(VENV)/bin/python bench/press.py
 	$(VENV)/bin/python bench/api.py
 	$(VENV)/bin/python bench/queue.py
 	$(VENV)/bin/python bench/followers.py

@@ -28,6 +28,8 @@ import collections
 import ctypes
 import gc
 import importlib
+import importlib.machinery
+import importlib.util
 import io
 import json
 import os
@@ -192,6 +194,7 @@ class Settings:
         self.ahead = given.get("ahead", AHEAD)
         self.call = given.get("call")
         self.path = given.get("path", [])
+        self.ahead_of_cwd = frozenset()
 
 
 class Server:
@@ -243,7 +246,9 @@ class Server:
         name_process("pressroom-forks")
         child = self.child
         packages = {path: os.stat(path).st_mtime_ns for path in sys.path if os.path.isdir(path)}
+        before = tops()
         loaded = self.load()
+        self.settings.ahead_of_cwd = tops() - before
         packages |= sources(loaded)
         child.prepare(self.settings)
         # Frozen objects are not visited by the collector, so that its marks do not unshare their pages.
@@ -394,6 +399,22 @@ def sources(loaded):
             with suppress(OSError):
                 found[path] = os.stat(path).st_mtime_ns
     return found
+
+
+def tops():
+    """The names of the loaded modules that are in no package, and of the packages."""
+    return {name for name in sys.modules if "." not in name}
+
+
+def yield_to_files(names):
+    """Unload those of the modules that the working directory has a file or package of the same name for: a kernel looks
+    there first, and would have found that one."""
+    with suppress(OSError):
+        for name in {entry.partition(".")[0] for entry in os.listdir()} & names:
+            spec = importlib.machinery.PathFinder.find_spec(name, [os.getcwd()])
+            if spec is not None and spec.loader is not None:  # a folder that is no package comes after packages
+                for loaded in [key for key in sys.modules if key.partition(".")[0] == name]:
+                    del sys.modules[loaded]
 
 
 def resident_mb():
@@ -602,13 +623,20 @@ class CallChild(Child):
         getattr(importlib.import_module(module), function)(request["request"], fds)
 
 
+def launcher():
+    """What ``sys.argv`` of a kernel begins with."""
+    spec = importlib.util.find_spec("ipykernel_launcher")
+    return spec.origin if spec is not None else "ipykernel_launcher"
+
+
 class ZmqChild(Child):
     """ipykernel's own application."""
 
     def work(self, request, fds, settings):
         from ipykernel.kernelapp import IPKernelApp
 
-        sys.argv = ["ipykernel_launcher", *request["argv"]]
+        yield_to_files(settings.ahead_of_cwd)
+        sys.argv = [launcher(), *request["argv"]]
         app = IPKernelApp.instance()
         app.initialize(request["argv"])
         app.start()
@@ -998,9 +1026,13 @@ def line_classes():
             # Only ipykernel's default extension, which is nothing but definitions; others are loaded after the fork.
             self.shell.extension_manager.load_extension("storemagic")
 
-        def begin(self):
+        def begin(self, ahead_of_cwd):
             """What belongs to one execution: the user's startup files, extensions and configured code."""
+            # The variables that the shell set when it was built are not in the environment of the execution.
+            self.shell.init_environment()
             self.init_path()
+            if "" in sys.path:
+                yield_to_files(ahead_of_cwd)
             self.init_gui_pylab()
             self.init_extensions()
             self.init_code()
@@ -1025,6 +1057,7 @@ class LineChild(Child):
     app = None
     line = None
     streams = None
+    launcher = ""
 
     @classmethod
     def prepare(cls, settings):
@@ -1039,6 +1072,7 @@ class LineChild(Child):
         cls.streams = Streams(publish)
         app.build(["--HistoryManager.enabled=False", *settings.argv], cls.line, cls.streams)
         cls.app = app
+        cls.launcher = launcher()
         # What the first cell would load and build otherwise.
         for name in ("matplotlib_inline.config", "ipykernel.comm", "IPython.core.logger", "tornado.platform.asyncio"):
             with suppress(ImportError):
@@ -1050,21 +1084,25 @@ class LineChild(Child):
 
     def work(self, request, fds, settings):
         app, line, streams = self.app, self.line, self.streams
-        sys.argv = ["ipykernel_launcher", *settings.argv]
+        sys.argv = [self.launcher, *settings.argv]
+        os.environ.setdefault("JPY_PARENT_PID", str(os.getppid()))  # by this, some tell a notebook from a script
         line.open(socket.socket(fileno=fds[0]))
         app.session.pid = os.getpid()
+        app.session.session = os.urandom(16).hex()
+        if "__mp_main__" in sys.modules:
+            sys.modules["__mp_main__"] = sys.modules["__main__"]
         streams.open()
-        asyncio.run(self.serve(app, line, streams))
+        asyncio.run(self.serve(app, line, streams, settings))
         atexit._run_exitfuncs()
         streams.drain()
         os._exit(0)
 
-    async def serve(self, app, line, streams):
+    async def serve(self, app, line, streams, settings):
         kernel = app.kernel
         kernel.start_on(line, streams)
         kernel.set_parent([], {"header": {}})
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        app.begin()
+        app.begin(settings.ahead_of_cwd)
         streams.drain()
         await kernel.serve()
 
@@ -1103,6 +1141,10 @@ def main():
             import ipykernel.ipkernel
             import ipykernel.kernelapp
             import ipykernel.zmqshell  # noqa: F401
+
+            # Matplotlib reads it when it is loaded, which may be before the kernel's application says it.
+            if not os.environ.get("MPLBACKEND"):
+                os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
         server = Server(owner, settings)
         server.serve()
     except Exception as error:
