@@ -24,9 +24,7 @@ PATIENCE = 60
 @asynccontextmanager
 async def opened(*, preload: Sequence[str] = (), **options: Any) -> AsyncIterator[Press]:
     """A press with fork servers of its own, closed at the end."""
-    press = Press(
-        **({"environment": kernel_environment(os.environ), "grace_seconds": 1.0} | options), preload=preload
-    )
+    press = Press(**({"environment": kernel_environment(os.environ), "grace_seconds": 1.0} | options), preload=preload)
     try:
         yield press
     finally:
