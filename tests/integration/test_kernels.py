@@ -305,7 +305,7 @@ async def test_a_worker_makes_its_press_of_the_setting_and_closes_it(
     shop = shop_of(database, settings.model_copy(update={"preload": preload}), None)
     async with open_crew(shop, Staffing(1, grace_seconds=0)):
         [press] = made
-        assert (list(press.options["preload"]), press.closed) == (given, 0)
+        assert (list(press.options["preload"] or ()), press.closed) == (given, 0)
     assert press.closed == 1
 
 

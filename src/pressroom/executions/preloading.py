@@ -68,8 +68,9 @@ class Preloading:
     def _tell(self, modules: Sequence[str]) -> None:
         try:
             self._press.preload(modules)
-        except ValueError as error:  # it was made elsewhere, and its fork servers are not its own
-            log.warning("%s cannot be preloaded: %s", ", ".join(modules) or "nothing", error)
+        except ValueError as error:  # its fork servers are not its own
+            if modules:
+                log.warning("%s cannot be preloaded: %s", ", ".join(modules), error)
 
 
 def imported(places: Places, notebooks: Sequence[Change]) -> dict[Change, set[str]]:
