@@ -64,6 +64,25 @@ async def test_the_state_of_widgets_is_kept_as_they_were_last(tmp_path: Path) ->
     assert kept["state"][model]["state"]["value"] == 7
 
 
+@pytest.mark.parametrize("last", ["1 / 0", "import sys; sys.exit(0)", "import sys; sys.exit(3)", "1"])
+async def test_language_and_widgets_are_in_the_output_however_the_last_cell_ended(tmp_path: Path, last: str) -> None:
+    async with opened() as press:
+        executed = await execute(press, tmp_path, "import ipywidgets\nipywidgets.IntSlider(3)", last, "'never'")
+    metadata = executed.notebook.metadata
+    assert (metadata.language_info.name, metadata.language_info.file_extension) == ("python", ".py")
+    kept = metadata.widgets["application/vnd.jupyter.widget-state+json"]["state"]
+    assert "IntSliderModel" in [model["model_name"] for model in kept.values()]
+
+
+async def test_widgets_are_in_the_output_of_a_notebook_whose_kernel_died(tmp_path: Path) -> None:
+    async with opened() as press:
+        executed = await execute(
+            press, tmp_path, "import ipywidgets\nipywidgets.IntSlider(3)", "import os, signal; os.kill(os.getpid(), 9)"
+        )
+    assert executed.finished.reason is Reason.KERNEL_DIED
+    assert "widgets" in executed.notebook.metadata
+
+
 async def test_the_two_streams_and_what_is_displayed_between_stay_apart(tmp_path: Path) -> None:
     source = """
 import sys

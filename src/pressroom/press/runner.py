@@ -172,6 +172,7 @@ class Execution:
         gone = asyncio.create_task(self._end_kernel(kill=finished.reason is not None))
         await asyncio.sleep(0)  # it ends while the output is written
         self._book.seal()
+        self._book.set_widgets_metadata()
         marks.notebook_complete()
         finished = self._saved(notebook, finished)
         await gone
@@ -229,18 +230,22 @@ class Execution:
             return self._finished(Reason.KERNEL_UNAVAILABLE, sentence, written=False)
         self._cells = cells
         self._caller.emit(Started(cells=len(cells.cells)))
+        raised: CellRaised | None = None
         try:
             if self.ending.reason is None:
-                await cells.run()
-            language = await cells.language()
+                try:
+                    await cells.run()
+                except CellRaised as error:
+                    raised = error
+            # Also where a cell raised, as Papermill has it.
+            if (language := await cells.language()) is not None:
+                self._book.nb.metadata["language_info"] = language
         except KernelDied as error:
-            return self._died(error)
-        except CellRaised as error:
-            return self._finished(None, "", written=False) if error.exited() else self._raised(error)
-        if language is not None:
-            self._book.nb.metadata["language_info"] = language
-        self._book.set_widgets_metadata()
-        return self._finished(None, "", written=False)
+            if raised is None:
+                return self._died(error)
+        if raised is None or raised.exited():
+            return self._finished(None, "", written=False)
+        return self._raised(raised)
 
     def _died(self, error: KernelDied) -> Finished:
         if error.limit is not None:
