@@ -108,8 +108,10 @@ def settings(database_url: URL, home: Path, tmp_path: Path) -> Settings:
         shared_roots=[shared],
         local_user="ana",
         grace_seconds=1,
+        worker_grace_seconds=2,  # what a test leaves running ends soon
         max_output_mb=5,
         workers=2,
+        preload=[],  # the tests of one process share their fork servers
     )
 
 

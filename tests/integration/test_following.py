@@ -150,6 +150,19 @@ async def relay(database: Database, open_directory: Path) -> AsyncIterator[Relay
     await made.close()
 
 
+@pytest.fixture
+async def listens(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Whether the connection that listens has been made, and all have been woken for it."""
+    event, wake_all = asyncio.Event(), Following._wake_all
+
+    def woken(following: Following) -> None:
+        wake_all(following)
+        event.set()
+
+    monkeypatch.setattr(Following, "_wake_all", woken)
+    return event
+
+
 async def pending(database: Database) -> int:
     async with database.transaction() as session:
         execution = Execution(username="ana", input_path="/home/ana/sales.ipynb", status="pending", parameters_used={})
@@ -217,11 +230,13 @@ async def test_an_end_while_the_connection_that_listens_is_made_again_is_seen(
 
 @HOW
 async def test_an_end_that_is_notified_while_the_rows_cannot_be_read_is_seen_later(
-    database: Database, rows: Rows, heard: Heard, monkeypatch: pytest.MonkeyPatch, how: str
+    database: Database, rows: Rows, listens: asyncio.Event, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     monkeypatch.setattr(module, "ALIVE_SECONDS", 600.0)
     execution_id, unread = await pending(database), asyncio.Event()
     async with open_following(database) as following, waiting(following, execution_id, how):
+        async with asyncio.timeout(SOON):
+            await listens.wait()
         look = following.status
 
         async def status(of: int) -> str:
@@ -242,17 +257,15 @@ async def test_an_end_that_is_notified_while_the_rows_cannot_be_read_is_seen_lat
 
 @HOW
 async def test_an_end_is_seen_though_the_connection_that_listens_is_silent(
-    database: Database, rows: Rows, relay: Relay, monkeypatch: pytest.MonkeyPatch, how: str
+    database: Database,
+    rows: Rows,
+    relay: Relay,
+    listens: asyncio.Event,
+    monkeypatch: pytest.MonkeyPatch,
+    how: str,
 ) -> None:
     monkeypatch.setattr(module, "ALIVE_SECONDS", 0.5)
     execution_id = await pending(database)
-    listens, wake_all = asyncio.Event(), Following._wake_all
-
-    def woken(following: Following) -> None:
-        wake_all(following)
-        listens.set()
-
-    monkeypatch.setattr(Following, "_wake_all", woken)
     async with open_following(database) as following:
         async with asyncio.timeout(SOON):
             await listens.wait()
@@ -272,7 +285,7 @@ async def test_the_system_asks_whether_the_connection_that_listens_is_there(data
         with socket.socket(fileno=os.dup(ours[0])) as listening:
             assert listening.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
             asked = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
-            assert [listening.getsockopt(socket.IPPROTO_TCP, name) for name in asked] == [15, 5, 3]
+            assert [listening.getsockopt(socket.IPPROTO_TCP, name) for name in asked] == [5, 2, 3]
 
 
 async def test_a_notification_that_is_none_of_ours_does_no_harm(database: Database, rows: Rows) -> None:

@@ -30,8 +30,6 @@ ALIVE_SECONDS = 15.0
 """How long a stream may be silent, and how long nobody looks at the rows unless told to."""
 AGAIN_SECONDS = 1.0
 """When to look again after the rows could not be read."""
-_KEPT_ALIVE = {"keepalives_idle": "15", "keepalives_interval": "5", "keepalives_count": "3"}
-"""What libpq is told of the connection that listens: it sends nothing, so only this shows that a network was cut."""
 _PAUSE_SECONDS = (0.1, 0.5, 1.0)
 log = logging.getLogger("pressroom.following")
 
@@ -164,8 +162,8 @@ class Following:
     async def listen(self) -> None:
         """Listen for ever, again after each outage."""
         tries = 0
-        url = self._database.url
-        given = conninfo(url.set(query=_KEPT_ALIVE | dict(url.query)))
+        # It sends nothing: that a network was cut shows only by what the URL has the system ask.
+        given = conninfo(self._database.url)
         while True:
             try:
                 async with await psycopg.AsyncConnection.connect(given, autocommit=True) as connection:

@@ -111,14 +111,14 @@ class Workshop:
 
 
 def press_of(settings: Settings) -> Press:
-    """The press that the settings describe, with fork servers of its own: whoever makes it closes it. Where the setting
-    names no modules, it is told what to preload while a worker works."""
+    """The press that the settings describe; whoever makes it closes it. Where the setting names no modules, it is told
+    what to preload while a worker works; where nothing is to be preloaded, it uses the fork servers of the process."""
     return Press(
         environment=kernel_environment(os.environ, settings.kernel_environment),
         grace_seconds=settings.grace_seconds,
         max_output_bytes=int(settings.max_output_mb * MEBIBYTE),
         max_notebook_bytes=int(settings.max_notebook_mb * MEBIBYTE),
-        preload=() if settings.preload == AUTO else settings.preload,
+        preload=() if settings.preload == AUTO else settings.preload or None,
     )
 
 

@@ -9,6 +9,7 @@ import signal
 import socket
 import tempfile
 import time
+import warnings
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -119,9 +120,10 @@ class Press:
     def preload(self, modules: Sequence[str]) -> None:
         """Load other modules ahead from now on; running executions are not touched. Only for a press with servers of
         its own."""
-        if self._own is None:
+        if self._own is not None:
+            self._own.preload(modules)
+        elif modules:
             raise ValueError("a press without `preload` uses servers that are not its own")
-        self._own.preload(modules)
 
     async def reports(self) -> list[KernelReport]:
         """How the kernels of each kernel spec of this machine are started."""
@@ -131,7 +133,11 @@ class Press:
         manager, found = KernelSpecManager(), list[KernelReport]()
         for name in sorted(manager.find_kernel_specs()):
             try:
-                launch = Launch.of(name, manager.get_kernel_spec(name), self.environment)
+                # Specs hold keys that jupyter_client does not know; traitlets warns of each.
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", DeprecationWarning)
+                    spec = manager.get_kernel_spec(name)
+                launch = Launch.of(name, spec, self.environment)
             except Exception as error:  # noqa: BLE001 - whatever is wrong with a spec, the others can be told of
                 why = f"their spec cannot be read: {str(error) or type(error).__name__}"
                 found.append(KernelReport(name, "", False, why, (), {}, None, 0))
