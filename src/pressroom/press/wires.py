@@ -26,12 +26,15 @@ _SOCKET_PATH = 100
 
 
 class Wires:
-    """A kernel of any kind. ``scratch``: a folder that only this user can enter, for its connection file."""
+    """A kernel of any kind. ``scratch``: a folder that only this user can enter, for its connection file;
+    ``startup_seconds``: how long it may take until it answers."""
 
     ahead = False
 
-    def __init__(self, kernel_name: str, scratch: str, limits: dict[str, Any]) -> None:
-        self._limits = limits
+    def __init__(
+        self, kernel_name: str, scratch: str, limits: dict[str, Any], startup_seconds: float = STARTUP_SECONDS
+    ) -> None:
+        self._limits, self._startup = limits, startup_seconds
         self._manager = _Manager(kernel_name=kernel_name)
         self._manager.connection_file = str(Path(scratch, "kernel.json"))
         spec = self._manager.kernel_spec
@@ -48,7 +51,7 @@ class Wires:
             await self._manager.start_kernel(preexec_fn=self._before)
             client = self._client = cast("AsyncKernelClient", self._manager.client())
             client.start_channels()
-            await ensure_async(client.wait_for_ready(timeout=STARTUP_SECONDS))
+            await ensure_async(client.wait_for_ready(timeout=self._startup))
         except Exception as error:  # whatever a kernel's launcher raises, the kernel did not start
             await self.kill()
             raise KernelDied(str(error) or type(error).__name__) from error
