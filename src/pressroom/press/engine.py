@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any
 
-from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, KernelSpecManager
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from papermill.engines import Engine, NBClientEngine, NotebookExecutionManager
@@ -114,7 +114,9 @@ class Execution:
 
     def _kernel(self, scratch: str) -> Kernel:
         """A kernel that is forked, or that is yet to be started by the stock launcher."""
-        launch = Launch.of(self._kernel_name, KernelSpecManager().get_kernel_spec(self._kernel_name), os.environ)
+        # As jupyter_client has it, "python" is whichever is at hand.
+        name = NATIVE_KERNEL_NAME if self._kernel_name == "python" else self._kernel_name
+        launch = Launch.of(name, KernelSpecManager().get_kernel_spec(name), os.environ)
         line, kernels = socket.socketpair()
         files = [kernels.fileno()]
         try:

@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pressroom.press.servers import CannotFork, Launch, Servers
@@ -12,8 +13,8 @@ _STARTED_BY = ("JPY_PARENT_PID", "JPY_INTERRUPT_EVENT", "PYTHONEXECUTABLE")
 
 
 def fork_kernel(servers: Servers, launch: Launch, request: Mapping[str, Any], fds: Sequence[int]) -> socket.socket:
-    """Have a kernel forked with the environment of its launch and this process's umask: the socket to its keeper. Blocks
-    while the fork server starts. Raises :class:`CannotFork`.
+    """Have a kernel forked with the environment of its launch and this process's umask: the socket to its keeper.
+    Blocks while the fork server starts. Raises :class:`CannotFork`.
 
     ``fds``: the working directory, the standard error, and what the kernel works with; they stay the caller's.
     """
@@ -47,5 +48,5 @@ def standard(number: int) -> int:
 
 
 def _umask() -> int:
-    with open("/proc/self/status") as file:
+    with Path("/proc/self/status").open() as file:
         return next(int(line.split()[1], 8) for line in file if line.startswith("Umask:"))

@@ -251,8 +251,9 @@ def _fork(launch: Launch, argv: list[str], kwargs: dict[str, Any]) -> Forked:
     """Fork a kernel. Raises :class:`CannotFork`, or ``OSError`` where its working directory cannot be entered."""
     opened = [open_folder(kwargs.get("cwd") or os.curdir)]
     try:
-        opened.append(_output(kwargs.get("stderr"), 2))
-        opened.append(opened[1] if kwargs.get("stderr") == subprocess.STDOUT else _output(kwargs.get("stdout"), 1))
+        opened.append(_output(kwargs.get("stdout"), 1))
+        joined = kwargs.get("stderr") == subprocess.STDOUT
+        opened.insert(1, os.dup(opened[1]) if joined else _output(kwargs.get("stderr"), 2))
         return Forked(fork_kernel(shared_servers("zmq"), launch, {"argv": argv}, opened))
     finally:
         for fd in opened:
