@@ -12,6 +12,8 @@ import subprocess
 import tempfile
 import threading
 import weakref
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from shutil import rmtree
@@ -92,7 +94,7 @@ class PressroomProvisioner(LocalProvisioner):
             self._tell(error)
             return await super().launch_kernel(cmd, **kwargs)
         try:
-            forked = await asyncio.to_thread(_fork, launch, argv, kwargs)
+            forked = await _in_thread(_fork, launch, argv, kwargs)
             try:
                 pid = await forked.pid()
             except BaseException:
@@ -258,6 +260,16 @@ def _fork(launch: Launch, argv: list[str], kwargs: dict[str, Any]) -> Forked:
     finally:
         for fd in opened:
             os.close(fd)
+
+
+async def _in_thread(function: Callable[..., Forked], *arguments: Any) -> Forked:
+    """Call a function that blocks in a thread of its own: those that an event loop keeps for that are gone where a
+    process was forked with the loop in it, as ``multiprocessing`` does."""
+    pool = ThreadPoolExecutor(1, "pressroom-fork")
+    try:
+        return await asyncio.get_running_loop().run_in_executor(pool, function, *arguments)
+    finally:
+        pool.shutdown(wait=False)
 
 
 def _output(given: Any, number: int) -> int:
