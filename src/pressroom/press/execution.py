@@ -2,10 +2,10 @@
 
 import os
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pressroom.press.events import Event
 from pressroom.press.forking import open_folder
@@ -24,7 +24,7 @@ async def execute(
     cpu_seconds: float | None = None,
     max_processes: int | None = None,
     stop: Stop | None = None,
-) -> AsyncIterator[Event]:
+) -> AsyncGenerator[Event, None]:
     """Execute a notebook in the caller's environment: its events, the last of them ``Finished``, whatever happened.
 
     ``output``: where the executed notebook is written; without it, it is not kept. ``kernel_name``: the notebook's own
@@ -58,9 +58,8 @@ async def execute(
         folder = None if cwd is None else open_folder(cwd)
         try:
             request = Request(
-                # In absolute terms, for a path without a folder has its own.
-                input_path=Path(notebook).absolute(),
-                output_path=Path(scratch, "out.ipynb") if output is None else Path(output).absolute(),
+                input_path=Path(notebook),
+                output_path=Path(scratch, "out.ipynb") if output is None else Path(output),
                 parameters=parameters or {},
                 kernel_name=kernel_name,
                 timeout_seconds=timeout_seconds,
@@ -69,7 +68,8 @@ async def execute(
                 cpu_seconds=cpu_seconds,
                 max_processes=max_processes,
             )
-            async with aclosing(Press(dict(os.environ)).execute(request, stop)) as events:  # pyright: ignore[reportArgumentType]
+            begun = cast("AsyncGenerator[Event, None]", Press(dict(os.environ)).execute(request, stop))
+            async with aclosing(begun) as events:
                 async for event in events:
                     yield event
         finally:
