@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 import pytest
+import zmq.asyncio
 from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning.factory import KernelProvisionerFactory
@@ -65,6 +66,9 @@ class Kernels:
         for manager in self.managers:
             if manager.has_kernel:
                 await manager.shutdown_kernel(now=True)
+            else:
+                await manager.cleanup_resources()
+            manager.context.destroy()
 
 
 @pytest.fixture
@@ -186,6 +190,7 @@ async def test_a_manager_may_start_again_after_a_shutdown(kernels: Kernels) -> N
     manager, client = await kernels.start()
     await manager.shutdown_kernel()
     client.stop_channels()
+    manager.context = zmq.asyncio.Context()  # it has closed its own
     await manager.start_kernel()
     assert await said(await kernels.client(manager), "print('again')") == "again"
 
