@@ -210,9 +210,7 @@ async def test_the_end_of_a_kernel_is_told_with_its_exit_code(kernels: Kernels, 
 
 
 @pytest.mark.parametrize(("how", "number"), [("terminate", -signal.SIGTERM), ("kill", -signal.SIGKILL)])
-async def test_a_kernel_is_ended_by_signals_as_with_the_stock_launcher(
-    kernels: Kernels, how: str, number: int
-) -> None:
+async def test_a_kernel_is_ended_by_signals_as_with_the_stock_launcher(kernels: Kernels, how: str, number: int) -> None:
     manager, _ = await kernels.start()
     assert await manager.provisioner.poll() is None
     await getattr(manager.provisioner, how)()

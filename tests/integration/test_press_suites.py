@@ -70,19 +70,19 @@ class Suite:
 
 
 SUITES = [
-    Suite("ipykernel-kernel", IPYKERNEL, "tests", ("test_kernel.py", "test_async.py"), passed=45, forked=15),
+    Suite("ipykernel-kernel", IPYKERNEL, "tests", ("test_kernel.py", "test_async.py"), passed=30, forked=12),
     Suite(
-        "ipykernel-messages", IPYKERNEL, "tests", ("test_message_spec.py", "test_subshells.py"), passed=60, forked=15
+        "ipykernel-messages", IPYKERNEL, "tests", ("test_message_spec.py", "test_subshells.py"), passed=45, forked=12
     ),
-    Suite("nbclient-notebooks", NBCLIENT, "tests", ("test_client.py",), passed=18, forked=30, chosen="notebooks"),
+    Suite("nbclient-notebooks", NBCLIENT, "tests", ("test_client.py",), passed=18, forked=30, chosen="_notebooks"),
     Suite(
         "nbclient-client",
         NBCLIENT,
         "tests",
-        ("test_client.py", "test_util.py"),
+        ("test_client.py",),
         passed=60,
         forked=12,
-        chosen="not notebooks",
+        chosen="not _notebooks",
     ),
     Suite(
         "papermill",
