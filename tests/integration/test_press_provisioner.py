@@ -329,7 +329,8 @@ def test_no_folder_of_sockets_is_left() -> None:
     code = (
         "import tempfile, os; tempfile.tempdir = os.environ['HERE']\n"
         "from jupyter_client.manager import start_new_kernel\n"
-        "m, c = start_new_kernel(kernel_name='python3'); c.stop_channels(); print(m.transport, os.listdir(tempfile.tempdir) != [])"
+        "m, c = start_new_kernel(kernel_name='python3'); c.stop_channels()\n"
+        "print(m.transport, os.listdir(tempfile.tempdir) != [])"
     )
     with tempfile.TemporaryDirectory(prefix="pt-") as here:
         environment = os.environ | {"HERE": here, "JUPYTER_DEFAULT_PROVISIONER_NAME": "pressroom-provisioner"}

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
 from public_sources import Source
 
 IPYKERNEL = Source("ipykernel", "7.4.0", "4330114d22b9b33575b2c7c68753fc8faabbbcfbc60b0cdff9f14dd4ce63742f")
@@ -32,8 +33,8 @@ markers =
 
 @dataclass(frozen=True)
 class Suite:
-    """A part of a project's suite. ``package``: the folder of the archive that is needed; ``files``: those that are run;
-    ``left_out``: what is not, and why; ``passed`` and ``forked``: the fewest tests and kernels that must be."""
+    """A part of a project's suite. ``package``: the folder of the archive that is needed; ``files``: those that are
+    run; ``left_out``: what is not, and why; ``passed`` and ``forked``: the fewest tests and kernels that must be."""
 
     name: str
     source: Source

@@ -125,6 +125,9 @@ class Wires:
         self._hang_up(but_client=False)
         if self._manager.has_kernel:
             await ensure_async(self._manager.shutdown_kernel(now=True))
+        else:
+            await ensure_async(self._manager.cleanup_resources())
+        self._manager.client_context.destroy(linger=0)
 
     def _hang_up(self, *, but_client: bool) -> None:
         for task in self._tasks:
@@ -148,8 +151,11 @@ class Wires:
 
 
 class _Manager(AsyncKernelManager):
-    def client(self, **kwargs: Any) -> Any:
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         # Above its high-water mark ZeroMQ throws messages away in silence: the outputs of a busy cell, or its end.
-        context = zmq.asyncio.Context()
-        context.setsockopt(zmq.RCVHWM, 0)
-        return super().client(context=context, **kwargs)
+        self.client_context = zmq.asyncio.Context()
+        self.client_context.setsockopt(zmq.RCVHWM, 0)
+
+    def client(self, **kwargs: Any) -> Any:
+        return super().client(context=self.client_context, **kwargs)
