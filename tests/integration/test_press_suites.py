@@ -75,7 +75,7 @@ SUITES = [
     Suite(
         "ipykernel-messages", IPYKERNEL, "tests", ("test_message_spec.py", "test_subshells.py"), passed=45, forked=12
     ),
-    Suite("nbclient-notebooks", NBCLIENT, "tests", ("test_client.py",), passed=18, forked=30, chosen="_notebooks"),
+    Suite("nbclient-notebooks", NBCLIENT, "tests", ("test_client.py",), passed=18, forked=20, chosen="_notebooks"),
     Suite(
         "nbclient-client",
         NBCLIENT,
