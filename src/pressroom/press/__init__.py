@@ -4,6 +4,7 @@ It knows no database and no HTTP, and imports nothing of the rest of Pressroom.
 """
 
 from pressroom.press.events import CellFinished, CellStarted, Event, Finished, Output, Reason, Started
+from pressroom.press.execution import execute
 from pressroom.press.process import Press, Request, Stop
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "Request",
     "Started",
     "Stop",
+    "execute",
 ]

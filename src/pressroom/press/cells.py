@@ -95,7 +95,8 @@ class Cells:
         """Send the cells that may be sent now: all where the kernel drops what follows an error, else the next."""
         until = len(self.cells) if self._kernel.ahead else self._at + 1
         for cell in self.cells[self._sent : until]:
-            self._book.begin(cell.node)
+            if not self._kernel.ahead:
+                self._book.begin(cell.node)
             content = {
                 "code": cell.node.source,
                 "silent": False,
@@ -153,6 +154,9 @@ class Cells:
 
     def _begin(self, cell: Cell, at: datetime) -> None:
         cell.began = at
+        if self._kernel.ahead:
+            # Not when it is sent: it may never be reached.
+            self._book.begin(cell.node)
         self._marks.began(cell.index, at)
         lines = (text.strip() for text in cell.node.source.splitlines())
         self._emit(CellStarted(cell.index, cell.number, next(line for line in lines if line)[:_LINE]))

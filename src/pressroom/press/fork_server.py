@@ -485,7 +485,7 @@ class Keeper:
                 elif "group" in message:
                     group = message["group"]
                 elif "signal" in message:
-                    _kill(pid, message["signal"])
+                    _kill(pid, message["signal"], group=message.get("all", False))
         kill_below(wake)
         end = {"exit": os.waitstatus_to_exitcode(status)}
         if group is not None:
@@ -495,9 +495,9 @@ class Keeper:
         os._exit(0)
 
 
-def _kill(pid, number):
+def _kill(pid, number, *, group=False):
     with suppress(ProcessLookupError):
-        os.kill(pid, number)
+        (os.killpg if group else os.kill)(pid, number)
 
 
 def _reaped(wanted):
@@ -630,9 +630,12 @@ def launcher():
 
 
 class ZmqChild(Child):
-    """ipykernel's own application."""
+    """ipykernel's own application. ``fds``: its standard output, if that is not where its errors go."""
 
     def work(self, request, fds, settings):
+        for fd in fds:
+            os.dup2(fd, 1)
+            os.close(fd)
         from ipykernel.kernelapp import IPKernelApp
 
         yield_to_files(settings.ahead_of_cwd)

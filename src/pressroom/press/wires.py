@@ -28,12 +28,15 @@ _SOCKET_PATH = 100
 
 
 class Wires:
-    """A kernel of any kind. ``scratch``: a folder that only this user can enter, for its connection file."""
+    """A kernel of any kind. ``scratch``: a folder that only this user can enter, for its connection file;
+    ``startup_seconds``: how long it may take until it answers."""
 
     ahead = False
 
-    def __init__(self, kernel_name: str, scratch: str, limits: dict[str, Any]) -> None:
-        self._limits = limits
+    def __init__(
+        self, kernel_name: str, scratch: str, limits: dict[str, Any], startup_seconds: float = STARTUP_SECONDS
+    ) -> None:
+        self._limits, self._startup = limits, startup_seconds
         self._manager = _Manager(kernel_name=kernel_name)
         self._manager.connection_file = str(Path(scratch, "kernel.json"))
         spec = self._manager.kernel_spec
@@ -52,7 +55,7 @@ class Wires:
             self._process = getattr(self._manager.provisioner, "process", None)
             client = self._client = cast("AsyncKernelClient", self._manager.client())
             client.start_channels()
-            await ensure_async(client.wait_for_ready(timeout=STARTUP_SECONDS))
+            await ensure_async(client.wait_for_ready(timeout=self._startup))
         except Exception as error:  # whatever a kernel's launcher raises, the kernel did not start
             await self.kill()
             raise KernelDied(str(error) or type(error).__name__) from error
@@ -126,6 +129,9 @@ class Wires:
         self._hang_up(but_client=False)
         if self._manager.has_kernel:
             await ensure_async(self._manager.shutdown_kernel(now=True))
+        else:
+            await ensure_async(self._manager.cleanup_resources())
+        self._manager.client_context.destroy(linger=0)
 
     def _hang_up(self, *, but_client: bool) -> None:
         for task in self._tasks:
@@ -146,8 +152,11 @@ class Wires:
 
 
 class _Manager(AsyncKernelManager):
-    def client(self, **kwargs: Any) -> Any:
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         # Above its high-water mark ZeroMQ throws messages away in silence: the outputs of a busy cell, or its end.
-        context = zmq.asyncio.Context()
-        context.setsockopt(zmq.RCVHWM, 0)
-        return super().client(context=context, **kwargs)
+        self.client_context = zmq.asyncio.Context()
+        self.client_context.setsockopt(zmq.RCVHWM, 0)
+
+    def client(self, **kwargs: Any) -> Any:
+        return super().client(context=self.client_context, **kwargs)
