@@ -3,6 +3,8 @@
 import fnmatch
 import json
 import logging
+import os
+import select
 import socket
 import subprocess
 import sys
@@ -223,11 +225,9 @@ class ForkServer:
             self._socket.shutdown(socket.SHUT_RDWR)
         with self._lock:
             self._socket.close()
-        try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:
+        if not _ends(self._process.pid, _ANSWER_SECONDS):
             self._process.kill()
-            self._process.wait()
+        self._process.wait()
 
 
 Key = tuple[tuple[str, ...], tuple[str, ...], tuple[tuple[str, str], ...]]
@@ -373,6 +373,15 @@ class Servers:
             self._runners = None
         for server in servers:
             server.close()
+
+
+def _ends(pid: int, seconds: float) -> bool:
+    """Whether a child ends within some seconds."""
+    fd = os.pidfd_open(pid)
+    try:
+        return bool(select.select([fd], [], [], seconds)[0])
+    finally:
+        os.close(fd)
 
 
 def _read_at_start(name: str) -> bool:
