@@ -2,15 +2,18 @@
 
 import asyncio
 import os
+import threading
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import papermill
+import psutil
 from jupyter_core.utils import ensure_event_loop
+from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
 from papermill.execute import remove_error_markers
 
@@ -97,10 +100,30 @@ def stock(path: Path) -> tuple[bool, NotebookNode]:
     output = path.with_name("stock.ipynb")
     raised = False
     try:
-        papermill.execute_notebook(str(path), str(output), cwd=str(path.parent), progress_bar=False)
-    except papermill.PapermillExecutionError:
-        raised = True
+        for again in (True, True, False):
+            # A stock kernel and its client wait for each other now and then, for ever: both are idle then.
+            watch = threading.Timer(PATIENCE, _end_stock_kernels)
+            watch.start()
+            try:
+                papermill.execute_notebook(str(path), str(output), cwd=str(path.parent), progress_bar=False)
+                break
+            except papermill.PapermillExecutionError:
+                raised = True
+                break
+            except DeadKernelError:
+                if not again:
+                    raise
+            finally:
+                watch.cancel()
     finally:
         # The thread's, which its client opened and leaves open.
         ensure_event_loop().close()
     return raised, remove_error_markers(nbformat.read(output, as_version=4))
+
+
+def _end_stock_kernels() -> None:
+    """Kill the kernels that the stock launcher has started in this process."""
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):
+            if "ipykernel_launcher" in child.cmdline():
+                child.kill()

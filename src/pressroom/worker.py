@@ -89,7 +89,8 @@ class Crew:
             log.critical("the worker has ended although nobody stopped it")
             self.stop()
         await asyncio.wait(self._tasks)
-        errors = [error for task in self._tasks if (error := task.exception()) is not None]
+        done = [task for task in self._tasks if not task.cancelled()]
+        errors = [error for task in done if (error := task.exception()) is not None]
         for error in errors:
             log.error("the worker failed", exc_info=error)
         if self.failed or errors:

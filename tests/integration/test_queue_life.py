@@ -176,6 +176,20 @@ def test_many_at_once_with_one_key_make_one_execution(http: httpx.Client, notebo
     assert len({answer.json()["id"] for answer in answers}) == 1
 
 
+@pytest.mark.parametrize("source", ["print('done')", "1 / 0"], ids=["success", "failure"])
+def test_who_does_not_wait_gets_the_row_although_the_execution_with_that_key_has_ended(
+    http: httpx.Client, home: Path, source: str
+) -> None:
+    pytest.write_notebook(home / "soon.ipynb", source)  # type: ignore[attr-defined]
+    headers = {"Idempotency-Key": "soon"}
+    body = {"input_path": str(home / "soon.ipynb")}
+    first = http.post("/execute", json=body, headers=headers | {"Prefer": "wait=60"})
+    again = http.post("/execute", json=body, headers=headers | ASYNC)
+    assert first.status_code == (200 if source.startswith("print") else 422)
+    assert (again.status_code, again.json()["status"]) == (202, "success" if first.status_code == 200 else "failed")
+    assert again.headers["location"] == f"/db/executions/{again.json()['id']}"
+
+
 def test_ten_thousand_are_submitted_in_one_transaction_or_none(http: httpx.Client, notebook: Path) -> None:
     made = register(http, notebook)
     http.post("/db/parameters", json={"notebook_id": made["id"], "param_name": "months", "param_type": "integer"})

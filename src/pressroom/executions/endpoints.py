@@ -76,7 +76,8 @@ async def _execute(
     ended = seconds != 0 and await parts.following.wait(execution_id, seconds)
     async with parts.database.transaction() as session:
         execution = await service.get(session, execution_id)
-    if not ended and Status(execution.status) not in TERMINAL:
+    # Who does not wait gets the row, however soon the execution has ended, or how long ago the one with this key.
+    if seconds == 0 or (not ended and Status(execution.status) not in TERMINAL):
         return execution, accepted(execution)
     service.raise_for_status(execution)
     return execution, None

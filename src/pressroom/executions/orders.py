@@ -114,7 +114,7 @@ class OrderBook:
             self._subjects[key] = subject
         if isinstance(subject, PressroomError):
             raise subject
-        with about("output_path" if order.output_path is not None else "in_place"):
+        with about("in_place" if order.in_place else "output_path"):
             output = await self._output(order, subject, execution_id)
         with about("parameters"):
             values = _values(order, subject)

@@ -83,11 +83,11 @@ def imported(places: Places, notebooks: Sequence[Change]) -> dict[Change, set[st
         try:
             place = places.locate(path, username)
             data = place.read(MOST_BYTES)
-        except PressroomError as error:  # moved away since it was registered, or too large: it counts for nothing
+            left -= len(data)
+            names = imports.imported_by(data)
+            found[change] = names - imports.beside(place.path.parent, names)
+        except (PressroomError, OSError) as error:
+            # Moved away since it was registered, too large, on a disk that is away: it counts for nothing.
             found[change] = set()
             left -= MOST_BYTES if isinstance(error, NotebookInvalid) else 0
-            continue
-        left -= len(data)
-        names = imports.imported_by(data)
-        found[change] = names - imports.beside(place.path.parent, names)
     return found

@@ -123,6 +123,9 @@ async def submit_on(
             said = error.diag.message_detail or ""
             number = next((n for n, row in rows.items() if f"=({row['output_path']})" in said), 0)
             raise refusal({orders[number].place: _taken(rows[number]["output_path"])}) from error
+        if isinstance(error, psycopg.errors.ForeignKeyViolation):
+            what = "notebook" if "notebook_id" in (violated(error) or "") else "execution"
+            raise NotFound(what, "named", f"The {what} that was named has been deleted meanwhile.") from error
         raise
     return found.ids
 
@@ -171,9 +174,10 @@ async def submit_once(
     earlier: dict[str, tuple[int, str]] = {key: (found, digest) for key, found, digest in await answer.fetchall()}
     if not earlier:
         return await submit(session, intake, principal, orders, once)
-    first, digest = min(earlier.values())
-    if digest != once.digest:
-        raise IdempotencyConflict(once.key, first)
+    # One of several may have been deleted since, and its key used for something else.
+    if others := [found for found, digest in earlier.values() if digest != once.digest]:
+        raise IdempotencyConflict(once.key, min(others))
+    first = min(found for found, _ in earlier.values())
     if deleted := len(keys) - len(earlier):
         raise IdempotencyConflict(once.key, first, deleted)
     return [earlier[key][0] for key in keys]

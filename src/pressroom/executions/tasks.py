@@ -40,6 +40,8 @@ Watcher = Callable[[int, PressEvent], None]
 ENDING_AT_ONCE = 10
 """How many attempts may be ending at once: an output may lie on a file system that is slow to rename."""
 _RETRY_SECONDS = 0.5
+_PASSING = ("25006", "40", "55P03", "57014")
+"""SQLSTATEs that pass: a standby not yet promoted, serialisation and deadlocks, time-outs of locks and statements."""
 _LAST_SECONDS = 5.0
 """How long a worker that stops goes on trying to say how its executions ended, after its grace."""
 
@@ -222,12 +224,17 @@ class Pressman:
                 if self._over_at is not None and time.monotonic() >= self._over_at + _LAST_SECONDS:
                     raise
                 log.warning("the end of execution %s waits: %s", claim.id, error.detail)
-            except psycopg.Error:
-                if refused:
+            except psycopg.Error as error:
+                if not (error.sqlstate or "").startswith(_PASSING):
+                    if refused:
+                        raise
+                    refused = True
+                    log.exception("the end of execution %s cannot be written with all that it tells", claim.id)
+                    progress.forget()
+                elif self._over_at is not None and time.monotonic() >= self._over_at + _LAST_SECONDS:
                     raise
-                refused = True
-                log.exception("the end of execution %s cannot be written with all that it tells", claim.id)
-                progress.forget()
+                else:
+                    log.warning("the end of execution %s waits: %s", claim.id, error)
             await asyncio.sleep(_RETRY_SECONDS)
 
     async def _pressed(self, claim: Claim, stop: Stop, progress: Progress) -> Finished:
