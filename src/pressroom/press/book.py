@@ -79,6 +79,7 @@ class Book(PapermillNotebookClient):
         self.cut_bytes = 0
         self._limit = self._room = max_output_bytes
         self._notice: NotebookNode | None = None
+        self._shrunk = False
         self._open: tuple[NotebookNode, list[str]] | None = None
         self.clear_before_next_output = False
         self.reset_execution_trackers()
@@ -127,10 +128,12 @@ class Book(PapermillNotebookClient):
             elif kept and kind in ("display_data", "execute_result") and "text/plain" in content["data"]:
                 self.on_output(index, "result", str(content["data"]["text/plain"]))
             if kept or not size:
+                self._shrunk = self._shrunk or kind == "update_display_data"
                 self.process_message(message, cell, index)
             if kept < size:
                 self._cut(size - kept, cell)
             return
+        self._shrunk = self._shrunk or kind == "clear_output"
         try:
             self.process_message(message, cell, index)
         except CellExecutionComplete:
@@ -154,13 +157,27 @@ class Book(PapermillNotebookClient):
         if size <= self._room:
             self._room -= size
             return size
-        left, self._room = self._room, 0
+        if self._shrunk:
+            # What was cleared or replaced since is not in the notebook any more.
+            self._shrunk = False
+            self._recount()
+            if size <= self._room:
+                self._room -= size
+                return size
+        left, self._room = max(0, self._room), 0
         if kind == "error" and size <= _ERROR_BYTES:
             return size
         if kind != "stream":
             return 0
         content["text"] = content["text"].encode("utf-8", "surrogatepass")[:left].decode("utf-8", "ignore")
         return left
+
+    def _recount(self) -> None:
+        self.seal()
+        outputs = [output for cell in self.nb.cells for output in cell.get("outputs", [])]
+        self._room = self._limit - sum(_bytes(output.output_type, output) for output in outputs)
+        if self._notice is not None and not any(output is self._notice for output in outputs):
+            self._notice = None
 
     def _cut(self, size: int, cell: NotebookNode) -> None:
         self.cut_bytes += size

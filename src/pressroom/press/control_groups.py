@@ -28,6 +28,8 @@ def control_group(
             (group / "memory.max").write_text(str(int(memory * 2**20)))
             with suppress(OSError):  # a system without swap has no such file
                 (group / "memory.swap.max").write_text("0")
+            with suppress(OSError):  # all of it ends, so that nobody waits for the one that was killed
+                (group / "memory.oom.group").write_text("1")
         if (processes := limits.get("processes")) is not None:
             (group / "pids.max").write_text(str(int(processes)))
     except OSError:
@@ -50,4 +52,6 @@ def delegated(mount: Path = MOUNT, own: Path = Path("/proc/self/cgroup")) -> Pat
             enabled = (folder / "cgroup.subtree_control").read_text().split()
     except (OSError, StopIteration):
         return None
-    return folder if {"memory", "pids"} <= set(enabled) and os.access(folder, os.W_OK) else None
+    # A slice is the system's to divide, not the service's.
+    mine = not folder.name.endswith(".slice") and os.access(folder, os.W_OK)
+    return folder if {"memory", "pids"} <= set(enabled) and mine else None

@@ -24,6 +24,7 @@ import array
 import asyncio
 import atexit
 import base64
+import codecs
 import collections
 import ctypes
 import gc
@@ -247,7 +248,8 @@ class Server:
         child = self.child
         packages = {path: os.stat(path).st_mtime_ns for path in sys.path if os.path.isdir(path)}
         before = tops()
-        loaded = self.load()
+        with Noting():
+            loaded = self.load()
         self.settings.ahead_of_cwd = tops() - before
         packages |= sources(loaded)
         child.prepare(self.settings)
@@ -289,9 +291,8 @@ class Server:
                 send(control, {}, fds[:kept])
                 send(work, request, fds[kept:])
             except OSError:
-                if keeper in self.keepers and not _gone(keeper):
-                    raise
-                continue  # it was killed while it waited
+                _kill(keeper, signal.SIGKILL)  # what it kept was killed while it waited
+                continue
             finally:
                 control.close()
                 work.close()
@@ -594,9 +595,45 @@ def _lower(kind, soft, hard=None):
     resource.setrlimit(kind, (soft, hard))
 
 
+UNSEEDED = []
+"""Generators that libraries made when they were loaded, without a seed of their own: ``random.Random``."""
+UNSEEDED_NUMPY = []
+"""The same, NumPy's."""
+
+
+class Noting:
+    """While libraries are loaded, notes which generators they make without a seed."""
+
+    def __enter__(self):
+        self.seed = seed = random.Random.seed
+
+        def noted(generator, a=None, version=2):
+            UNSEEDED[:] = [known for known in UNSEEDED if known is not generator]
+            if a is None and not isinstance(generator, random.SystemRandom):
+                UNSEEDED.append(generator)
+            seed(generator, a, version)
+
+        random.Random.seed = noted
+
+    def __exit__(self, *_):
+        random.Random.seed = self.seed
+        if (numpy := sys.modules.get("numpy.random")) is not None:
+            for found in gc.get_objects():
+                if isinstance(found, numpy.Generator):
+                    # One that nobody seeded has its entropy from the system: 128 bits.
+                    sequence = getattr(found.bit_generator, "seed_seq", None)
+                    entropy = getattr(sequence, "entropy", None)
+                    if isinstance(entropy, int) and entropy >= 2**64:
+                        UNSEEDED_NUMPY.append(found)
+
+
 def reseed():
     """Give this process random numbers of its own."""
     random.seed()
+    for generator in UNSEEDED:
+        generator.seed()
+    for generator in UNSEEDED_NUMPY:
+        generator.bit_generator.state = type(generator.bit_generator)().state
     if (numpy := sys.modules.get("numpy.random")) is not None:
         numpy.seed()
     if (torch := sys.modules.get("torch")) is not None:
@@ -734,6 +771,7 @@ class Streams:
         self.pending = []
         self.size = 0
         self.pipes = {}
+        self.decoders = {}
         self.pid = 0
         self.scheduled = False
 
@@ -746,6 +784,7 @@ class Streams:
             os.close(write)
             os.set_blocking(read, False)
             self.pipes[read] = name
+            self.decoders[read] = codecs.getincrementaldecoder("utf-8")("replace")
         self.nudged, self.nudge = os.pipe()
         os.set_blocking(self.nudge, False)
         threading.Thread(target=self._watch, name="pressroom-streams", daemon=True).start()
@@ -785,7 +824,9 @@ class Streams:
     def _read(self, fd):
         with suppress(BlockingIOError):
             while data := os.read(fd, 65536):
-                self.write(self.pipes[fd], data.decode(errors="replace"))
+                self.write(self.pipes[fd], self.decoders[fd].decode(data))
+            return False
+        return True
 
     def _watch(self):
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
@@ -801,7 +842,8 @@ class Streams:
                     due = due or time.monotonic() + FLUSH_SECONDS
                 else:
                     with self.lock:
-                        self._read(fd)
+                        if not self._read(fd):
+                            poll.unregister(fd)  # the notebook has closed the other end
             if due is not None and time.monotonic() >= due:
                 due = None
                 with self.lock:
@@ -875,6 +917,10 @@ def line_classes():
                 kind = msg_or_type
                 parent_header = (parent or {}).get("header", parent) or {}
             self.count += 1
+            if kind == "execute_reply":
+                # The error itself is among the outputs, whole.
+                content = {key: value[:BUFFER] if isinstance(value, str) else value for key, value in content.items()}
+                content.pop("traceback", None)
             sent = {
                 "channel": "shell" if kind.endswith("_reply") else "iopub",
                 "header": {"msg_id": f"k{self.count}", "msg_type": kind, "date": time.time()},
@@ -1096,6 +1142,7 @@ class LineChild(Child):
             sys.modules["__mp_main__"] = sys.modules["__main__"]
         streams.open()
         asyncio.run(self.serve(app, line, streams, settings))
+        threading._shutdown()  # as the interpreter's own end: threads that are not daemons are waited for
         atexit._run_exitfuncs()
         streams.drain()
         os._exit(0)

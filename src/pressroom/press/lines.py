@@ -77,7 +77,7 @@ class Line(asyncio.Protocol):
         """How it ended."""
         if self._code is None:
             return KernelDied("was killed together with its keeper")
-        if self._out_of_memory:
+        if self._out_of_memory and -self._code == signal.SIGKILL:
             return KernelDied("was killed when it went over its limit of memory", "memory_mb")
         if -self._code == signal.SIGXCPU:
             return KernelDied("was killed when it had used its processor time", "cpu_seconds")

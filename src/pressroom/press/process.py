@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import secrets
 import shutil
@@ -26,6 +27,7 @@ from pressroom.press.saving import staged
 from pressroom.press.servers import CannotFork, ForkServer, Launch, Servers
 from pressroom.press.shared import shared_servers
 
+log = logging.getLogger("pressroom.press")
 MARGIN_SECONDS = 30.0
 """How much longer than its time limit and grace a runner may take before it is taken for stuck."""
 _LINE_LIMIT = 8 * 2**20
@@ -238,7 +240,10 @@ class _Run:
         self._ended: asyncio.Future[int | None] | None = None
         self._kernel_gone = asyncio.Event()
         self._kernel_gone.set()
+        self._pipe: asyncio.ReadTransport | None = None
+        self._tail_pipe: asyncio.ReadTransport | None = None
         self._kernels_pipe: asyncio.ReadTransport | None = None
+        self._giving: asyncio.Task[None] | None = None
         self._errors = -1
 
     async def start(self) -> None:
@@ -307,7 +312,8 @@ class _Run:
             return
         asyncio.get_running_loop().remove_reader(self._control.fileno())
         assert self._ended is not None
-        self._ended.set_result(said["exit"] if said is not None else None)
+        if not self._ended.done():
+            self._ended.set_result(said["exit"] if said is not None else None)
 
     async def events(self) -> AsyncIterator[Event]:
         """The events of the runner, and the end that it told, or that it came to."""
@@ -317,7 +323,8 @@ class _Run:
         while (line := await self._reader.readline()).endswith(b"\n"):
             said = json.loads(line)
             if said["kind"] == "need":
-                await self._give_kernel(said)
+                # A server that loads its libraries holds up no other event.
+                self._giving = asyncio.create_task(self._give_kernel(said))
                 continue
             event = from_json(said)
             if isinstance(event, CellStarted):
@@ -326,7 +333,7 @@ class _Run:
                 finished = event
             else:
                 yield event
-        code = await self._ended
+        code = await asyncio.shield(self._ended)
         await self._kernel_gone.wait()
         self._close_errors()
         # What it wrote last may still be in the pipe, which something that it started may keep open.
@@ -349,6 +356,9 @@ class _Run:
                 break
             except OSError:
                 continue  # it was killed: another takes its place
+            except Exception:
+                log.exception("A kernel could not be forked.")
+                break
             return
         with suppress(OSError):
             fork_server.send(self._gate, {"kernel": False})
@@ -367,6 +377,9 @@ class _Run:
                 fork_server.send(self._gate, {"kernel": True}, [line.fileno(), control.fileno()])
         except BaseException:
             os.close(alive)
+            if limits.get("group") is not None:
+                with suppress(OSError):
+                    os.rmdir(limits["group"])  # noqa: PTH106 - as quick as any, and asynchronous for nobody
             raise
         finally:
             for sock in (line, kernels, control, keepers):
@@ -390,15 +403,21 @@ class _Run:
                 await asyncio.wait_for(asyncio.shield(self._ended), 2)
         if not self._ended.done():
             self._kill()
-            await self._ended
+            await asyncio.shield(self._ended)
         await self._kernel_gone.wait()
+        if self._giving is not None:
+            self._giving.cancel()
+            await asyncio.gather(self._giving, return_exceptions=True)
+            await self._kernel_gone.wait()
         for task in self._tasks:
             task.cancel()
         self._close_errors()
         if self._kernels_pipe is not None:
             self._kernels_pipe.close()
-        self._pipe.close()
-        self._tail_pipe.close()
+        for pipe in (self._pipe, self._tail_pipe):
+            if pipe is not None:
+                pipe.close()
+        asyncio.get_running_loop().remove_reader(self._control.fileno())
         self._gate.close()
         self._control.close()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -445,7 +464,8 @@ class _Run:
         how = "was killed with its keeper" if code is None else f"ended with exit code {code}"
         if code is not None and code < 0:
             how = f"was killed by {signal.Signals(-code).name}"
-        rest = "its output is kept as it was some time before" if kept else "its output is lost"
+        lost = "its output is lost" if self._request.staged_name is not None else "what it put out last is lost"
+        rest = "its output is kept as it was some time before" if kept else lost
         sentence = f"The process that drove the kernel {how}{where}; {rest}."
         if code is not None and code > 0 and self._tail:
             sentence += " It wrote:\n" + self._tail.decode(errors="replace").strip()

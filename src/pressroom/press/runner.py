@@ -276,7 +276,7 @@ class Execution:
             sentence,
             written=False,
             cell_index=cell.index,
-            ename=error.ename,
+            ename=error.ename[:1000],
             evalue=evalue[:_PIECE],
             traceback=tuple(_cut(lines)),
             source=cell.node.source[:_FACT],

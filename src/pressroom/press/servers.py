@@ -55,6 +55,8 @@ class Launch:
     environment: Mapping[str, str]
     language: str
     provisioner: str = "local-provisioner"
+    own: Sequence[str] = ()
+    """The variables that the spec itself sets, for its libraries to read when they are loaded."""
 
     @classmethod
     def of(cls, name: str, spec: KernelSpec, environment: Mapping[str, str]) -> "Launch":
@@ -67,7 +69,7 @@ class Launch:
         argv: list[str] = spec.argv
         if argv and argv[0] in _THIS_PYTHON:
             argv = [sys.executable, *argv[1:]]  # as jupyter_client has it
-        return cls(name, tuple(argv), known | added, str(spec.language), provisioner)
+        return cls(name, tuple(argv), known | added, str(spec.language), provisioner, tuple(added))
 
     def interpreter(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The interpreter with its options, and what is said to ipykernel. Raises :class:`CannotFork`."""
@@ -118,11 +120,14 @@ class ForkServer:
     forks: int = 0
     _packages: dict[str, int] = field(default_factory=dict[str, int])
     _why: str | None = None
-    _begun: float = field(default_factory=time.monotonic)
+    _failed: float | None = None
+    broken: bool = False
+    """Whether a request could not be given to it: what it hears from now on is out of step."""
 
     def __post_init__(self) -> None:
         """Start the process."""
-        self._lock, self._is_ready = threading.RLock(), False
+        self._lock, self._sending, self._is_ready = threading.RLock(), threading.Lock(), False
+        self._owner = os.getpid()
         self._socket, theirs = socket.socketpair()
         self._socket.settimeout(READY_SECONDS)
         settings = json.dumps(self.settings | {"mode": self.mode})
@@ -155,6 +160,8 @@ class ForkServer:
             if self._why is None:
                 self._why = self._await()
             if self._why is not None:
+                self._failed = self._failed or time.monotonic()
+                self._process.kill()
                 raise CannotFork(self._why)
             self._is_ready = True
             self._socket.settimeout(_ANSWER_SECONDS)
@@ -175,8 +182,12 @@ class ForkServer:
     def fork(self, request: dict[str, Any], fds: Sequence[int]) -> None:
         """Fork a process. ``fds``: its keeper's control socket, its working directory, its standard error, and what
         it works with. Raises ``OSError`` where the server is gone."""
-        with self._lock:
-            fork_server.send(self._socket, request, fds)
+        with self._sending:
+            try:
+                fork_server.send(self._socket, request, fds)
+            except OSError:
+                self.broken = True
+                raise
             self.forks += 1
 
     def outdated(self) -> bool:
@@ -196,14 +207,16 @@ class ForkServer:
     def memory_bytes(self) -> int | None:
         """Its proportional share of memory (PSS) in bytes. Blocks; ``None`` where it does not answer."""
         with self._lock:
-            if not self._is_ready:
+            if not self._is_ready or self.broken:
                 return None
             try:
-                fork_server.send(self._socket, {"report": True})
+                with self._sending:
+                    fork_server.send(self._socket, {"report": True})
                 said, _ = fork_server.receive(self._socket)
             except OSError:
+                self.broken = True  # its answer may come yet, and would be taken for another
                 return None
-        return said["pss"] if said is not None else None
+        return said.get("pss") if said is not None else None
 
     @property
     def is_ready(self) -> bool:
@@ -217,10 +230,13 @@ class ForkServer:
 
     def failed_at(self) -> float | None:
         """When it was seen that it cannot serve (monotonic seconds)."""
-        return self._begun if self._why is not None else None
+        return self._failed
 
     def close(self) -> None:
         """End it; what it has forked goes on until whoever asked for it ends it."""
+        if os.getpid() != self._owner:
+            self._socket.close()  # a copy, in a process that the owner forked
+            return
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         with self._lock:
@@ -255,7 +271,7 @@ class Servers:
         """The server of the service's own processes, ready. Blocks while it starts. Raises :class:`CannotFork`."""
         with self._lock:
             server = self._runners
-            if server is None or server.ended():
+            if server is None or server.ended() or self._is_over(server):
                 if server is not None:
                     server.close()
                 path = [str(Path(__file__).parents[2])]
@@ -315,10 +331,11 @@ class Servers:
         return ForkServer(python, self._mode, environment, settings)
 
     def _is_done(self, server: ForkServer) -> bool:
+        return self._is_over(server) or (server.why_not is None and (server.ended() or server.outdated()))
+
+    def _is_over(self, server: ForkServer) -> bool:
         failed = server.failed_at()
-        if failed is not None:
-            return time.monotonic() - failed > AGAIN_SECONDS
-        return server.ended() or server.outdated()
+        return server.broken or (failed is not None and time.monotonic() - failed > AGAIN_SECONDS)
 
     def _renewed(self, key: Key, server: ForkServer, *how: Any) -> ForkServer:
         """The server with the modules that are wanted now; until that is ready, the one that there is."""
@@ -337,7 +354,14 @@ class Servers:
         try:
             coming.ready()
         except (CannotFork, OSError) as error:
-            log.warning("Kernels go on without libraries loaded ahead: %s.", error)
+            log.warning("Kernels go on with what was loaded ahead before: %s.", error)
+            with self._lock:
+                if self._coming.get(key) is coming:
+                    # Not tried again before other libraries are wanted.
+                    del self._coming[key]
+                    if (server := self._kernels.get(key)) is not None:
+                        server.settings["preload"] = coming.settings["preload"]
+            coming.close()
             return
         with self._lock:
             if self._coming.get(key) is not coming:
@@ -379,7 +403,9 @@ def _ends(pid: int, seconds: float) -> bool:
     """Whether a child ends within some seconds."""
     fd = os.pidfd_open(pid)
     try:
-        return bool(select.select([fd], [], [], seconds)[0])
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
     finally:
         os.close(fd)
 
@@ -390,4 +416,8 @@ def _read_at_start(name: str) -> bool:
 
 def _key(launch: Launch) -> Key:
     python, argv = launch.interpreter()
-    return python, argv, tuple(sorted((k, v) for k, v in launch.environment.items() if _read_at_start(k)))
+    folders = launch.environment.get("PYTHONPATH", "").split(os.pathsep)
+    if any(folder and not Path(folder).is_absolute() for folder in folders):
+        raise CannotFork("PYTHONPATH names folders from where the kernel is to begin")
+    read = sorted((k, v) for k, v in launch.environment.items() if _read_at_start(k) or k in launch.own)
+    return python, argv, tuple(read)
