@@ -304,7 +304,10 @@ async def test_all_kernels_can_be_its_own(monkeypatch: pytest.MonkeyPatch, kerne
     assert not made.has_process
 
 
-async def test_its_output_goes_where_the_launch_says(kernels: Kernels, tmp_path: Path) -> None:
+async def test_its_output_goes_where_the_launch_says(
+    kernels: Kernels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")  # by which ipykernel knows that it is tested, and leaves the files alone
     with (tmp_path / "out").open("wb") as out, (tmp_path / "err").open("wb") as err:
         _, client = await kernels.start(stdout=out, stderr=err)
         late = "import atexit, os; atexit.register(lambda: (os.write(ip_out, b'out'), os.write(ip_err, b'err')))\n"

@@ -74,7 +74,8 @@ class Book(PapermillNotebookClient):
     """
 
     def __init__(self, marks: NotebookExecutionManager, max_output_bytes: int, **options: Any) -> None:
-        super().__init__(marks, log=logger, **options)
+        options.setdefault("log", logger)
+        super().__init__(marks, **options)
         self.on_output: Callable[[int, str, str], None] = _ignore
         self.cut_bytes = 0
         self._limit = self._room = max_output_bytes

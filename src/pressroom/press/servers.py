@@ -401,7 +401,10 @@ class Servers:
 
 def _ends(pid: int, seconds: float) -> bool:
     """Whether a child ends within some seconds."""
-    fd = os.pidfd_open(pid)
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
     try:
         poll = select.poll()
         poll.register(fd, select.POLLIN)
