@@ -37,7 +37,6 @@ class CellRaised(Exception):
         self.cell = cell
         content = (cell.reply or {}).get("content", {})
         self.ename, self.evalue = str(content.get("ename", "")), str(content.get("evalue", ""))
-        self.traceback = [str(line) for line in content.get("traceback") or []]
 
     def exited(self) -> bool:
         """Whether the cell ended the notebook on purpose, without an error, as Papermill has it."""

@@ -859,7 +859,6 @@ class Stream(io.TextIOBase):
 
     def __init__(self, streams, name, number):
         self._streams, self.name, self._number = streams, name, number
-        self._thread = SimpleNamespace()
 
     @property
     def buffer(self):
@@ -1036,9 +1035,6 @@ def line_classes():
 
         def _abort_queues(self, subshell_id=None):
             self.aborting = True
-
-        async def execute_request(self, stream, ident, parent):
-            await super().execute_request(stream, ident, parent)
 
         async def do_execute(self, *args, **kwargs):
             try:
