@@ -12,7 +12,6 @@ import os
 import shutil
 import socket
 import tempfile
-import threading
 import time
 import traceback
 from collections.abc import Iterator
@@ -69,7 +68,14 @@ class Caller:
     def listen(self) -> None:
         """Begin to hear it."""
         self._loop = asyncio.get_running_loop()
-        threading.Thread(target=self._listen, daemon=True, name="gate").start()
+        self._loop.add_reader(self._gate.fileno(), self._hear)
+
+    def close(self) -> None:
+        """Hear and tell it no more."""
+        self.flush()
+        self._loop.remove_reader(self._gate.fileno())
+        self._gate.close()
+        self._file.close()
 
     def emit(self, event: Event) -> None:
         """Send an event, together with those that come at the same time."""
@@ -101,21 +107,19 @@ class Caller:
         self.flush()
         return self._answer
 
-    def _listen(self) -> None:
-        while True:
-            said, fds = fork_server.receive(self._gate)
-            if said is None:
-                break
-            if "stop" in said:
-                self._loop.call_soon_threadsafe(self.ending.ask, Reason(said["stop"]))
-            else:
-                self._loop.call_soon_threadsafe(self._answered, said, fds)
-        # The caller is gone: its keeper kills what this process started, and a forked kernel's keeper hears it too.
-        if self._request["staged_name"] is not None:
-            with suppress(OSError):
-                unstage(self._request["fds"][2], self._request["staged_name"])
-        shutil.rmtree(self._request["scratch"], ignore_errors=True)
-        os._exit(1)
+    def _hear(self) -> None:
+        said, fds = fork_server.receive(self._gate)
+        if said is None:
+            # The caller is gone: its keeper kills what this process started; a forked kernel's keeper hears it, too.
+            if self._request["staged_name"] is not None:
+                with suppress(OSError):
+                    unstage(self._request["fds"][2], self._request["staged_name"])
+            shutil.rmtree(self._request["scratch"], ignore_errors=True)
+            os._exit(1)
+        if "stop" in said:
+            self.ending.ask(Reason(said["stop"]))
+        else:
+            self._answered(said, fds)
 
     def _answered(self, said: dict[str, Any], fds: list[int]) -> None:
         if self._answer is not None and not self._answer.done():
@@ -145,6 +149,8 @@ class Execution:
         self._kernel: Kernel | None = None
         self._cells: Cells | None = None
         self._limits = {name: request[name] for name in _LIMITS if request.get(name) is not None}
+        self.clean = False
+        """Whether nothing is left of it in this process."""
 
     async def run(self) -> Finished:
         """Execute, write the output, and tell how it went."""
@@ -176,6 +182,7 @@ class Execution:
         marks.notebook_complete()
         finished = self._saved(notebook, finished)
         await gone
+        self.clean = isinstance(self._kernel, Line) and finished.reason is not Reason.RUNNER_DIED
         return finished
 
     async def _end_kernel(self, *, kill: bool) -> None:
@@ -357,24 +364,28 @@ def warm() -> None:
             Book(marks, 1)
 
 
-async def _main(request: dict[str, Any], caller: Caller) -> None:
+async def _main(request: dict[str, Any], caller: Caller) -> bool:
     caller.listen()
-    caller.emit(await Execution(request, caller).run())
-    caller.flush()
+    execution = Execution(request, caller)
+    caller.emit(await execution.run())
+    caller.close()
+    return execution.clean
 
 
-def main(request: dict[str, Any], fds: list[int]) -> None:
-    """Run one request; does not return. ``fds``: the gate, the events, the input, the kernel's working directory and
-    the output's folder, all open."""
+def main(request: dict[str, Any], fds: list[int]) -> bool:
+    """Run one request. ``fds``: the gate, the events, the input, the kernel's working directory and the output's
+    folder, all open. Returns where nothing of it is left in this process, which then may run another."""
     code = 1
     try:
         request["fds"] = fds[2:]
         os.fchdir(request["fds"][1])  # a stock kernel begins where its launcher is
-        asyncio.run(_main(request, Caller(fds[0], fds[1], request)))
+        if asyncio.run(_main(request, Caller(fds[0], fds[1], request))):
+            for fd in request["fds"][1:]:
+                os.close(fd)
+            return True
         code = 0
     except BaseException:  # noqa: BLE001 - nothing may be left, whatever ends this process; the caller says why
         traceback.print_exc()
-    finally:
-        shutil.rmtree(request["scratch"], ignore_errors=True)
-        # Not through the interpreter's own end: a thread of a library must not hold up the caller.
-        os._exit(code)
+    shutil.rmtree(request["scratch"], ignore_errors=True)
+    # Not through the interpreter's own end: a thread of a library must not hold up the caller.
+    os._exit(code)
