@@ -239,6 +239,7 @@ class Server:
             if resident_mb() > settings.memory_mb:
                 settings.refused[top] = f"the fork server is larger than {settings.memory_mb} MiB, its limit"
                 continue
+            send(self.owner, {"loading": top, "refused": settings.refused})
             try:
                 importlib.import_module(name)
             except BaseException as error:  # whatever a library raises while it is loaded, it cannot be loaded ahead
@@ -494,7 +495,7 @@ class Keeper:
     def __init__(self, server, child, settings):
         self.server, self.child, self.settings = server, child, settings
         self.pid = 0
-        self.work = None
+        self.work: Any = None
 
     def keep(self):
         """Serve one request after the other until the server is gone, and leave nothing behind of any."""

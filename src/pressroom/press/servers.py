@@ -127,10 +127,13 @@ class ForkServer:
     def __post_init__(self) -> None:
         """Start the process."""
         self._lock, self._sending, self._is_ready = threading.RLock(), threading.Lock(), False
-        self._owner = os.getpid()
+        self._owner, self._closed = os.getpid(), False
+        self._start()
+
+    def _start(self) -> None:
         self._socket, theirs = socket.socketpair()
         self._socket.settimeout(READY_SECONDS)
-        settings = json.dumps(self.settings | {"mode": self.mode})
+        settings = json.dumps(self.settings | {"mode": self.mode, "refused": self.refused})
         try:
             self._process = subprocess.Popen(  # noqa: S603 - a kernel spec's own interpreter
                 [*self.python, fork_server.__file__, str(theirs.fileno()), settings],
@@ -167,17 +170,35 @@ class ForkServer:
             self._socket.settimeout(_ANSWER_SECONDS)
 
     def _await(self) -> str | None:
-        try:
-            said, _ = fork_server.receive(self._socket)
-        except TimeoutError:
-            return f"their fork server was not ready within {READY_SECONDS:g} s"
-        if said is None:
-            return "their fork server ended before it was ready"
-        if "failed" in said:
-            return f"their fork server could not start: {said['failed']}"
-        self.preloaded, self.refused = tuple(said["preloaded"]), said["refused"]
-        self._packages = said["packages"]
-        return None
+        """Hear of its loading until it is ready; one that a library brought down begins again without that."""
+        loading = ""
+        while True:
+            try:
+                said, _ = fork_server.receive(self._socket)
+                why = "their fork server ended before it was ready" if said is None else said.get("failed")
+                how = "the process ended"
+            except TimeoutError:
+                said, why = None, f"their fork server was not ready within {READY_SECONDS:g} s"
+                how = f"it took longer than {READY_SECONDS:g} s"
+            except OSError as error:
+                said, why, how = None, f"their fork server cannot be heard: {error.strerror}", str(error.strerror)
+            if self._closed:
+                return "their fork server was ended"
+            if said is not None and "ready" in said:
+                self.preloaded, self.refused = tuple(said["preloaded"]), said["refused"]
+                self._packages = said["packages"]
+                return None
+            if said is not None and "loading" in said:
+                loading, self.refused = said["loading"], said["refused"]
+                continue
+            if not loading or (said is not None and "failed" in said):
+                return why if said is None else f"their fork server could not start: {why}"
+            self.refused[loading] = f"it cannot be loaded ahead: {how} while it was imported"
+            loading = ""
+            self._process.kill()
+            self._process.wait()
+            self._socket.close()
+            self._start()
 
     def fork(self, request: dict[str, Any], fds: Sequence[int]) -> None:
         """Fork a process. ``fds``: its keeper's control socket, its working directory, its standard error, and what
@@ -237,6 +258,9 @@ class ForkServer:
         if os.getpid() != self._owner:
             self._socket.close()  # a copy, in a process that the owner forked
             return
+        self._closed = True
+        if not self._is_ready:
+            self._process.kill()  # it loads its libraries, and hears nothing
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         with self._lock:
@@ -269,16 +293,18 @@ class Servers:
 
     def runners(self, environment: Mapping[str, str], call: str) -> ForkServer:
         """The server of the service's own processes, ready. Blocks while it starts. Raises :class:`CannotFork`."""
+        over = None
         with self._lock:
             server = self._runners
             if server is None or server.ended() or self._is_over(server):
-                if server is not None:
-                    server.close()
+                over = server
                 path = [str(Path(__file__).parents[2])]
                 settings: dict[str, Any] = {"call": call, "preload": [call.partition(":")[0]], "path": path}
                 kept = {k: v for k, v in environment.items() if _read_at_start(k)}
                 server = ForkServer((sys.executable,), "call", kept, settings)
                 self._runners = server
+        if over is not None:
+            over.close()
         server.ready()
         return server
 
@@ -309,20 +335,23 @@ class Servers:
     def _found(self, launch: Launch) -> ForkServer:
         key = _key(launch)
         python, argv, environment = key[0], key[1], dict(key[2])
+        over: list[ForkServer] = []
         with self._lock:
             server = self._kernels.get(key)
             if server is not None and self._is_done(server):
                 del self._kernels[key]
                 self._forks[key] = self._forks.get(key, 0) + server.forks
-                server.close()
+                over.append(server)
                 server = None
             if server is None:
                 server = self._kernels[key] = self._start(python, argv, environment)
                 while len(self._kernels) > MOST_SERVERS:
-                    self._kernels.popitem(last=False)[1].close()
+                    over.append(self._kernels.popitem(last=False)[1])
             else:
                 server = self._renewed(key, server, python, argv, environment)
             self._kernels.move_to_end(key)
+        for other in over:  # without the lock: it waits for their ends
+            other.close()
         server.ready()
         return server
 
@@ -369,8 +398,9 @@ class Servers:
             del self._coming[key]
             if (old := self._kernels.get(key)) is not None:
                 self._forks[key] = self._forks.get(key, 0) + old.forks
-                old.close()
             self._kernels[key] = coming
+        if old is not None:
+            old.close()
 
     def of(self, launch: Launch) -> tuple[ForkServer | None, int]:
         """The server of a spec's kernels, if there is one, and how many it and those before it have forked. Raises
