@@ -339,7 +339,8 @@ async def test_many_executions_at_once_share_the_servers(tmp_path: Path, opened:
 
 
 async def test_servers_that_were_not_used_for_longest_make_room(tmp_path: Path) -> None:
-    from pressroom.press.servers import MOST_SERVERS, Launch
+    from pressroom.press.launch import Launch
+    from pressroom.press.servers import MOST_SERVERS
 
     servers = Servers()
     argv = (sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}")

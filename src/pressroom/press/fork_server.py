@@ -54,6 +54,8 @@ AHEAD = 1
 """How many kernels are forked ahead of need."""
 KEPT = 4
 """How many keepers without a request are kept, each with the kernel that waits in it."""
+REHEARSAL_SECONDS = 10
+"""How long a rehearsal may take."""
 GROWN_MB = 64
 """How much a process that serves again may have grown, in MiB."""
 FLUSH_SECONDS = 0.1
@@ -252,6 +254,7 @@ class Server:
                 settings.refused[top] = f"with it, the fork server would be larger than {settings.memory_mb} MiB"
                 self.restart()
             loaded.append(name)
+        send(self.owner, {"loading": "", "refused": settings.refused})
         return loaded
 
     def restart(self):
@@ -1288,12 +1291,15 @@ class LineChild(Child):
         for kind, content in (*requests, ("kernel_info_request", {}), ("shutdown_request", {})):
             message = {"header": {"msg_id": kind, "msg_type": kind}, "content": content, "metadata": {}}
             ours.sendall(json.dumps(message).encode() + b"\n")
-        while ours.recv(2**16):
-            pass
-        with os.fdopen(told) as file:
-            cls.pages = json.load(file)
-        ours.close()
+        ours.settimeout(REHEARSAL_SECONDS)
+        with suppress(TimeoutError, ConnectionResetError):
+            while ours.recv(2**16):
+                pass
+        _kill(pid, signal.SIGKILL)  # if it has not ended; then, kernels get their pages when they write to them
         os.waitpid(pid, 0)
+        with os.fdopen(told) as file:
+            cls.pages = json.loads(file.read() or "[]")
+        ours.close()
 
     def work(self, request, fds, settings):
         app, line, streams = self.app, self.line, self.streams
@@ -1308,8 +1314,9 @@ class LineChild(Child):
         rehearsal = request.get("rehearsal", False)
         asyncio.run(self.serve(app, line, streams, settings, rehearsal=rehearsal))
         if rehearsal:
+            pages = own_pages()
             with os.fdopen(fds[1], "w") as file:
-                json.dump(own_pages(), file)
+                json.dump(pages, file)
             os._exit(0)
         threading._shutdown()  # as the interpreter's own end: threads that are not daemons are waited for
         atexit._run_exitfuncs()
