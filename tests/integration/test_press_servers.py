@@ -1,8 +1,10 @@
 """The fork servers: what they load, what they refuse, when they begin anew, and that they end with their owner."""
 
 import asyncio
+import itertools
 import json
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -351,3 +353,24 @@ async def test_servers_that_were_not_used_for_longest_make_room(tmp_path: Path) 
         assert len(servers.pids()) == MOST_SERVERS
     finally:
         servers.close()
+
+
+async def test_nothing_stays_open_where_no_more_files_can_be_opened(tmp_path: Path, opened: list[Press]) -> None:
+    opened.append(press := Press(ENVIRONMENT, preload=[]))
+    await run(press, tmp_path, "1")
+    await run(press, tmp_path, "1")
+    files, limits = set(os.listdir("/proc/self/fd")), resource.getrlimit(resource.RLIMIT_NOFILE)
+    failed = 0
+    for more in range(1, 24):
+        path = pytest.write_notebook(tmp_path / "in.ipynb", "1")  # type: ignore[attr-defined]
+        request = Request(path, tmp_path / "out.ipynb", {})
+        free = (number for number in itertools.count() if str(number) not in files)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (next(itertools.islice(free, more, None)), limits[1]))
+        try:
+            *_, last = [event async for event in press.execute(request)]
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert isinstance(last, Finished)
+        failed += last.reason is not None
+        assert set(os.listdir("/proc/self/fd")) <= files, last
+    assert 5 < failed < 23, "the limit was met in different places, and at last not at all"
