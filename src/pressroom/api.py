@@ -8,7 +8,7 @@ from typing import Annotated, Any, cast
 from fastapi import Depends, FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import AfterValidator, BaseModel
+from pydantic import AfterValidator, BaseModel, Field
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.exceptions import HTTPException
@@ -18,6 +18,7 @@ from pressroom.database.shared_read import SharedReads
 from pressroom.errors import PROBLEM_BASE, Invalid, NotFound, PressroomError, Unavailable
 from pressroom.executions.following import Following
 from pressroom.executions.orders import Intake
+from pressroom.executions.refusals import WrongField, not_valid, problem_of
 from pressroom.identity.principal import Principal
 from pressroom.kept_answers import KeptAnswers
 from pressroom.metrics import Metrics
@@ -104,6 +105,7 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str
+    errors: list[WrongField] | None = Field(None, description="Which fields are wrong, where that can be said.")
 
     model_config = {"extra": "allow"}
 
@@ -141,7 +143,7 @@ PAGE: dict[int | str, dict[str, Any]] = {
 
 def problem_response(error: PressroomError) -> Response:
     """The answer to an error."""
-    return JSONResponse(error.problem(), status_code=error.status, media_type=PROBLEM_JSON)
+    return JSONResponse(problem_of(error), status_code=error.status, media_type=PROBLEM_JSON)
 
 
 def _sentence(errors: Sequence[Any]) -> str:
@@ -158,10 +160,9 @@ def install_problem_handlers(app: FastAPI) -> None:
     async def pressroom_error(_: Request, error: Exception) -> Response:
         return problem_response(cast("PressroomError", error))
 
-    async def not_valid(_: Request, error: Exception) -> Response:
+    async def fields_not_valid(_: Request, error: Exception) -> Response:
         errors = cast("RequestValidationError", error).errors()
-        facts = [{"loc": list(e["loc"]), "msg": e["msg"]} for e in errors[:MOST_ERRORS]]
-        return problem_response(Invalid(_sentence(errors), errors=facts))
+        return problem_response(not_valid(errors[:MOST_ERRORS], _sentence(errors)))
 
     async def http_error(request: Request, error: Exception) -> Response:
         error = cast("HTTPException", error)
@@ -187,7 +188,7 @@ def install_problem_handlers(app: FastAPI) -> None:
 
     handlers: dict[type[Exception], Callable[[Request, Exception], Any]] = {
         PressroomError: pressroom_error,
-        RequestValidationError: not_valid,
+        RequestValidationError: fields_not_valid,
         HTTPException: http_error,
         OperationalError: database_away,
         Exception: unforeseen,
