@@ -15,7 +15,7 @@ import nbformat
 import psutil
 import pytest
 
-from pressroom.press import Event, Finished, Output, Press, Request, servers
+from pressroom.press import Event, Finished, Output, Press, Request, server
 from pressroom.press.environment import kernel_environment
 from pressroom.press.servers import Servers
 
@@ -105,7 +105,7 @@ async def test_a_library_that_hangs_is_refused_and_the_others_are_loaded(
     folder.joinpath("hanging.py").write_text("import threading\nthreading.Event().wait()\n")
     opened.append(press := Press(environment(folder), preload=["hanging", "json"]))
     await asyncio.to_thread(press.servers.runners, press.environment, "pressroom.press.runner:main")
-    monkeypatch.setattr(servers, "READY_SECONDS", 8.0)
+    monkeypatch.setattr(server, "READY_SECONDS", 8.0)
     assert (await run(press, tmp_path, "1"))[0].reason is None
     told = await report(press)
     assert (told.forked, told.preloaded) == (True, ("json",))
@@ -211,6 +211,22 @@ async def test_a_package_that_is_changed_is_the_new_one_in_the_next_execution(
     assert (await run(press, tmp_path, "import added"))[0].reason is None
     assert len(before - set(press.servers.pids())) == 1, "the kernels' server, and not the runners'"
     assert (await report(press)).forks == 3
+
+
+async def test_what_is_written_beside_the_libraries_starts_no_server_anew(
+    tmp_path: Path, folder: Path, opened: list[Press]
+) -> None:
+    opened.append(press := Press(environment(folder), preload=[]))
+    await run(press, folder, "1")
+    before = press.servers.pids()
+    for name in ("a.csv", "b.ipynb"):
+        assert (await run(press, folder, f"open({name!r}, 'w').close()"))[0].reason is None
+    await run(press, folder, "1")
+    assert press.servers.pids() == before
+    folder.joinpath("package").mkdir()
+    folder.joinpath("package", "__init__.py").write_text("")
+    await run(press, folder, "import package")
+    assert press.servers.pids() != before
 
 
 async def test_other_libraries_can_be_loaded_ahead_later_while_executions_go_on(

@@ -18,7 +18,8 @@ from pressroom.press.events import Event, Finished, Reason
 from pressroom.press.launch import CannotFork, Launch
 from pressroom.press.reports import KernelReport
 from pressroom.press.run import Run
-from pressroom.press.servers import ForkServer, Servers
+from pressroom.press.server import ForkServer
+from pressroom.press.servers import Servers
 from pressroom.press.shared import shared_servers
 
 

@@ -17,7 +17,7 @@ from pressroom.press.control_groups import control_group
 from pressroom.press.events import CellStarted, Event, Finished, Reason, from_json
 from pressroom.press.launch import CannotFork, Launch
 from pressroom.press.saving import staged
-from pressroom.press.servers import ForkServer
+from pressroom.press.server import ForkServer
 
 if TYPE_CHECKING:
     from pressroom.press.process import Press, Request, Stop
@@ -69,12 +69,12 @@ class Run:
             given.callback(os.close, root)
             fds = [keepers.fileno(), root, self._errors, theirs.fileno(), their_events, *self._fds]
             told = {"request": self._told(), "env": self._environment, "umask": self._umask, "title": "pressroom-run"}
-            server = servers.ready_runners() or await asyncio.to_thread(servers.runners, *call)
+            server = servers.ready_runners() or await loop.run_in_executor(servers.threads, servers.runners, *call)
             try:
                 server.fork(told, fds)
             except OSError:
                 # It was killed: another takes its place.
-                server = await asyncio.to_thread(servers.runners, *call)
+                server = await loop.run_in_executor(servers.threads, servers.runners, *call)
                 server.fork(told, fds)
             kept.pop_all()
         self._ended = loop.create_future()
@@ -145,10 +145,12 @@ class Run:
 
     async def _give_kernel(self, said: dict[str, Any]) -> None:
         """Have a kernel forked for the runner, or tell it that none can be had."""
-        launch, servers = Launch(**said["launch"]), self._press.servers
+        launch, servers, loop = Launch(**said["launch"]), self._press.servers, asyncio.get_running_loop()
         for _ in range(2):
             try:
-                server = servers.ready_kernels(launch) or await asyncio.to_thread(servers.kernels, launch)
+                server = servers.ready_kernels(launch) or await loop.run_in_executor(
+                    servers.threads, servers.kernels, launch
+                )
                 await self._fork_kernel(server, launch, said["limits"])
             except CannotFork:
                 break
