@@ -172,6 +172,18 @@ async def test_a_row_and_its_job_are_committed_together_or_not_at_all(line: Line
     assert await line.count(linked) == 3
 
 
+async def test_a_cancel_and_the_end_of_its_job_are_committed_together_or_not_at_all(line: Line) -> None:
+    [one] = await line.submit()
+    waits, jobs = "notebook_executions WHERE status = 'pending'", "procrastinate_jobs WHERE task_name = 'execute'"
+    async with line.database.transaction() as session:
+        await service.cancel(session, line.intake, ANA, one)
+        await session.rollback()
+    assert (await line.count(waits), await line.count(jobs)) == (1, 1)
+    async with line.database.transaction() as session:
+        await service.cancel(session, line.intake, ANA, one)
+    assert (await line.count(waits), await line.count(jobs)) == (0, 0)
+
+
 async def test_what_is_cancelled_while_it_waits_is_never_claimed(line: Line) -> None:
     first, second = await line.submit(n=2)
     async with line.database.transaction() as session:
