@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter, Request, Response
 
+from pressroom import logs
 from pressroom.api import Caller, Id, TheParts, Transaction, problems
 from pressroom.errors import AlreadyEnded, AlreadyExists, Invalid, NotAllowed, NotFound
 from pressroom.executions import service, staff
@@ -17,6 +18,7 @@ staff_router = APIRouter(tags=["service"])
 async def cancel_an_execution(execution_id: Id, session: Transaction, parts: TheParts, caller: Caller) -> ExecutionOut:
     """Cancel an execution. One that waits never starts; one that runs is interrupted, and killed some seconds later if
     it goes on; what it put out is kept. The answer shows it as it stands: follow it to see its end."""
+    logs.about(execution_id)
     execution, ended = await service.cancel(session, parts.intake, caller, execution_id)
     if ended:
         parts.metrics.execution_ended(execution.status, "cancelled", None)
@@ -35,7 +37,9 @@ async def execute_again(
     """Execute again what an ended execution did: a new execution with the same input, parameters, queue and limits,
     whatever its notebook says by now, linked to it by `retry_of`. Nothing is waited for."""
     once = service.Once(key, service.digest_of([request.url.path])) if key is not None else None
-    return accepted(await service.retry(session, parts.intake, caller, execution_id, once))
+    again = await service.retry(session, parts.intake, caller, execution_id, once)
+    logs.about(again.id)
+    return accepted(again)
 
 
 @router.get("/db/executions/{execution_id}/attempts", responses=problems(NotFound, Invalid))
