@@ -13,7 +13,9 @@ from pathlib import Path
 import httpx
 import pytest
 from sqlalchemy import URL
+from typer.testing import CliRunner
 
+from pressroom.cli.main import app
 from pressroom.settings import Settings
 
 write_notebook = pytest.write_notebook  # type: ignore[attr-defined]
@@ -80,15 +82,15 @@ def test_ctrl_c_keeps_the_partial_output_and_records_cancelled(shell: dict[str, 
 
 
 def test_every_setting_is_a_flag_of_serve(shell: dict[str, str]) -> None:
-    text = pressroom({**shell, "COLUMNS": "200"}, "serve", "--help").stdout
+    text = CliRunner().invoke(app, ["serve", "--help"], env={**shell, "COLUMNS": "200"}).stdout
     for name in Settings.model_fields:
         assert f"--{name.replace('_', '-')}" in text
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "127.example.com", "192.0.2.1"])
 def test_serve_refuses_an_address_that_others_reach(shell: dict[str, str], host: str) -> None:
-    refused = pressroom(shell, "serve", "--host", host)
-    assert refused.returncode == 2
+    refused = CliRunner().invoke(app, ["serve", "--host", host], env=shell)
+    assert refused.exit_code == 2
     assert "loopback" in refused.stderr
 
 

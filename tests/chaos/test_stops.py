@@ -100,6 +100,8 @@ def test_a_worker_that_was_taken_for_dead_and_comes_back_changes_nothing(plant: 
     zombie, execution, output = _held_up(plant, http)
     kept = "SELECT to_jsonb(e) FROM notebook_executions AS e"
     left = output.with_name(f".pressroom-{execution}-1.tmp")
+    # What is saved while it is executed has the same name, so the last cell is waited for.
+    until(lambda: len(ledger(plant)) == 2, 30, "the runner of the worker that is held up did not come to its end")
     until(left.exists, 30, "the runner of the worker that is held up wrote no output")
     row, tries, written = plant.rows(kept), attempts(plant, execution), output.read_bytes()
     zombie.send(signal.SIGCONT)

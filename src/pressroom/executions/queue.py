@@ -158,7 +158,8 @@ class ExecutionJobs(PatientJobs):
             if not rows:
                 return None
             execution: dict[str, Any] = rows[0]["execution"]
-            if (execution["id"], execution["attempt"]) not in self._held:  # given up while it was asked for
+            # One that was given up while the question was under way is left out of the next.
+            if (execution["id"], execution["attempt"]) not in self._held:
                 log.warning("execution %s was claimed, and the answer was lost", execution["id"])
                 return execution
 
