@@ -61,6 +61,7 @@ wheel: setup  ## Build the wheel, install it into an empty environment, and star
 	dist/venv/bin/pressroom --version
 
 bench: setup  ## Measure against peers
+	@$(UV) sync --quiet --frozen --all-extras --group bench --inexact
 	$(VENV)/bin/python bench/press.py
 	$(VENV)/bin/python bench/api.py
 	$(VENV)/bin/python bench/queue.py
