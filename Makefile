@@ -12,7 +12,7 @@ help:  ## Say what there is
 $(VENV)/.ready: pyproject.toml uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Pressroom needs Python 3.11 or newer; name one with make PYTHON=...")'
 	@test -x $(UV) || { $(PYTHON) -m venv $(VENV) && $(VENV)/bin/pip install --quiet --disable-pip-version-check uv; }
-	@$(UV) sync --quiet --frozen --all-extras --inexact
+	@$(UV) sync --quiet --frozen --all-extras --inexact --compile-bytecode
 	@$(VENV)/bin/python -m bash_kernel.install --sys-prefix >/dev/null 2>&1 || $(VENV)/bin/python -m bash_kernel.install --prefix $(VENV)
 	@touch $@
 
