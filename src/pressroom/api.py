@@ -15,9 +15,10 @@ from starlette.exceptions import HTTPException
 
 from pressroom.database.session import Database
 from pressroom.database.shared_read import SharedReads
-from pressroom.errors import PROBLEM_BASE, Invalid, NotFound, PressroomError, Unavailable
+from pressroom.errors import PROBLEM_BASE, Invalid, NotAuthenticated, NotFound, PressroomError, Unavailable
 from pressroom.executions.following import Following
 from pressroom.executions.orders import Intake
+from pressroom.identity.authentication import Authentication
 from pressroom.identity.principal import Principal
 from pressroom.kept_answers import KeptAnswers
 from pressroom.metrics import Metrics
@@ -37,6 +38,7 @@ class Parts:
     """What the service is made of: built once, in :mod:`pressroom.app`, and handed to every request."""
 
     settings: Settings
+    authentication: Authentication
     database: Database
     reads: SharedReads
     kept: KeptAnswers
@@ -56,8 +58,8 @@ async def parts(request: Request) -> Parts:
 
 
 async def principal(request: Request) -> Principal:
-    """Who is calling."""
-    return Principal.local(_parts(request).settings.local_user)
+    """Who is calling. Raises :class:`NotAuthenticated`."""
+    return await _parts(request).authentication.caller(request.scope)
 
 
 async def transaction(request: Request) -> AsyncIterator[AsyncSession]:
@@ -141,7 +143,8 @@ PAGE: dict[int | str, dict[str, Any]] = {
 
 def problem_response(error: PressroomError) -> Response:
     """The answer to an error."""
-    return JSONResponse(error.problem(), status_code=error.status, media_type=PROBLEM_JSON)
+    headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, NotAuthenticated) else None
+    return JSONResponse(error.problem(), status_code=error.status, headers=headers, media_type=PROBLEM_JSON)
 
 
 def _sentence(errors: Sequence[Any]) -> str:

@@ -20,6 +20,8 @@ from pressroom.executions import history_endpoints as history
 from pressroom.executions.following import open_following
 from pressroom.executions.orders import Intake
 from pressroom.executions.tasks import Workshop
+from pressroom.identity.authentication import Authentication
+from pressroom.identity.principal import Principal
 from pressroom.kept_answers import KeptAnswers
 from pressroom.metrics import Metrics
 from pressroom.middleware import BodyLimit, KeptFirst, LoopbackOnly
@@ -31,7 +33,7 @@ from pressroom.notifications import endpoints as notifications
 from pressroom.parameters import endpoints as parameters
 from pressroom.press.kernels import Kernels
 from pressroom.request_log import RequestLog
-from pressroom.settings import MEBIBYTE, Settings
+from pressroom.settings import LOCAL, MEBIBYTE, Settings
 from pressroom.wire import example
 from pressroom.worker import Crew, Staffing, open_crew, open_jobs, open_sweep
 
@@ -118,6 +120,7 @@ def create_app(settings: Settings) -> FastAPI:
             intake = Intake(places, settings, jobs, valid)
             app.state.parts = Parts(
                 settings,
+                _authentication(settings),
                 database,
                 SharedReads(),
                 kept,
@@ -163,10 +166,16 @@ def create_app(settings: Settings) -> FastAPI:
     uploads = {"/upload-notebook": notebook_bytes + MULTIPART_BYTES}
     app.add_middleware(KeptFirst, kept=kept)
     app.add_middleware(BodyLimit, limit_bytes=int(settings.max_body_mb * MEBIBYTE), uploads=uploads)
-    app.add_middleware(LoopbackOnly)
+    if LOCAL in settings.auth:
+        app.add_middleware(LoopbackOnly)
     # Around the answers to unforeseen errors too, which middleware that is added does not see. Nothing is added after.
     app.middleware_stack = RequestLog(app.build_middleware_stack())
     return app
+
+
+def _authentication(settings: Settings) -> Authentication:
+    """How callers are known: by the sources of ``PRESSROOM_AUTH``."""
+    return Authentication([], Principal.local(settings.local_user) if LOCAL in settings.auth else None)
 
 
 def leave(app: FastAPI) -> None:

@@ -17,6 +17,8 @@ from pressroom.executions import history as service
 from pressroom.executions.history import History, HistoryPage
 from pressroom.executions.schemas import ExecutionOut
 from pressroom.executions.states import Status
+from pressroom.identity.policy import viewer
+from pressroom.identity.principal import Principal
 from pressroom.notebooks import service as notebooks
 from pressroom.wire import MAX_ID, checked
 
@@ -160,17 +162,17 @@ TheHistory = Annotated[History, Depends(_history)]
 
 
 async def _page(
-    request: Request, parts: Parts, history: History, skip: int, limit: int, *, keep: bool = True
+    request: Request, parts: Parts, caller: Principal, history: History, skip: int, limit: int, *, keep: bool = True
 ) -> Response:
     async def ask() -> tuple[HistoryPage, Check | None]:
         async with parts.database.snapshot() as session:
             check = None
             if keep and history.plain:
                 versions = partial(service.versions_of_page, history, skip, limit)
-                check = await parts.kept.check(request, session, versions)
+                check = await parts.kept.check(request, caller, session, versions)
             return await service.page(session, history, skip, limit), check
 
-    page, check = await parts.reads.get(("executions", history, skip, limit, keep), ask)
+    page, check = await parts.reads.get(("executions", viewer(caller), history, skip, limit, keep), ask)
     headers = {} if page.total is None else {"X-Total-Count": str(page.total)}
     if page.more:
         by_cursor = "skip" not in request.query_params
@@ -179,7 +181,7 @@ async def _page(
         url = request.url.replace(query=urlencode([*kept, place, ("limit", limit)]))
         headers["Link"] = f'<{url}>; rel="next"'
     response = Response(page.body, media_type="application/json", headers=headers)
-    return parts.kept.keep(request, response, check)
+    return parts.kept.keep(request, caller, response, check)
 
 
 @router.get(
@@ -189,18 +191,18 @@ async def _page(
     openapi_extra=PARAMETER_FILTER,
 )
 async def list_executions(
-    request: Request, parts: TheParts, _: Caller, history: TheHistory, skip: Skip = 0, limit: Limit = 100
+    request: Request, parts: TheParts, caller: Caller, history: TheHistory, skip: Skip = 0, limit: Limit = 100
 ) -> Response:
     """The history, newest first: all of it, or what meets every condition given."""
-    return await _page(request, parts, history, skip, limit)
+    return await _page(request, parts, caller, history, skip, limit)
 
 
 @router.head("/db/executions", responses=PAGE | problems(Invalid), openapi_extra=PARAMETER_FILTER)
 async def head_of_executions(
-    request: Request, parts: TheParts, _: Caller, history: TheHistory, skip: Skip = 0, limit: Limit = 100
+    request: Request, parts: TheParts, caller: Caller, history: TheHistory, skip: Skip = 0, limit: Limit = 100
 ) -> Response:
     """The headers of the list: how many there are, and the next page."""
-    return await _page(request, parts, history, skip, limit, keep=False)
+    return await _page(request, parts, caller, history, skip, limit, keep=False)
 
 
 @router.get(
@@ -212,7 +214,7 @@ async def list_executions_of_a_notebook(
     notebook_id: Id,
     request: Request,
     parts: TheParts,
-    _: Caller,
+    caller: Caller,
     skip: Skip = 0,
     limit: Limit = 100,
     after: Annotated[int | None, Query(ge=1, le=MAX_ID, description="A cursor. Not with `skip`.")] = None,
@@ -224,7 +226,7 @@ async def list_executions_of_a_notebook(
     async with parts.database.transaction() as session:
         await notebooks.get(session, notebook_id)
     # Not kept: that the notebook is there is no matter of the page's rows.
-    return await _page(request, parts, History(notebook_id=notebook_id, after=after), skip, limit, keep=False)
+    return await _page(request, parts, caller, History(notebook_id=notebook_id, after=after), skip, limit, keep=False)
 
 
 def _same(known: str | None, tag: str) -> bool:

@@ -22,6 +22,8 @@ from pressroom.api import (
 from pressroom.database.checks import Check
 from pressroom.errors import AlreadyExists, Invalid, NotAllowed, NotFound
 from pressroom.executions.limits import require_defaults
+from pressroom.identity.policy import viewer
+from pressroom.identity.principal import Principal
 from pressroom.notebooks import service
 from pressroom.notebooks.schemas import NotebookCreate, NotebookOut, NotebookUpdate, NotebookWithParameters
 from pressroom.settings import MEBIBYTE
@@ -46,56 +48,56 @@ async def register_a_notebook(
 
 
 async def _page(
-    request: Request, parts: Parts, username: str | None, tag: str | None, skip: int, limit: int
+    request: Request, parts: Parts, caller: Principal, username: str | None, tag: str | None, skip: int, limit: int
 ) -> Response:
     async def ask() -> tuple[Page, Check | None]:
         async with parts.database.snapshot() as session:
             versions = partial(service.versions_of_page, username, tag, skip, limit)
-            check = await parts.kept.check(request, session, versions)
+            check = await parts.kept.check(request, caller, session, versions)
             return Page(*await service.page(session, username, tag, skip, limit)), check
 
-    page, check = await parts.reads.get(("notebooks", username, tag, skip, limit), ask)
-    return parts.kept.keep(request, page_response(request, page, skip, limit), check)
+    page, check = await parts.reads.get(("notebooks", viewer(caller), username, tag, skip, limit), ask)
+    return parts.kept.keep(request, caller, page_response(request, page, skip, limit), check)
 
 
 @router.get("", response_model=list[NotebookOut], responses=PAGE | problems(Invalid))
 async def list_notebooks(
     request: Request,
     parts: TheParts,
-    _: Caller,
+    caller: Caller,
     skip: Skip = 0,
     limit: Limit = 100,
     username: QueryText = None,
     tag: QueryText = None,
 ) -> Response:
     """The registered notebooks, by id: all, or those of a user, or those that carry a tag."""
-    return await _page(request, parts, username, tag, skip, limit)
+    return await _page(request, parts, caller, username, tag, skip, limit)
 
 
 @router.get("/user/{username}", response_model=list[NotebookOut], responses=PAGE | problems(Invalid))
 async def list_notebooks_of_a_user(
     request: Request,
     parts: TheParts,
-    _: Caller,
+    caller: Caller,
     username: Annotated[Username, Path()],
     skip: Skip = 0,
     limit: Limit = 100,
 ) -> Response:
     """The notebooks that a user owns, by id."""
-    return await _page(request, parts, username, None, skip, limit)
+    return await _page(request, parts, caller, username, None, skip, limit)
 
 
 @router.get("/{notebook_id}", response_model=NotebookWithParameters, responses=problems(NotFound, Invalid))
-async def read_a_notebook(request: Request, notebook_id: Id, parts: TheParts, _: Caller) -> Response:
+async def read_a_notebook(request: Request, notebook_id: Id, parts: TheParts, caller: Caller) -> Response:
     """One notebook, with the definitions of its parameters."""
 
     async def ask() -> tuple[bytes, Check | None]:
         async with parts.database.snapshot() as session:
-            check = await parts.kept.check(request, session, partial(service.versions_of_one, notebook_id))
+            check = await parts.kept.check(request, caller, session, partial(service.versions_of_one, notebook_id))
             return await service.with_parameters(session, notebook_id), check
 
-    body, check = await parts.reads.get(("notebook", notebook_id), ask)
-    return parts.kept.keep(request, Response(body, media_type="application/json"), check)
+    body, check = await parts.reads.get(("notebook", viewer(caller), notebook_id), ask)
+    return parts.kept.keep(request, caller, Response(body, media_type="application/json"), check)
 
 
 @router.put("/{notebook_id}", responses=problems(NotAllowed, NotFound, AlreadyExists, Invalid))
