@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, cast
 
-from fastapi import Depends, FastAPI, Path, Query, Request, Response
+from fastapi import Depends, FastAPI, Path, Query, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.security import HTTPBearer
 from pydantic import AfterValidator, BaseModel
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -15,11 +16,13 @@ from starlette.exceptions import HTTPException
 
 from pressroom.database.session import Database
 from pressroom.database.shared_read import SharedReads
-from pressroom.errors import PROBLEM_BASE, Invalid, NotAuthenticated, NotFound, PressroomError, Unavailable
+from pressroom.errors import PROBLEM_BASE, Invalid, NotAllowed, NotAuthenticated, NotFound, PressroomError, Unavailable
 from pressroom.executions.following import Following
 from pressroom.executions.orders import Intake
+from pressroom.identity import rights
 from pressroom.identity.authentication import Authentication
 from pressroom.identity.principal import Principal
+from pressroom.identity.rights import Right, require_scope
 from pressroom.kept_answers import KeptAnswers
 from pressroom.metrics import Metrics
 from pressroom.notebooks.places import Places
@@ -57,9 +60,21 @@ async def parts(request: Request) -> Parts:
     return _parts(request)
 
 
-async def principal(request: Request) -> Principal:
-    """Who is calling. Raises :class:`NotAuthenticated`."""
-    return await _parts(request).authentication.caller(request.scope)
+_BEARER = HTTPBearer(scheme_name="token", description="A token, as `Authorization: Bearer TOKEN`.", auto_error=False)
+
+
+class Needs:
+    """The dependency that answers who is calling, where the caller's credential is good for ``right``: the one way into
+    an endpoint. What ``right`` says of a notebook or a user is asked by the services, which know them."""
+
+    def __init__(self, right: Right) -> None:
+        self.right = right
+
+    async def __call__(self, request: Request, _: Annotated[object, Security(_BEARER)]) -> Principal:
+        """Raises :class:`NotAuthenticated` or :class:`NotAllowed`."""
+        caller = await _parts(request).authentication.caller(request.scope)
+        require_scope(caller, self.right.scope)
+        return caller
 
 
 async def transaction(request: Request) -> AsyncIterator[AsyncSession]:
@@ -73,7 +88,17 @@ def _parts(request: Request) -> Parts:
 
 
 TheParts = Annotated[Parts, Depends(parts)]
-Caller = Annotated[Principal, Depends(principal)]
+Reader = Annotated[Principal, Depends(Needs(rights.READER))]
+Viewer = Annotated[Principal, Depends(Needs(rights.VIEWER))]
+ActingReader = Annotated[Principal, Depends(Needs(rights.ACTING_READER))]
+Runner = Annotated[Principal, Depends(Needs(rights.RUNNER))]
+Canceller = Annotated[Principal, Depends(Needs(rights.CANCELLER))]
+ActingRunner = Annotated[Principal, Depends(Needs(rights.ACTING_RUNNER))]
+Writer = Annotated[Principal, Depends(Needs(rights.WRITER))]
+Editor = Annotated[Principal, Depends(Needs(rights.EDITOR))]
+Owner = Annotated[Principal, Depends(Needs(rights.OWNER))]
+ActingWriter = Annotated[Principal, Depends(Needs(rights.ACTING_WRITER))]
+Administrator = Annotated[Principal, Depends(Needs(rights.ADMINISTRATOR))]
 Transaction = Annotated[AsyncSession, Depends(transaction, scope="function")]
 Id = Annotated[int, Path(ge=1, le=MAX_ID, description="The id, a positive integer.", examples=[1])]
 Skip = Annotated[int, Query(ge=0, le=2**62, description="How many to leave out from the start.")]
@@ -111,7 +136,12 @@ class Problem(BaseModel):
 
 
 def problems(*errors: type[PressroomError]) -> dict[int | str, dict[str, Any]]:
-    """The ``responses`` of an operation that can answer with these errors."""
+    """The ``responses`` of an operation that needs a right and can answer with these errors."""
+    return open_problems(*errors, NotAuthenticated, NotAllowed)
+
+
+def open_problems(*errors: type[PressroomError]) -> dict[int | str, dict[str, Any]]:
+    """The same of one that anybody may ask for."""
     answers: dict[int | str, dict[str, Any]] = {}
     for error in (*errors, Unavailable):
         example = {"type": PROBLEM_BASE + error.slug, "title": error.title, "status": error.status, "detail": "..."}

@@ -10,7 +10,7 @@ from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel
 
 from pressroom import __version__, errors, health, metrics_endpoint, traces
-from pressroom.api import ANOTHER_PROBLEM, Parts, install_problem_handlers, problems
+from pressroom.api import ANOTHER_PROBLEM, Parts, Reader, install_problem_handlers, problems
 from pressroom.database.checks import open_checks
 from pressroom.database.session import open_database
 from pressroom.database.shared_read import SharedReads
@@ -33,6 +33,7 @@ from pressroom.notifications import endpoints as notifications
 from pressroom.parameters import endpoints as parameters
 from pressroom.press.kernels import Kernels
 from pressroom.request_log import RequestLog
+from pressroom.rights_table import endpoints
 from pressroom.settings import LOCAL, MEBIBYTE, Settings
 from pressroom.wire import example
 from pressroom.worker import Crew, Staffing, open_crew, open_jobs, open_sweep
@@ -87,7 +88,7 @@ async def root(request: Request) -> Root:
 
 
 @root_router.get("/problems/{name}", responses=problems(errors.NotFound, errors.Invalid))
-async def explain_a_problem(name: str) -> ProblemPage:
+async def explain_a_problem(name: str, _: Reader) -> ProblemPage:
     """What the `type` of a problem document means."""
     for error in errors.PressroomError.tree():
         if error.slug == name:
@@ -161,6 +162,7 @@ def create_app(settings: Settings) -> FastAPI:
         files.router,
     ):
         app.include_router(router)
+    endpoints(app)  # none goes without saying what it needs
     install_problem_handlers(app)
     notebook_bytes = int(settings.max_notebook_mb * MEBIBYTE)
     uploads = {"/upload-notebook": notebook_bytes + MULTIPART_BYTES}

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from pressroom.api import Caller, Id, Parts, TheParts, Transaction, problems
+from pressroom.api import ActingRunner, Id, Parts, Runner, TheParts, Transaction, problems
 from pressroom.database.models import Execution
 from pressroom.errors import (
     AlreadyExists,
@@ -101,7 +101,7 @@ def _order_of(wanted: RunRequest) -> Order:
 
 @router.post("/run-notebook", response_model=RunAnswer, responses=ACCEPTED | ANSWERS)
 async def run_a_notebook(
-    wanted: RunRequest, parts: TheParts, caller: Caller, request: Request, prefer: Prefer = None, key: Key = None
+    wanted: RunRequest, parts: TheParts, caller: ActingRunner, request: Request, prefer: Prefer = None, key: Key = None
 ) -> RunAnswer | Response:
     """Execute a notebook, write the output where the caller says, and wait for the end."""
     execution, goes_on = await _execute(parts, caller, _order_of(wanted), prefer, _once(request, key, wanted))
@@ -115,7 +115,7 @@ async def run_a_notebook(
 
 @router.post("/execute-notebook", response_model=ExecuteNotebookAnswer, responses=ACCEPTED | ANSWERS)
 async def execute_a_notebook(
-    wanted: RunRequest, parts: TheParts, caller: Caller, request: Request, prefer: Prefer = None, key: Key = None
+    wanted: RunRequest, parts: TheParts, caller: ActingRunner, request: Request, prefer: Prefer = None, key: Key = None
 ) -> ExecuteNotebookAnswer | Response:
     """Execute a notebook, write the output where the caller says, and wait for the end."""
     execution, goes_on = await _execute(parts, caller, _order_of(wanted), prefer, _once(request, key, wanted))
@@ -129,7 +129,12 @@ async def execute_a_notebook(
 
 @router.post("/execute", response_model=ExecuteAnswer, responses=ACCEPTED | ANSWERS)
 async def execute_as_a_user(
-    wanted: ExecuteRequest, parts: TheParts, caller: Caller, request: Request, prefer: Prefer = None, key: Key = None
+    wanted: ExecuteRequest,
+    parts: TheParts,
+    caller: ActingRunner,
+    request: Request,
+    prefer: Prefer = None,
+    key: Key = None,
 ) -> ExecuteAnswer | Response:
     """Execute a notebook as a user and wait for the end. The output goes under `executions/` beside the input, which
     stays untouched, or with `in_place` replaces it."""
@@ -149,7 +154,7 @@ async def execute_a_registered_notebook(
     notebook_id: Id,
     wanted: NotebookExecutionRequest,
     parts: TheParts,
-    caller: Caller,
+    caller: Runner,
     request: Request,
     prefer: Prefer = None,
     key: Key = None,
@@ -162,7 +167,7 @@ async def execute_a_registered_notebook(
 
 @router.post("/db/executions/bulk", status_code=202, responses=problems(NotAllowed, NotFound, AlreadyExists, Invalid))
 async def submit_many_executions(
-    wanted: BulkRequest, session: Transaction, parts: TheParts, caller: Caller, request: Request, key: Key = None
+    wanted: BulkRequest, session: Transaction, parts: TheParts, caller: ActingRunner, request: Request, key: Key = None
 ) -> BulkAnswer:
     """Submit up to 10,000 executions, or as many as the service allows, in one transaction: all of them, or none where
     one is wrong. The problem is then that of the first, and `errors` names each wrong one by its place in the body.

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from pressroom import __version__
-from pressroom.api import Caller, Id, Limit, Parts, QueryText, Skip, TheParts, Transaction, problems
+from pressroom.api import Id, Limit, Parts, QueryText, Reader, Skip, TheParts, Transaction, Viewer, problems
 from pressroom.database.checks import Check
 from pressroom.errors import Invalid, NotFound
 from pressroom.executions import history as service
@@ -191,7 +191,7 @@ async def _page(
     openapi_extra=PARAMETER_FILTER,
 )
 async def list_executions(
-    request: Request, parts: TheParts, caller: Caller, history: TheHistory, skip: Skip = 0, limit: Limit = 100
+    request: Request, parts: TheParts, caller: Reader, history: TheHistory, skip: Skip = 0, limit: Limit = 100
 ) -> Response:
     """The history, newest first: all of it, or what meets every condition given."""
     return await _page(request, parts, caller, history, skip, limit)
@@ -199,7 +199,7 @@ async def list_executions(
 
 @router.head("/db/executions", responses=PAGE | problems(Invalid), openapi_extra=PARAMETER_FILTER)
 async def head_of_executions(
-    request: Request, parts: TheParts, caller: Caller, history: TheHistory, skip: Skip = 0, limit: Limit = 100
+    request: Request, parts: TheParts, caller: Reader, history: TheHistory, skip: Skip = 0, limit: Limit = 100
 ) -> Response:
     """The headers of the list: how many there are, and the next page."""
     return await _page(request, parts, caller, history, skip, limit, keep=False)
@@ -214,7 +214,7 @@ async def list_executions_of_a_notebook(
     notebook_id: Id,
     request: Request,
     parts: TheParts,
-    caller: Caller,
+    caller: Viewer,
     skip: Skip = 0,
     limit: Limit = 100,
     after: Annotated[int | None, Query(ge=1, le=MAX_ID, description="A cursor. Not with `skip`.")] = None,
@@ -244,7 +244,7 @@ def _tag(version: str) -> str:
     "/db/executions/{execution_id}", response_model=ExecutionOut, responses=TAGGED | problems(NotFound, Invalid)
 )
 async def read_an_execution(
-    execution_id: Id, session: Transaction, _: Caller, if_none_match: IfNoneMatch = None
+    execution_id: Id, session: Transaction, _: Viewer, if_none_match: IfNoneMatch = None
 ) -> Response:
     """One execution. Who asks again and again sends `If-None-Match` with the `ETag` of the last answer."""
     if if_none_match is not None:
@@ -257,7 +257,7 @@ async def read_an_execution(
 
 @router.head("/db/executions/{execution_id}", responses=TAGGED | problems(NotFound, Invalid))
 async def head_of_an_execution(
-    execution_id: Id, session: Transaction, _: Caller, if_none_match: IfNoneMatch = None
+    execution_id: Id, session: Transaction, _: Viewer, if_none_match: IfNoneMatch = None
 ) -> Response:
     """The `ETag` of an execution, which changes whenever the execution does."""
     tag = _tag(await service.version(session, execution_id))

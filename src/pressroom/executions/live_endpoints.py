@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 
-from pressroom.api import Caller, Id, Parts, TheParts, Transaction, problems
+from pressroom.api import Id, Parts, TheParts, Transaction, Viewer, problems
 from pressroom.errors import Invalid, NotAllowed, NotebookInvalid, NotFound, Unavailable
 from pressroom.executions import service
 from pressroom.executions.event_schemas import Log
@@ -56,7 +56,7 @@ _UNBUFFERED = {**_AS_SAID, "Cache-Control": "no-store", "X-Accel-Buffering": "no
 async def follow_an_execution(
     execution_id: Id,
     parts: TheParts,
-    _: Caller,
+    _: Viewer,
     last_event_id: Annotated[
         str | None,
         Header(description="Go on after the event with this id; browsers send it when they reconnect."),
@@ -86,7 +86,7 @@ async def read_the_log(
     execution_id: Id,
     parts: TheParts,
     session: Transaction,
-    _: Caller,
+    _: Viewer,
     follow: Annotated[bool, Query(description="Go on until the execution ends.")] = False,
 ) -> Response:
     """The text that the cells put out, attempt after attempt."""
@@ -100,7 +100,7 @@ async def read_the_log(
     response_class=Response,
     responses=THE_NOTEBOOK | problems(NotAllowed, NotFound, Invalid),
 )
-async def download_the_output(execution_id: Id, parts: TheParts, _: Caller) -> Response:
+async def download_the_output(execution_id: Id, parts: TheParts, _: Viewer) -> Response:
     """The executed notebook; of one that failed or was stopped, as far as it came. 404 says why there is none: it was
     deleted, say, or a later execution has replaced the file."""
     return Response(await _output(parts, execution_id), media_type=IPYNB, headers=_AS_SAID)
@@ -114,7 +114,7 @@ async def download_the_output(execution_id: Id, parts: TheParts, _: Caller) -> R
 async def read_the_output(
     execution_id: Id,
     parts: TheParts,
-    _: Caller,
+    _: Viewer,
     code: Annotated[
         Literal["show", "hide"], Query(alias="input", description="Whether the cells' source is shown.")
     ] = "show",

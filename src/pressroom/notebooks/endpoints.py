@@ -7,15 +7,19 @@ from fastapi import APIRouter, Path, Request, Response
 
 from pressroom.api import (
     PAGE,
-    Caller,
+    ActingWriter,
+    Editor,
     Id,
     Limit,
+    Owner,
     Page,
     Parts,
     QueryText,
+    Reader,
     Skip,
     TheParts,
     Transaction,
+    Viewer,
     page_response,
     problems,
 )
@@ -39,7 +43,7 @@ def limit_of(parts: Parts) -> int:
 
 @router.post("", status_code=201, responses=problems(NotAllowed, NotFound, AlreadyExists, Invalid))
 async def register_a_notebook(
-    wanted: NotebookCreate, session: Transaction, parts: TheParts, caller: Caller
+    wanted: NotebookCreate, session: Transaction, parts: TheParts, caller: ActingWriter
 ) -> NotebookOut:
     """Add a notebook to the registry. Its file must be there and be a valid notebook; it stays where it is."""
     require_defaults(parts.settings, wanted.execution_defaults)
@@ -64,7 +68,7 @@ async def _page(
 async def list_notebooks(
     request: Request,
     parts: TheParts,
-    caller: Caller,
+    caller: Reader,
     skip: Skip = 0,
     limit: Limit = 100,
     username: QueryText = None,
@@ -78,7 +82,7 @@ async def list_notebooks(
 async def list_notebooks_of_a_user(
     request: Request,
     parts: TheParts,
-    caller: Caller,
+    caller: Reader,
     username: Annotated[Username, Path()],
     skip: Skip = 0,
     limit: Limit = 100,
@@ -88,7 +92,7 @@ async def list_notebooks_of_a_user(
 
 
 @router.get("/{notebook_id}", response_model=NotebookWithParameters, responses=problems(NotFound, Invalid))
-async def read_a_notebook(request: Request, notebook_id: Id, parts: TheParts, caller: Caller) -> Response:
+async def read_a_notebook(request: Request, notebook_id: Id, parts: TheParts, caller: Viewer) -> Response:
     """One notebook, with the definitions of its parameters."""
 
     async def ask() -> tuple[bytes, Check | None]:
@@ -102,7 +106,7 @@ async def read_a_notebook(request: Request, notebook_id: Id, parts: TheParts, ca
 
 @router.put("/{notebook_id}", responses=problems(NotAllowed, NotFound, AlreadyExists, Invalid))
 async def change_a_notebook(
-    notebook_id: Id, wanted: NotebookUpdate, session: Transaction, parts: TheParts, caller: Caller
+    notebook_id: Id, wanted: NotebookUpdate, session: Transaction, parts: TheParts, caller: Editor
 ) -> NotebookOut:
     """Change the fields that are sent; the others stay as they are."""
     require_defaults(parts.settings, wanted.execution_defaults)
@@ -111,6 +115,6 @@ async def change_a_notebook(
 
 
 @router.delete("/{notebook_id}", status_code=204, responses=problems(NotAllowed, NotFound, Invalid))
-async def delete_a_notebook(notebook_id: Id, session: Transaction, caller: Caller) -> None:
+async def delete_a_notebook(notebook_id: Id, session: Transaction, caller: Owner) -> None:
     """Take a notebook out of the registry, with its parameters. Its file stays, and so do its executions."""
     await service.delete(session, caller, notebook_id)

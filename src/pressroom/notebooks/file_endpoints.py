@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, File, Form, Path, Query, Response, UploadFile
 
-from pressroom.api import Caller, Parts, TheParts, Transaction, problems
+from pressroom.api import ActingReader, ActingWriter, Parts, TheParts, Transaction, problems
 from pressroom.database.models import Notebook
 from pressroom.errors import AlreadyExists, Invalid, NotAllowed, NotFound, TooLarge
 from pressroom.executions.options import ExecutionDefaults
@@ -32,7 +32,9 @@ THE_FILE: dict[int | str, dict[str, Any]] = {200: {"content": {IPYNB: {}}, "desc
 
 
 @router.get("/list-notebooks/{username}", responses=problems(NotAllowed, NotFound, Invalid))
-async def list_notebook_files(username: Annotated[Username, Path()], parts: TheParts, caller: Caller) -> NotebookFiles:
+async def list_notebook_files(
+    username: Annotated[Username, Path()], parts: TheParts, caller: ActingReader
+) -> NotebookFiles:
     """The notebook files in a user's directory, registered or not. Hidden folders, checkpoints among them, are left
     out, and links are not followed."""
     require_acting_for(caller, username)
@@ -47,7 +49,7 @@ async def list_notebook_files(username: Annotated[Username, Path()], parts: TheP
 async def upload_a_notebook(
     file: Annotated[UploadFile, File(description="The notebook.")],
     parts: TheParts,
-    caller: Caller,
+    caller: ActingWriter,
     username: Annotated[Username | None, Form(description="Whose directory; if left out, the caller's.")] = None,
     file_path: Annotated[
         FilePath | None, Form(description="Where to; if left out, the file's own name in the user's directory.")
@@ -68,7 +70,9 @@ async def upload_a_notebook(
 
 
 @router.post("/copy-notebook", status_code=201, responses=problems(NotAllowed, NotFound, AlreadyExists, Invalid))
-async def copy_a_notebook(wanted: NotebookCopy, session: Transaction, parts: TheParts, caller: Caller) -> NotebookOut:
+async def copy_a_notebook(
+    wanted: NotebookCopy, session: Transaction, parts: TheParts, caller: ActingWriter
+) -> NotebookOut:
     """Copy a registered notebook into a user's directory, and register the copy, with its parameters and defaults, as
     theirs."""
     original, data = await service.source(session, parts.places, limit_of(parts), wanted.notebook_id)
@@ -79,7 +83,7 @@ async def copy_a_notebook(wanted: NotebookCopy, session: Transaction, parts: The
 
 @router.post("/create-from-template", status_code=201, responses=problems(NotAllowed, NotFound, AlreadyExists, Invalid))
 async def make_a_notebook_from_a_template(
-    wanted: NotebookFromTemplate, session: Transaction, parts: TheParts, caller: Caller
+    wanted: NotebookFromTemplate, session: Transaction, parts: TheParts, caller: ActingWriter
 ) -> NotebookOut:
     """Make a notebook from a registered one, with values of its parameters written into it, and register it."""
     template, data = await service.source(session, parts.places, limit_of(parts), wanted.notebook_id)
@@ -99,7 +103,7 @@ async def make_a_notebook_from_a_template(
 async def download_a_notebook(
     session: Transaction,
     parts: TheParts,
-    caller: Caller,
+    caller: ActingReader,
     notebook_id: Annotated[int | None, Query(ge=1, le=MAX_ID, description="A registered notebook.")] = None,
     path: Annotated[FilePath | None, Query(description="Or the path of a notebook file.")] = None,
     username: Annotated[

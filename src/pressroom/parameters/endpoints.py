@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Request, Response
 
-from pressroom.api import PAGE, Caller, Id, Limit, Page, Skip, TheParts, Transaction, page_response, problems
+from pressroom.api import PAGE, Editor, Id, Limit, Page, Skip, TheParts, Transaction, Viewer, page_response, problems
 from pressroom.errors import AlreadyExists, Invalid, NotAllowed, NotFound
 from pressroom.identity.policy import require_acting_for
 from pressroom.identity.principal import Principal
@@ -33,7 +33,7 @@ async def _owned(session: Transaction, caller: Principal, notebook_id: int) -> N
 
 
 @router.post("", status_code=201, responses=problems(NotAllowed, NotFound, AlreadyExists, Invalid))
-async def define_a_parameter(wanted: ParameterCreate, session: Transaction, caller: Caller) -> ParameterOut:
+async def define_a_parameter(wanted: ParameterCreate, session: Transaction, caller: Editor) -> ParameterOut:
     """Give a notebook a parameter. Its rules must fit its type, and its default its rules."""
     await _owned(session, caller, wanted.notebook_id)
     [parameter] = await service.add(session, wanted.notebook_id, [wanted])
@@ -45,7 +45,7 @@ async def define_several_parameters(
     notebook_id: Id,
     wanted: Annotated[list[ParameterInList], Body(max_length=1000)],
     session: Transaction,
-    caller: Caller,
+    caller: Editor,
 ) -> list[ParameterOut]:
     """Give a notebook several parameters: all of them, or none where one is wrong."""
     if any(fields.notebook_id not in (None, notebook_id) for fields in wanted):
@@ -55,7 +55,7 @@ async def define_several_parameters(
 
 
 @router.post("/infer/{notebook_id}", responses=problems(NotAllowed, NotFound, Invalid))
-async def propose_parameters(notebook_id: Id, session: Transaction, parts: TheParts, caller: Caller) -> InferenceOut:
+async def propose_parameters(notebook_id: Id, session: Transaction, parts: TheParts, caller: Editor) -> InferenceOut:
     """Propose definitions from the notebook's cell tagged `parameters`: names, types, defaults and comments. Nothing is
     saved; post what is right to `/db/parameters/bulk/{notebook_id}`."""
     await _owned(session, caller, notebook_id)
@@ -72,7 +72,7 @@ async def propose_parameters(notebook_id: Id, session: Transaction, parts: ThePa
 
 @router.get("/notebook/{notebook_id}", response_model=list[ParameterOut], responses=PAGE | problems(NotFound, Invalid))
 async def list_parameters(
-    notebook_id: Id, request: Request, session: Transaction, _: Caller, skip: Skip = 0, limit: Limit = 100
+    notebook_id: Id, request: Request, session: Transaction, _: Viewer, skip: Skip = 0, limit: Limit = 100
 ) -> Response:
     """A notebook's parameters, in the order in which they were defined."""
     await notebooks.get(session, notebook_id)
@@ -81,14 +81,14 @@ async def list_parameters(
 
 
 @router.get("/{parameter_id}", responses=problems(NotFound, Invalid))
-async def read_a_parameter(parameter_id: Id, session: Transaction, _: Caller) -> ParameterOut:
+async def read_a_parameter(parameter_id: Id, session: Transaction, _: Viewer) -> ParameterOut:
     """One definition."""
     return ParameterOut.model_validate(await service.get(session, parameter_id))
 
 
 @router.put("/{parameter_id}", responses=problems(NotAllowed, NotFound, AlreadyExists, Invalid))
 async def change_a_parameter(
-    parameter_id: Id, wanted: ParameterUpdate, session: Transaction, caller: Caller
+    parameter_id: Id, wanted: ParameterUpdate, session: Transaction, caller: Editor
 ) -> ParameterOut:
     """Change the fields that are sent; the whole definition must be right afterwards."""
     await _owned(session, caller, (await service.get(session, parameter_id)).notebook_id)
@@ -96,14 +96,14 @@ async def change_a_parameter(
 
 
 @router.delete("/{parameter_id}", status_code=204, responses=problems(NotAllowed, NotFound, Invalid))
-async def delete_a_parameter(parameter_id: Id, session: Transaction, caller: Caller) -> None:
+async def delete_a_parameter(parameter_id: Id, session: Transaction, caller: Editor) -> None:
     """Delete a definition."""
     await _owned(session, caller, (await service.get(session, parameter_id)).notebook_id)
     await service.delete(session, parameter_id)
 
 
 @schema_router.get("/{notebook_id}/schema", responses=problems(NotFound, Invalid))
-async def read_the_schema(notebook_id: Id, request: Request, session: Transaction, _: Caller) -> dict[str, Any]:
+async def read_the_schema(notebook_id: Id, request: Request, session: Transaction, _: Viewer) -> dict[str, Any]:
     """The JSON Schema (2020-12) of a notebook's parameters, for forms and programs."""
     notebook = await notebooks.get(session, notebook_id)
     definitions = [service.definition_of(row) for row in await service.of_notebook(session, notebook_id)]
