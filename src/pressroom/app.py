@@ -27,6 +27,7 @@ from pressroom.metrics import Metrics
 from pressroom.middleware import BodyLimit, KeptFirst, LoopbackOnly
 from pressroom.notebooks import endpoints as notebooks
 from pressroom.notebooks import file_endpoints as files
+from pressroom.notebooks import grant_endpoints as grants
 from pressroom.notebooks.files import ValidFiles
 from pressroom.notebooks.places import Places
 from pressroom.notifications import endpoints as notifications
@@ -151,6 +152,7 @@ def create_app(settings: Settings) -> FastAPI:
         health.router,
         metrics_endpoint.router,
         notebooks.router,
+        grants.router,
         parameters.schema_router,
         parameters.router,
         executions.router,

@@ -10,6 +10,7 @@ from pydantic import BaseModel, JsonValue
 
 from pressroom.client import calls
 from pressroom.client.calls import Call, address, unreachable
+from pressroom.client.grants import Grants
 from pressroom.client.live import Live
 from pressroom.client.notifications import Notifications
 from pressroom.client.stream import GIVE_UP_SECONDS
@@ -21,7 +22,7 @@ from pressroom.parameters.schemas import InferenceOut, ParameterOut
 T = TypeVar("T")
 
 
-class Client(Notifications, Live):
+class Client(Grants, Notifications, Live):
     """A client of a Pressroom service.
 
     ``base_url`` is its address; if left out, ``PRESSROOM_URL``, else this machine. ``timeout`` is how long one request

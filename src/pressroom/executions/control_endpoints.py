@@ -8,6 +8,7 @@ from pressroom.executions import service, staff
 from pressroom.executions.endpoints import ACCEPTED, Key, accepted
 from pressroom.executions.kernel_schemas import KernelOut
 from pressroom.executions.schemas import AttemptOut, ExecutionOut, QueueOut, WorkerOut
+from pressroom.identity.policy import viewer
 
 router = APIRouter(tags=["executions"])
 staff_router = APIRouter(tags=["service"])
@@ -41,9 +42,9 @@ async def execute_again(
 
 
 @router.get("/db/executions/{execution_id}/attempts", responses=problems(NotFound, Invalid))
-async def list_attempts(execution_id: Id, session: Transaction, _: Viewer) -> list[AttemptOut]:
+async def list_attempts(execution_id: Id, session: Transaction, caller: Viewer) -> list[AttemptOut]:
     """The tries at an execution, first to last: by which worker, from when to when, and why each ended."""
-    return [AttemptOut.model_validate(row) for row in await service.attempts(session, execution_id)]
+    return [AttemptOut.model_validate(row) for row in await service.attempts(session, caller, execution_id)]
 
 
 @staff_router.get("/db/workers", responses=problems())
@@ -53,9 +54,10 @@ async def list_workers(session: Transaction, parts: TheParts, _: Administrator) 
 
 
 @staff_router.get("/db/queues", responses=problems())
-async def list_queues(session: Transaction, _: Reader) -> list[QueueOut]:
-    """The queues in which something waits or runs: how many, and since when the oldest waits."""
-    return await staff.queues(session)
+async def list_queues(session: Transaction, caller: Reader) -> list[QueueOut]:
+    """The queues in which something waits or runs that the caller may see: how many, and since when the oldest
+    waits."""
+    return await staff.queues(session, viewer(caller))
 
 
 @staff_router.get("/kernels", responses=problems())

@@ -1,5 +1,6 @@
 """The history over HTTP."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
@@ -19,7 +20,8 @@ from pressroom.executions.schemas import ExecutionOut
 from pressroom.executions.states import Status
 from pressroom.identity.policy import viewer
 from pressroom.identity.principal import Principal
-from pressroom.notebooks import service as notebooks
+from pressroom.identity.rights import Level
+from pressroom.notebooks import levels
 from pressroom.wire import MAX_ID, checked
 
 router = APIRouter(tags=["executions"])
@@ -172,7 +174,7 @@ async def _page(
                 check = await parts.kept.check(request, caller, session, versions)
             return await service.page(session, history, skip, limit), check
 
-    page, check = await parts.reads.get(("executions", viewer(caller), history, skip, limit, keep), ask)
+    page, check = await parts.reads.get(("executions", history, skip, limit, keep), ask)
     headers = {} if page.total is None else {"X-Total-Count": str(page.total)}
     if page.more:
         by_cursor = "skip" not in request.query_params
@@ -194,7 +196,7 @@ async def list_executions(
     request: Request, parts: TheParts, caller: Reader, history: TheHistory, skip: Skip = 0, limit: Limit = 100
 ) -> Response:
     """The history, newest first: all of it, or what meets every condition given."""
-    return await _page(request, parts, caller, history, skip, limit)
+    return await _page(request, parts, caller, replace(history, seen_by=viewer(caller)), skip, limit)
 
 
 @router.head("/db/executions", responses=PAGE | problems(Invalid), openapi_extra=PARAMETER_FILTER)
@@ -202,7 +204,8 @@ async def head_of_executions(
     request: Request, parts: TheParts, caller: Reader, history: TheHistory, skip: Skip = 0, limit: Limit = 100
 ) -> Response:
     """The headers of the list: how many there are, and the next page."""
-    return await _page(request, parts, caller, history, skip, limit, keep=False)
+    seen = replace(history, seen_by=viewer(caller))
+    return await _page(request, parts, caller, seen, skip, limit, keep=False)
 
 
 @router.get(
@@ -224,7 +227,7 @@ async def list_executions_of_a_notebook(
         raise Invalid("Give either after, a cursor, or skip.")
     # In a transaction of its own: whoever holds a connection must not wait for another one.
     async with parts.database.transaction() as session:
-        await notebooks.get(session, notebook_id)
+        await levels.require(session, caller, notebook_id, Level.VIEWER)
     # Not kept: that the notebook is there is no matter of the page's rows.
     return await _page(request, parts, caller, History(notebook_id=notebook_id, after=after), skip, limit, keep=False)
 
@@ -244,23 +247,23 @@ def _tag(version: str) -> str:
     "/db/executions/{execution_id}", response_model=ExecutionOut, responses=TAGGED | problems(NotFound, Invalid)
 )
 async def read_an_execution(
-    execution_id: Id, session: Transaction, _: Viewer, if_none_match: IfNoneMatch = None
+    execution_id: Id, session: Transaction, caller: Viewer, if_none_match: IfNoneMatch = None
 ) -> Response:
     """One execution. Who asks again and again sends `If-None-Match` with the `ETag` of the last answer."""
     if if_none_match is not None:
-        tag = _tag(await service.version(session, execution_id))
+        tag = _tag(await service.version(session, viewer(caller), execution_id))
         if _same(if_none_match, tag):
             return Response(status_code=304, headers={"ETag": tag})
-    execution, version = await service.one(session, execution_id)
+    execution, version = await service.one(session, viewer(caller), execution_id)
     return Response(execution.model_dump_json(), media_type="application/json", headers={"ETag": _tag(version)})
 
 
 @router.head("/db/executions/{execution_id}", responses=TAGGED | problems(NotFound, Invalid))
 async def head_of_an_execution(
-    execution_id: Id, session: Transaction, _: Viewer, if_none_match: IfNoneMatch = None
+    execution_id: Id, session: Transaction, caller: Viewer, if_none_match: IfNoneMatch = None
 ) -> Response:
     """The `ETag` of an execution, which changes whenever the execution does."""
-    tag = _tag(await service.version(session, execution_id))
+    tag = _tag(await service.version(session, viewer(caller), execution_id))
     status = 304 if _same(if_none_match, tag) else 200
     response = Response(status_code=status, media_type="application/json", headers={"ETag": tag})
     if "content-length" in response.headers:

@@ -11,10 +11,11 @@ from fastapi.responses import StreamingResponse
 
 from pressroom.api import Id, Parts, TheParts, Transaction, Viewer, problems
 from pressroom.errors import Invalid, NotAllowed, NotebookInvalid, NotFound, Unavailable
-from pressroom.executions import service
+from pressroom.executions import access, service
 from pressroom.executions.event_schemas import Log
 from pressroom.executions.schemas import ExecutionOut
 from pressroom.executions.states import TERMINAL, Status
+from pressroom.identity.principal import Principal
 from pressroom.notebooks import outputs
 from pressroom.notebooks.rendering import HTML, SANDBOX, to_html
 from pressroom.settings import MEBIBYTE
@@ -56,7 +57,7 @@ _UNBUFFERED = {**_AS_SAID, "Cache-Control": "no-store", "X-Accel-Buffering": "no
 async def follow_an_execution(
     execution_id: Id,
     parts: TheParts,
-    _: Viewer,
+    caller: Viewer,
     last_event_id: Annotated[
         str | None,
         Header(description="Go on after the event with this id; browsers send it when they reconnect."),
@@ -70,7 +71,7 @@ async def follow_an_execution(
     `output`: `text` that a cell put out on `stream`. `late`: it has not ended in time. Each has `attempt` and `at`."""
     after = _event_id(last_event_id)
     async with parts.database.transaction() as session:
-        execution = await service.get(session, execution_id)
+        execution = await access.seen(session, caller, execution_id)
     known = after is not None and execution.status in TERMINAL
     if known and not await parts.following.events(execution_id, after or 0):
         return Response(status_code=204)
@@ -86,11 +87,11 @@ async def read_the_log(
     execution_id: Id,
     parts: TheParts,
     session: Transaction,
-    _: Viewer,
+    caller: Viewer,
     follow: Annotated[bool, Query(description="Go on until the execution ends.")] = False,
 ) -> Response:
     """The text that the cells put out, attempt after attempt."""
-    await service.get(session, execution_id)
+    await access.seen(session, caller, execution_id)
     text = _log(parts, execution_id, follow=follow)
     return StreamingResponse(text, media_type="text/plain; charset=utf-8", headers=_UNBUFFERED)
 
@@ -100,10 +101,10 @@ async def read_the_log(
     response_class=Response,
     responses=THE_NOTEBOOK | problems(NotAllowed, NotFound, Invalid),
 )
-async def download_the_output(execution_id: Id, parts: TheParts, _: Viewer) -> Response:
+async def download_the_output(execution_id: Id, parts: TheParts, caller: Viewer) -> Response:
     """The executed notebook; of one that failed or was stopped, as far as it came. 404 says why there is none: it was
     deleted, say, or a later execution has replaced the file."""
-    return Response(await _output(parts, execution_id), media_type=IPYNB, headers=_AS_SAID)
+    return Response(await _output(parts, caller, execution_id), media_type=IPYNB, headers=_AS_SAID)
 
 
 @router.get(
@@ -114,13 +115,13 @@ async def download_the_output(execution_id: Id, parts: TheParts, _: Viewer) -> R
 async def read_the_output(
     execution_id: Id,
     parts: TheParts,
-    _: Viewer,
+    caller: Viewer,
     code: Annotated[
         Literal["show", "hide"], Query(alias="input", description="Whether the cells' source is shown.")
     ] = "show",
 ) -> Response:
     """The executed notebook as a page that stands alone. Its scripts run in a sandbox, without any right here."""
-    data = await _output(parts, execution_id)
+    data = await _output(parts, caller, execution_id)
     try:
         page = await asyncio.to_thread(to_html, data, hide_input=code == "hide")
     except NotebookInvalid as error:  # it is no fault of the request
@@ -128,10 +129,10 @@ async def read_the_output(
     return Response(page, media_type=HTML, headers=dict(SANDBOX))
 
 
-async def _output(parts: Parts, execution_id: int) -> bytes:
+async def _output(parts: Parts, caller: Principal, execution_id: int) -> bytes:
     """The output of an execution. No connection is held while the file is read, nor afterwards while it is rendered."""
     async with parts.database.transaction() as session:
-        execution = await service.get(session, execution_id)
+        execution = await access.seen(session, caller, execution_id)
     limit = int((parts.settings.max_notebook_mb + 2 * parts.settings.max_output_mb) * MEBIBYTE)
     return await asyncio.to_thread(outputs.read, parts.places, execution, limit)
 

@@ -26,12 +26,14 @@ from pressroom.errors import (
     NotFound,
     PressroomError,
 )
+from pressroom.executions import access
 from pressroom.executions.orders import Intake, Order, OrderBook, repeated
 from pressroom.executions.refusals import refusal
 from pressroom.executions.registered import opened
 from pressroom.executions.states import TERMINAL, Change, Status, after
-from pressroom.identity.policy import require_acting_for
+from pressroom.identity.policy import viewer
 from pressroom.identity.principal import Principal
+from pressroom.identity.rights import Level
 from pressroom.notifications import service as notifications
 from pressroom.notifications.schemas import Event
 
@@ -99,7 +101,7 @@ async def submit_on(
     """As :func:`submit`, on the driver's own connection: rows and jobs are added by one statement, so that they need no
     transaction around it."""
     named = {order.notebook_id for order in orders if order.notebook_id is not None}
-    found = await opened(connection, len(orders), named)
+    found = await opened(connection, viewer(principal), len(orders), named)
     book = OrderBook(connection, intake, principal, found)
     rows: dict[int, dict[str, Any]] = {}
     refused: dict[int, PressroomError] = {}
@@ -191,10 +193,8 @@ async def cancel(
 
     One that was cancelled already stays so. Raises :class:`NotFound`, :class:`NotAllowed`, or :class:`AlreadyEnded`.
     """
-    execution = await session.get(Execution, execution_id, with_for_update=True)
-    if execution is None:
-        raise NotFound("execution", execution_id)
-    require_acting_for(principal, execution.username)
+    execution = await access.seen(session, principal, execution_id, lock=True)
+    await access.require(session, principal, execution, Level.EDITOR)
     status = Status(execution.status)
     if status is Status.CANCELLED:
         return execution, False
@@ -230,7 +230,7 @@ async def retry(
 
     Raises as :func:`submit_once`, and :class:`NotEnded` where it is still under way.
     """
-    execution = await get(session, execution_id)
+    execution = await access.seen(session, principal, execution_id)
     if Status(execution.status) not in TERMINAL:
         raise NotEnded(execution_id, execution.status)
     if once is not None:
@@ -248,9 +248,9 @@ async def get(session: AsyncSession, execution_id: int) -> Execution:
     return execution
 
 
-async def attempts(session: AsyncSession, execution_id: int) -> Sequence[Attempt]:
+async def attempts(session: AsyncSession, principal: Principal, execution_id: int) -> Sequence[Attempt]:
     """The tries at an execution, first to last. Raises :class:`NotFound`."""
-    await get(session, execution_id)
+    await access.seen(session, principal, execution_id)
     wanted = select(Attempt).where(Attempt.execution_id == execution_id).order_by(Attempt.number)
     return (await session.scalars(wanted)).all()
 

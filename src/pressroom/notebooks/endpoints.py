@@ -54,13 +54,15 @@ async def register_a_notebook(
 async def _page(
     request: Request, parts: Parts, caller: Principal, username: str | None, tag: str | None, skip: int, limit: int
 ) -> Response:
+    seen_by = viewer(caller)
+
     async def ask() -> tuple[Page, Check | None]:
         async with parts.database.snapshot() as session:
-            versions = partial(service.versions_of_page, username, tag, skip, limit)
+            versions = partial(service.versions_of_page, seen_by, username, tag, skip, limit)
             check = await parts.kept.check(request, caller, session, versions)
-            return Page(*await service.page(session, username, tag, skip, limit)), check
+            return Page(*await service.page(session, seen_by, username, tag, skip, limit)), check
 
-    page, check = await parts.reads.get(("notebooks", viewer(caller), username, tag, skip, limit), ask)
+    page, check = await parts.reads.get(("notebooks", seen_by, username, tag, skip, limit), ask)
     return parts.kept.keep(request, caller, page_response(request, page, skip, limit), check)
 
 
@@ -94,13 +96,16 @@ async def list_notebooks_of_a_user(
 @router.get("/{notebook_id}", response_model=NotebookWithParameters, responses=problems(NotFound, Invalid))
 async def read_a_notebook(request: Request, notebook_id: Id, parts: TheParts, caller: Viewer) -> Response:
     """One notebook, with the definitions of its parameters."""
+    seen_by = viewer(caller)
 
     async def ask() -> tuple[bytes, Check | None]:
         async with parts.database.snapshot() as session:
-            check = await parts.kept.check(request, caller, session, partial(service.versions_of_one, notebook_id))
-            return await service.with_parameters(session, notebook_id), check
+            check = await parts.kept.check(
+                request, caller, session, partial(service.versions_of_one, seen_by, notebook_id)
+            )
+            return await service.with_parameters(session, seen_by, notebook_id), check
 
-    body, check = await parts.reads.get(("notebook", viewer(caller), notebook_id), ask)
+    body, check = await parts.reads.get(("notebook", seen_by, notebook_id), ask)
     return parts.kept.keep(request, caller, Response(body, media_type="application/json"), check)
 
 

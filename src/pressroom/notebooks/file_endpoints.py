@@ -75,7 +75,7 @@ async def copy_a_notebook(
 ) -> NotebookOut:
     """Copy a registered notebook into a user's directory, and register the copy, with its parameters and defaults, as
     theirs."""
-    original, data = await service.source(session, parts.places, limit_of(parts), wanted.notebook_id)
+    original, data = await service.source(session, parts.places, limit_of(parts), caller, wanted.notebook_id)
     path = wanted.file_path or original.file_path.rsplit("/", 1)[-1]
     copy = await _new_notebook(session, parts, caller, original, wanted.username, path, wanted.name, data)
     return NotebookOut.model_validate(copy)
@@ -86,7 +86,7 @@ async def make_a_notebook_from_a_template(
     wanted: NotebookFromTemplate, session: Transaction, parts: TheParts, caller: ActingWriter
 ) -> NotebookOut:
     """Make a notebook from a registered one, with values of its parameters written into it, and register it."""
-    template, data = await service.source(session, parts.places, limit_of(parts), wanted.notebook_id)
+    template, data = await service.source(session, parts.places, limit_of(parts), caller, wanted.notebook_id)
     values = await parameters.filled(session, template.id, wanted.parameters)
     filled = await asyncio.to_thread(service.filled_in, data, template.file_path, values)
     owner = wanted.username or caller.username
@@ -114,8 +114,7 @@ async def download_a_notebook(
     if (notebook_id is None) == (path is None):
         raise Invalid("Send either notebook_id or path.")
     if notebook_id is not None:
-        notebook, data = await service.source(session, parts.places, limit_of(parts), notebook_id)
-        require_acting_for(caller, notebook.username)
+        notebook, data = await service.source(session, parts.places, limit_of(parts), caller, notebook_id)
         name = notebook.file_path.rsplit("/", 1)[-1]
     else:
         assert path is not None

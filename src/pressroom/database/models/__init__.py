@@ -7,6 +7,7 @@ Procrastinate's own tables stand beside these; the functions of the queue are in
 
 from pressroom.database.models.base import Base
 from pressroom.database.models.executions import TERMINAL, Attempt, Execution, ExecutionEvent
+from pressroom.database.models.grants import Grant
 from pressroom.database.models.history import HOUR_BLOCK_BITS, ExecutionCount, ExecutionHour, ExecutionParameter
 from pressroom.database.models.notebooks import Notebook, Parameter
 from pressroom.database.models.notifications import Delivery, Notification
@@ -24,6 +25,7 @@ __all__ = [
     "ExecutionHour",
     "ExecutionParameter",
     "ExecutionTurn",
+    "Grant",
     "Notebook",
     "Notification",
     "Parameter",
