@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pressroom import __version__, errors, health, metrics_endpoint, traces
 from pressroom.api import ANOTHER_PROBLEM, Parts, Reader, install_problem_handlers, problems
 from pressroom.database.checks import open_checks
-from pressroom.database.session import open_database
+from pressroom.database.session import Database, open_database
 from pressroom.database.shared_read import SharedReads
 from pressroom.executions import control_endpoints, live_endpoints
 from pressroom.executions import endpoints as executions
@@ -20,8 +20,10 @@ from pressroom.executions import history_endpoints as history
 from pressroom.executions.following import open_following
 from pressroom.executions.orders import Intake
 from pressroom.executions.tasks import Workshop
+from pressroom.identity import token_endpoints as tokens
 from pressroom.identity.authentication import Authentication
 from pressroom.identity.principal import Principal
+from pressroom.identity.tokens import TokenSource
 from pressroom.kept_answers import KeptAnswers
 from pressroom.metrics import Metrics
 from pressroom.middleware import BodyLimit, KeptFirst, LoopbackOnly
@@ -48,6 +50,7 @@ TAGS = [
     {"name": "executions", "description": "Executing, and the history."},
     {"name": "notifications", "description": "Telling others how executions end."},
     {"name": "files", "description": "Notebook files in users' directories."},
+    {"name": "tokens", "description": "Personal access tokens, for programs."},
     {"name": "service", "description": "The service itself."},
 ]
 
@@ -120,11 +123,12 @@ def create_app(settings: Settings) -> FastAPI:
                 await opened.enter_async_context(open_sweep(shop))
             valid = ValidFiles(int(settings.max_notebook_mb * MEBIBYTE))
             intake = Intake(places, settings, jobs, valid)
+            reads = SharedReads()
             app.state.parts = Parts(
                 settings,
-                _authentication(settings),
+                _authentication(settings, database, reads),
                 database,
-                SharedReads(),
+                reads,
                 kept,
                 places,
                 following,
@@ -162,6 +166,7 @@ def create_app(settings: Settings) -> FastAPI:
         history.router,
         notifications.router,
         files.router,
+        tokens.router,
     ):
         app.include_router(router)
     endpoints(app)  # none goes without saying what it needs
@@ -177,9 +182,10 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def _authentication(settings: Settings) -> Authentication:
-    """How callers are known: by the sources of ``PRESSROOM_AUTH``."""
-    return Authentication([], Principal.local(settings.local_user) if LOCAL in settings.auth else None)
+def _authentication(settings: Settings, database: Database, reads: SharedReads) -> Authentication:
+    """How callers are known: by the sources of ``PRESSROOM_AUTH``, and beside any by personal access tokens."""
+    local = Principal.local(settings.local_user) if LOCAL in settings.auth else None
+    return Authentication([TokenSource(database, reads)], local)
 
 
 def leave(app: FastAPI) -> None:

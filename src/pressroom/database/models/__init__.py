@@ -11,11 +11,13 @@ from pressroom.database.models.grants import Grant
 from pressroom.database.models.history import HOUR_BLOCK_BITS, ExecutionCount, ExecutionHour, ExecutionParameter
 from pressroom.database.models.notebooks import Notebook, Parameter
 from pressroom.database.models.notifications import Delivery, Notification
+from pressroom.database.models.tokens import AccessToken
 from pressroom.database.models.workers import ExecutionTurn, Worker
 
 __all__ = [
     "HOUR_BLOCK_BITS",
     "TERMINAL",
+    "AccessToken",
     "Attempt",
     "Base",
     "Delivery",
