@@ -4,7 +4,20 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from pressroom.api import PAGE, Id, Limit, Page, Reader, Skip, TheParts, Transaction, Writer, page_response, problems
+from pressroom.api import (
+    PAGE,
+    Id,
+    Limit,
+    Owner,
+    Page,
+    Reader,
+    Skip,
+    TheParts,
+    Transaction,
+    Writer,
+    page_response,
+    problems,
+)
 from pressroom.errors import Invalid, NotAllowed, NotFound
 from pressroom.notifications import service
 from pressroom.notifications.schemas import (
@@ -21,7 +34,7 @@ router = APIRouter(prefix="/db/notifications", tags=["notifications"])
 
 @router.post("", status_code=201, responses=problems(NotAllowed, NotFound, Invalid))
 async def add_a_notification(
-    wanted: NotificationCreate, session: Transaction, parts: TheParts, caller: Writer
+    wanted: NotificationCreate, session: Transaction, parts: TheParts, caller: Owner
 ) -> NotificationCreated:
     """Have a webhook or an e-mail address told of how executions end, those of one notebook or of all.
 
