@@ -19,7 +19,8 @@ from pressroom.database.shared_read import SharedReads
 from pressroom.errors import PROBLEM_BASE, Invalid, NotAllowed, NotAuthenticated, NotFound, PressroomError, Unavailable
 from pressroom.executions.following import Following
 from pressroom.executions.orders import Intake
-from pressroom.identity import rights
+from pressroom.identity import audit, rights
+from pressroom.identity.audit import AuditFile, Entry
 from pressroom.identity.authentication import Authentication
 from pressroom.identity.principal import Principal
 from pressroom.identity.rights import Right, require_scope
@@ -30,6 +31,7 @@ from pressroom.press.kernels import Kernels
 from pressroom.settings import Settings
 from pressroom.wire import MAX_ID, checked
 
+READING = ("GET", "HEAD", "OPTIONS")
 PROBLEM_JSON = "application/problem+json"
 MOST_ERRORS = 10_000
 """How many of a body's errors are named: of as many executions as may be submitted together, one each."""
@@ -50,6 +52,7 @@ class Parts:
     intake: Intake
     kernels: Kernels
     metrics: Metrics
+    audit: AuditFile
 
 
 # Coroutines, though nothing is awaited: FastAPI calls a plain function in a thread, which costs more than all else.
@@ -79,8 +82,38 @@ class Needs:
 
 async def transaction(request: Request) -> AsyncIterator[AsyncSession]:
     """The one transaction of a request: committed before the answer leaves, rolled back if anything was raised."""
+    entry = None
     async with _parts(request).database.transaction() as session:
         yield session
+        if request.method not in READING:
+            entry = await record(request, session)
+    if entry is not None:
+        await _parts(request).audit.tell(entry)
+
+
+async def record(request: Request, session: AsyncSession) -> Entry:
+    """Write what a request does into the audit, in its own transaction; to be told to the audit's file afterwards."""
+    entry = Entry.of(request.scope, await _parts(request).authentication.caller(request.scope))
+    await audit.record(session, entry)
+    return entry
+
+
+async def _refused(request: Request, error: PressroomError) -> None:
+    """Write a refusal into the audit."""
+    caller: Principal | None = None
+    if not isinstance(error, NotAuthenticated):
+        caller = await _parts(request).authentication.caller(request.scope)
+    entry = Entry.of(request.scope, caller, refused=error.status)
+    try:
+        async with _parts(request).database.transaction() as session:
+            await audit.record(session, entry)
+    except (Unavailable, OperationalError) as away:
+        log.error("a refusal is not in the audit: %s %s: %s", request.method, request.url.path, away)  # noqa: TRY400
+    await _parts(request).audit.tell(entry)
+
+
+async def _facts(request: Request) -> dict[str, Any]:
+    return audit.facts(request.scope)
 
 
 def _parts(request: Request) -> Parts:
@@ -101,6 +134,8 @@ Owner = Annotated[Principal, Depends(Needs(rights.OWNER))]
 ActingWriter = Annotated[Principal, Depends(Needs(rights.ACTING_WRITER))]
 Administrator = Annotated[Principal, Depends(Needs(rights.ADMINISTRATOR))]
 Transaction = Annotated[AsyncSession, Depends(transaction, scope="function")]
+Facts = Annotated[dict[str, Any], Depends(_facts)]
+"""What the request is done to, for the audit, where its path does not say."""
 Id = Annotated[int, Path(ge=1, le=MAX_ID, description="The id, a positive integer.", examples=[1])]
 Skip = Annotated[int, Query(ge=0, le=2**62, description="How many to leave out from the start.")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many to answer at most.")]
@@ -189,7 +224,9 @@ def _sentence(errors: Sequence[Any]) -> str:
 def install_problem_handlers(app: FastAPI) -> None:
     """Answer every error of ``app`` with a problem document."""
 
-    async def pressroom_error(_: Request, error: Exception) -> Response:
+    async def pressroom_error(request: Request, error: Exception) -> Response:
+        if isinstance(error, NotAuthenticated | NotAllowed):
+            await _refused(request, error)
         return problem_response(cast("PressroomError", error))
 
     async def not_valid(_: Request, error: Exception) -> Response:

@@ -20,7 +20,9 @@ from pressroom.executions import history_endpoints as history
 from pressroom.executions.following import open_following
 from pressroom.executions.orders import Intake
 from pressroom.executions.tasks import Workshop
+from pressroom.identity import audit_endpoints
 from pressroom.identity import token_endpoints as tokens
+from pressroom.identity.audit import AuditFile
 from pressroom.identity.authentication import Authentication
 from pressroom.identity.principal import Principal
 from pressroom.identity.tokens import TokenSource
@@ -124,6 +126,8 @@ def create_app(settings: Settings) -> FastAPI:
             valid = ValidFiles(int(settings.max_notebook_mb * MEBIBYTE))
             intake = Intake(places, settings, jobs, valid)
             reads = SharedReads()
+            audit_file = AuditFile(settings.audit_file)
+            opened.callback(audit_file.close)
             app.state.parts = Parts(
                 settings,
                 _authentication(settings, database, reads),
@@ -135,6 +139,7 @@ def create_app(settings: Settings) -> FastAPI:
                 intake,
                 Kernels(),
                 shop.metrics,
+                audit_file,
             )
             yield
         await asyncio.to_thread(traces.flush)
@@ -167,6 +172,7 @@ def create_app(settings: Settings) -> FastAPI:
         notifications.router,
         files.router,
         tokens.router,
+        audit_endpoints.router,
     ):
         app.include_router(router)
     endpoints(app)  # none goes without saying what it needs

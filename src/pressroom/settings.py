@@ -190,6 +190,11 @@ class Settings(BaseSettings):
         "programs on this machine may.",
     )
 
+    audit_file: Path | None = Field(
+        default=None,
+        description="A file that gets each entry of the audit, too, as a line of JSON; if left out, none.",
+    )
+
     @field_validator("shared_roots", mode="before")
     @classmethod
     def _split_paths(cls, value: object) -> object:

@@ -21,6 +21,7 @@ from fastapi import FastAPI
 from psycopg import sql
 from sqlalchemy import URL
 
+from pressroom.api import READING
 from pressroom.app import create_app
 from pressroom.database.shared_read import SharedReads
 from pressroom.identity.authentication import Authentication
@@ -145,6 +146,7 @@ ASKS = {
     "make_a_token": Ask("/db/tokens", {"scopes": ["read"]}, admins=True),
     "list_tokens": Ask("/db/tokens"),
     "revoke_a_token": Ask("/db/tokens/{token}", made=True),
+    "read_the_audit": Ask("/db/audit"),
     "list_workers": Ask("/db/workers"),
     "list_queues": Ask("/db/queues"),
     "list_kernels": Ask("/kernels"),
@@ -389,8 +391,15 @@ def test_every_endpoint_is_asked() -> None:
 @pytest.mark.parametrize("endpoint", TABLE, ids=lambda each: f"{each.method} {each.path}")
 def test_the_answer_is_as_the_table_says(stage: Stage, endpoint: Endpoint, name: str) -> None:
     ask, kind = ASKS[endpoint.name], KINDS[name]
+    before = stage.one("SELECT coalesce(max(id), 0) FROM audit_log")
     things, answer = stage.ask(endpoint, name)
     wanted = expected(endpoint.right, ask, kind)
+    # What was done or refused is written down once; what was read, or is not there, is not.
+    noted = (endpoint.method not in READING and wanted == 200) or wanted in (401, 403)
+    entries = stage.sql.execute(
+        "SELECT operation, allowed FROM audit_log WHERE id > %s AND path = %s", (before, answer.request.url.path)
+    ).fetchall()
+    assert entries == [(endpoint.name, wanted == 200)] * noted
     if endpoint.name in ("download_the_output", "read_the_output") and wanted == 200:
         # There is no file; whoever may see the execution is told why.
         assert (answer.status_code, answer.json()["what"]) != (404, "execution"), answer.text

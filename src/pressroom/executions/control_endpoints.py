@@ -8,6 +8,7 @@ from pressroom.executions import service, staff
 from pressroom.executions.endpoints import ACCEPTED, Key, accepted
 from pressroom.executions.kernel_schemas import KernelOut
 from pressroom.executions.schemas import AttemptOut, ExecutionOut, QueueOut, WorkerOut
+from pressroom.identity.audit import facts
 from pressroom.identity.policy import viewer
 
 router = APIRouter(tags=["executions"])
@@ -38,7 +39,9 @@ async def execute_again(
     """Execute again what an ended execution did: a new execution with the same input, parameters, queue and limits,
     whatever its notebook says by now, linked to it by `retry_of`. Nothing is waited for."""
     once = service.Once(key, service.digest_of([request.url.path])) if key is not None else None
-    return accepted(await service.retry(session, parts.intake, caller, execution_id, once))
+    again = await service.retry(session, parts.intake, caller, execution_id, once)
+    facts(request.scope)["execution_ids"] = [again.id]
+    return accepted(again)
 
 
 @router.get("/db/executions/{execution_id}/attempts", responses=problems(NotFound, Invalid))

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from pressroom.api import ActingRunner, Id, Parts, Runner, TheParts, Transaction, problems
+from pressroom.api import ActingRunner, Id, Parts, Runner, TheParts, Transaction, problems, record
 from pressroom.database.models import Execution
 from pressroom.errors import (
     AlreadyExists,
@@ -35,6 +35,7 @@ from pressroom.executions.schemas import (
 )
 from pressroom.executions.service import Once
 from pressroom.executions.states import TERMINAL, Status
+from pressroom.identity.audit import Entry, facts
 from pressroom.identity.principal import Principal
 
 router = APIRouter(tags=["executions"])
@@ -63,16 +64,20 @@ ANSWERS = problems(NotAllowed, NotFound, AlreadyExists, ExecutionCancelled, Inva
 
 
 async def _execute(
-    parts: Parts, caller: Principal, order: Order, prefer: list[str] | None, once: Once | None
+    request: Request, parts: Parts, caller: Principal, order: Order, prefer: list[str] | None, once: Once | None
 ) -> tuple[Execution, Response | None]:
     """Submit, and wait as long as the caller wants to: the ended execution, or the answer that it goes on."""
     seconds = patience(prefer or [])
     if once is not None:
         async with parts.database.transaction() as session:
             [execution_id] = await service.submit_once(session, parts.intake, caller, [order], once)
+            facts(request.scope)["execution_ids"] = [execution_id]
+            entry = await record(request, session)
     else:
+        entry = Entry.of(request.scope, caller)
         async with parts.database.statements() as connection:
-            [execution_id] = await service.submit_on(connection, parts.intake, caller, [order])
+            [execution_id] = await service.submit_on(connection, parts.intake, caller, [order], audit=entry)
+    await parts.audit.tell(entry)
     ended = seconds != 0 and await parts.following.wait(execution_id, seconds)
     async with parts.database.transaction() as session:
         execution = await service.get(session, execution_id)
@@ -104,7 +109,7 @@ async def run_a_notebook(
     wanted: RunRequest, parts: TheParts, caller: ActingRunner, request: Request, prefer: Prefer = None, key: Key = None
 ) -> RunAnswer | Response:
     """Execute a notebook, write the output where the caller says, and wait for the end."""
-    execution, goes_on = await _execute(parts, caller, _order_of(wanted), prefer, _once(request, key, wanted))
+    execution, goes_on = await _execute(request, parts, caller, _order_of(wanted), prefer, _once(request, key, wanted))
     return goes_on or RunAnswer(
         status=Status(execution.status),
         output=str(execution.output_path),
@@ -118,7 +123,7 @@ async def execute_a_notebook(
     wanted: RunRequest, parts: TheParts, caller: ActingRunner, request: Request, prefer: Prefer = None, key: Key = None
 ) -> ExecuteNotebookAnswer | Response:
     """Execute a notebook, write the output where the caller says, and wait for the end."""
-    execution, goes_on = await _execute(parts, caller, _order_of(wanted), prefer, _once(request, key, wanted))
+    execution, goes_on = await _execute(request, parts, caller, _order_of(wanted), prefer, _once(request, key, wanted))
     return goes_on or ExecuteNotebookAnswer(
         status=Status(execution.status),
         output_notebook=str(execution.output_path),
@@ -145,7 +150,7 @@ async def execute_as_a_user(
         in_place=wanted.in_place,
         how=wanted,
     )
-    execution, goes_on = await _execute(parts, caller, order, prefer, _once(request, key, wanted))
+    execution, goes_on = await _execute(request, parts, caller, order, prefer, _once(request, key, wanted))
     return goes_on or _answer(execution)
 
 
@@ -161,7 +166,7 @@ async def execute_a_registered_notebook(
 ) -> ExecuteAnswer | Response:
     """Execute a registered notebook and wait for the end; `Prefer: respond-async` does not wait."""
     order = _order_for(wanted, notebook_id, None)
-    execution, goes_on = await _execute(parts, caller, order, prefer, _once(request, key, wanted))
+    execution, goes_on = await _execute(request, parts, caller, order, prefer, _once(request, key, wanted))
     return goes_on or _answer(execution)
 
 
@@ -174,6 +179,7 @@ async def submit_many_executions(
     Nothing is waited for. An `Idempotency-Key` holds for all together: the same key and body give the same executions.
     """
     limits.require_bulk(parts.settings, len(wanted.executions))
+    told = facts(request.scope)
     orders = [
         _order_for(item, item.notebook_id, item.input_path, ("executions", number))
         for number, item in enumerate(wanted.executions)
@@ -182,6 +188,7 @@ async def submit_many_executions(
         found = await service.submit_once(session, parts.intake, caller, orders, once)
     else:
         found = await service.submit(session, parts.intake, caller, orders)
+    told["execution_ids"] = found
     return BulkAnswer(total=len(found), ids=found)
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import psycopg
@@ -31,6 +31,7 @@ from pressroom.executions.orders import Intake, Order, OrderBook, repeated
 from pressroom.executions.refusals import refusal
 from pressroom.executions.registered import opened
 from pressroom.executions.states import TERMINAL, Change, Status, after
+from pressroom.identity.audit import Entry
 from pressroom.identity.policy import viewer
 from pressroom.identity.principal import Principal
 from pressroom.identity.rights import Level
@@ -46,7 +47,7 @@ _COLUMNS = (
     "late_at, idempotency_key, idempotency_digest"
 )
 # The rows and their jobs, in one statement; Procrastinate answers the jobs' ids in the order of what it is given.
-_ADD = f"""
+_ADDING = f"""
 WITH given AS MATERIALIZED (
     SELECT * FROM jsonb_populate_recordset(CAST(NULL AS notebook_executions), %(rows)s::jsonb)
 ), jobs AS (
@@ -54,10 +55,17 @@ WITH given AS MATERIALIZED (
         queue, '{TASK}', priority, NULL, NULL, jsonb_build_object('execution_id', id), NULL
     ) AS procrastinate_job_to_defer_v1) ORDER BY id)) AS jobs FROM given
 )
-INSERT INTO notebook_executions (id, job_id, {_COLUMNS})
+{{audited}}INSERT INTO notebook_executions (id, job_id, {_COLUMNS})
 SELECT id, added.job, {_COLUMNS} FROM given
 JOIN (SELECT unnest(executions) AS id, unnest(jobs) AS job FROM jobs) AS added USING (id)
 """  # noqa: S608 - no value of anybody's is in it
+_AUDIT = "username, source, token_id, address, operation, method, path, facts, allowed, status"
+_AUDITED = f""", audited AS (
+    INSERT INTO audit_log ({_AUDIT})
+    SELECT {_AUDIT} FROM jsonb_populate_record(CAST(NULL AS audit_log), %(audit)s::jsonb)
+)
+"""  # noqa: S608
+_ADD, _ADD_AUDITED = (_ADDING.format(audited=audited).encode() for audited in ("", _AUDITED))
 
 _OF_KEYS = """
 SELECT idempotency_key, id, idempotency_digest FROM notebook_executions
@@ -96,10 +104,15 @@ async def submit(
 
 
 async def submit_on(
-    connection: Connection, intake: Intake, principal: Principal, orders: Sequence[Order], once: Once | None = None
+    connection: Connection,
+    intake: Intake,
+    principal: Principal,
+    orders: Sequence[Order],
+    once: Once | None = None,
+    audit: Entry | None = None,
 ) -> list[int]:
-    """As :func:`submit`, on the driver's own connection: rows and jobs are added by one statement, so that they need no
-    transaction around it."""
+    """As :func:`submit`, on the driver's own connection: rows and jobs, and an entry of the ``audit``, are added by one
+    statement, so that they need no transaction around it."""
     named = {order.notebook_id for order in orders if order.notebook_id is not None}
     found = await opened(connection, viewer(principal), len(orders), named)
     book = OrderBook(connection, intake, principal, found)
@@ -119,7 +132,7 @@ async def submit_on(
         for row, key in zip(rows.values(), once.keys(len(rows)), strict=True):
             row |= {"idempotency_key": key, "idempotency_digest": once.digest}
     try:
-        await connection.execute(_ADD, {"rows": json.dumps(list(rows.values()))})
+        await _add(connection, list(rows.values()), audit)
     except psycopg.IntegrityError as error:
         if violated(error) == "uq_notebook_executions_output_path_under_way":
             said = error.diag.message_detail or ""
@@ -130,6 +143,15 @@ async def submit_on(
             raise NotFound(what, "named", f"The {what} that was named has been deleted meanwhile.") from error
         raise
     return found.ids
+
+
+async def _add(connection: Connection, rows: Sequence[Mapping[str, Any]], audit: Entry | None) -> None:
+    values = {"rows": json.dumps(rows)}
+    if audit is None:
+        await connection.execute(_ADD, values)
+        return
+    audit.facts["execution_ids"] = [row["id"] for row in rows]
+    await connection.execute(_ADD_AUDITED, values | {"audit": json.dumps(asdict(audit))})
 
 
 async def _conflicts(

@@ -1,7 +1,7 @@
 """Who is calling."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 ADMIN = "admin"
@@ -47,6 +47,8 @@ class Principal:
     roles: frozenset[str]
     scopes: frozenset[str]
     source: str
+    token_id: int | None = field(default=None, compare=False)
+    """The personal access token that was sent, if it was one."""
 
     @classmethod
     def local(cls, username: str) -> "Principal":

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Request, Response
 
-from pressroom.api import PAGE, Id, Limit, Page, Reader, Skip, Transaction, Writer, page_response, problems
+from pressroom.api import PAGE, Facts, Id, Limit, Page, Reader, Skip, Transaction, Writer, page_response, problems
 from pressroom.errors import Invalid, NotAllowed, NotFound
 from pressroom.identity import tokens
 from pressroom.identity.token_schemas import TokenMade, TokenOut, TokenWanted, given
@@ -11,11 +11,15 @@ router = APIRouter(prefix="/db/tokens", tags=["tokens"])
 
 
 @router.post("", status_code=201, responses=problems(NotAllowed, Invalid))
-async def make_a_token(wanted: TokenWanted, session: Transaction, caller: Writer, response: Response) -> TokenMade:
+async def make_a_token(
+    wanted: TokenWanted, session: Transaction, caller: Writer, response: Response, facts: Facts
+) -> TokenMade:
     """Make a token for a program. It may do no more than its user; its secret is in this answer and in no later one.
     A token makes no other tokens, unless it is an administrator's with the scope `admin`."""
     response.headers["Cache-Control"] = "no-store"
-    return given(*await tokens.create(session, caller, wanted))
+    made, secret = await tokens.create(session, caller, wanted)
+    facts |= {"token_id": made.id, "username": made.username, "scopes": made.scopes}
+    return given(made, secret)
 
 
 @router.get("", response_model=list[TokenOut], responses=PAGE | problems(Invalid))

@@ -118,7 +118,7 @@ class TokenSource:
             if unused:
                 await connection.execute(_USED, {"id": token_id})
         held = frozenset(roles) if Scope.ADMIN in scopes else frozenset(roles) - {ADMIN}
-        return Principal(username, frozenset(groups), held, with_implied(scopes), SOURCE)
+        return Principal(username, frozenset(groups), held, with_implied(scopes), SOURCE, token_id)
 
 
 def _hash(secret: str) -> bytes:

@@ -9,6 +9,7 @@ from pressroom.api import (
     PAGE,
     ActingWriter,
     Editor,
+    Facts,
     Id,
     Limit,
     Owner,
@@ -43,11 +44,12 @@ def limit_of(parts: Parts) -> int:
 
 @router.post("", status_code=201, responses=problems(NotAllowed, NotFound, AlreadyExists, Invalid))
 async def register_a_notebook(
-    wanted: NotebookCreate, session: Transaction, parts: TheParts, caller: ActingWriter
+    wanted: NotebookCreate, session: Transaction, parts: TheParts, caller: ActingWriter, facts: Facts
 ) -> NotebookOut:
     """Add a notebook to the registry. Its file must be there and be a valid notebook; it stays where it is."""
     require_defaults(parts.settings, wanted.execution_defaults)
     notebook = await service.register(session, parts.places, limit_of(parts), caller, wanted)
+    facts["notebook_id"] = notebook.id
     return NotebookOut.model_validate(notebook)
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from pressroom.api import GrantReader, Id, Owner, Transaction, problems
+from pressroom.api import Facts, GrantReader, Id, Owner, Transaction, problems
 from pressroom.errors import Invalid, NotAllowed, NotFound
 from pressroom.identity.rights import Level
 from pressroom.notebooks import grants
@@ -23,9 +23,16 @@ async def list_grants(notebook_id: Id, session: Transaction, caller: GrantReader
 
 @router.put("/{kind}/{grantee}", responses=problems(NotAllowed, NotFound, Invalid))
 async def grant_a_notebook(
-    notebook_id: Id, kind: GranteeKind, grantee: Grantee, wanted: GrantWanted, session: Transaction, caller: Owner
+    notebook_id: Id,
+    kind: GranteeKind,
+    grantee: Grantee,
+    wanted: GrantWanted,
+    session: Transaction,
+    caller: Owner,
+    facts: Facts,
 ) -> GrantOut:
     """Let a user or a group see, execute or change a notebook, in place of what they were granted before."""
+    facts["level"] = wanted.level
     row = await grants.grant(session, caller, notebook_id, kind, grantee, Level(wanted.level))
     return GrantOut.model_validate(row)
 

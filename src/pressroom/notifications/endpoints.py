@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from pressroom.api import (
     PAGE,
+    Facts,
     Id,
     Limit,
     Owner,
@@ -34,13 +35,15 @@ router = APIRouter(prefix="/db/notifications", tags=["notifications"])
 
 @router.post("", status_code=201, responses=problems(NotAllowed, NotFound, Invalid))
 async def add_a_notification(
-    wanted: NotificationCreate, session: Transaction, parts: TheParts, caller: Owner
+    wanted: NotificationCreate, session: Transaction, parts: TheParts, caller: Owner, facts: Facts
 ) -> NotificationCreated:
     """Have a webhook or an e-mail address told of how executions end, those of one notebook or of all.
 
     A webhook is signed by [Standard Webhooks](https://www.standardwebhooks.com) with the `secret`, which is in this
     answer and in no later one."""
+    facts["notebook_id"] = wanted.notebook_id
     notification = await service.create(session, parts.settings, caller, wanted)
+    facts["notification_id"] = notification.id
     return NotificationCreated.model_validate(notification)
 
 

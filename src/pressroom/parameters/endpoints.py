@@ -5,7 +5,20 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Request, Response
 
-from pressroom.api import PAGE, Editor, Id, Limit, Page, Skip, TheParts, Transaction, Viewer, page_response, problems
+from pressroom.api import (
+    PAGE,
+    Editor,
+    Facts,
+    Id,
+    Limit,
+    Page,
+    Skip,
+    TheParts,
+    Transaction,
+    Viewer,
+    page_response,
+    problems,
+)
 from pressroom.database.models import Parameter
 from pressroom.errors import AlreadyExists, Invalid, NotAllowed, NotFound
 from pressroom.identity.principal import Principal
@@ -40,8 +53,11 @@ async def _required(session: Transaction, caller: Principal, parameter_id: int, 
 
 
 @router.post("", status_code=201, responses=problems(NotAllowed, NotFound, AlreadyExists, Invalid))
-async def define_a_parameter(wanted: ParameterCreate, session: Transaction, caller: Editor) -> ParameterOut:
+async def define_a_parameter(
+    wanted: ParameterCreate, session: Transaction, caller: Editor, facts: Facts
+) -> ParameterOut:
     """Give a notebook a parameter. Its rules must fit its type, and its default its rules."""
+    facts["notebook_id"] = wanted.notebook_id
     await levels.require(session, caller, wanted.notebook_id, Level.EDITOR)
     [parameter] = await service.add(session, wanted.notebook_id, [wanted])
     return ParameterOut.model_validate(parameter)
