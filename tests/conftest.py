@@ -120,7 +120,9 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._socket = socket.socket()
+        # With the protocol named, asyncio sends at once what is written. Otherwise each answer on a connection that is
+        # used again waits 40 ms for the client's acknowledgement of its head.
+        self._socket = socket.socket(proto=socket.IPPROTO_TCP)
         self._socket.bind(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self._server = uvicorn.Server(

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pressroom.press.servers import ForkServer
+from pressroom.press.server import ForkServer
 
 counts: Counter[str] = Counter()
 failed: list[str] = []

@@ -9,7 +9,7 @@ from fastapi import Depends, FastAPI, Path, Query, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
-from pydantic import AfterValidator, BaseModel
+from pydantic import AfterValidator, BaseModel, Field
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.exceptions import HTTPException
@@ -19,6 +19,7 @@ from pressroom.database.shared_read import SharedReads
 from pressroom.errors import PROBLEM_BASE, Invalid, NotAllowed, NotAuthenticated, NotFound, PressroomError, Unavailable
 from pressroom.executions.following import Following
 from pressroom.executions.orders import Intake
+from pressroom.executions.refusals import WrongField, not_valid, problem_of
 from pressroom.identity import audit, rights
 from pressroom.identity.audit import AuditFile, Entry
 from pressroom.identity.authentication import Authentication
@@ -167,6 +168,7 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str
+    errors: list[WrongField] | None = Field(None, description="Which fields are wrong, where that can be said.")
 
     model_config = {"extra": "allow"}
 
@@ -210,7 +212,7 @@ PAGE: dict[int | str, dict[str, Any]] = {
 def problem_response(error: PressroomError) -> Response:
     """The answer to an error."""
     headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, NotAuthenticated) else None
-    return JSONResponse(error.problem(), status_code=error.status, headers=headers, media_type=PROBLEM_JSON)
+    return JSONResponse(problem_of(error), status_code=error.status, headers=headers, media_type=PROBLEM_JSON)
 
 
 def _sentence(errors: Sequence[Any]) -> str:
@@ -229,10 +231,9 @@ def install_problem_handlers(app: FastAPI) -> None:
             await _refused(request, error)
         return problem_response(cast("PressroomError", error))
 
-    async def not_valid(_: Request, error: Exception) -> Response:
+    async def fields_not_valid(_: Request, error: Exception) -> Response:
         errors = cast("RequestValidationError", error).errors()
-        facts = [{"loc": list(e["loc"]), "msg": e["msg"]} for e in errors[:MOST_ERRORS]]
-        return problem_response(Invalid(_sentence(errors), errors=facts))
+        return problem_response(not_valid(errors[:MOST_ERRORS], _sentence(errors)))
 
     async def http_error(request: Request, error: Exception) -> Response:
         error = cast("HTTPException", error)
@@ -258,7 +259,7 @@ def install_problem_handlers(app: FastAPI) -> None:
 
     handlers: dict[type[Exception], Callable[[Request, Exception], Any]] = {
         PressroomError: pressroom_error,
-        RequestValidationError: not_valid,
+        RequestValidationError: fields_not_valid,
         HTTPException: http_error,
         OperationalError: database_away,
         Exception: unforeseen,

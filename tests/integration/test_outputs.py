@@ -1,9 +1,10 @@
 """An execution's output is served as long as it is its own; where it is not to be had, the answer says why."""
 
+import io
 import json
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import nbformat
 import pytest
 
 from pressroom.executions import live_endpoints
-from pressroom.notebooks.places import Location
+from pressroom.notebooks import outputs
 from pressroom.settings import Settings
 
 Service = pytest.Service  # type: ignore[attr-defined]
@@ -135,10 +136,11 @@ def test_an_output_that_the_disk_does_not_give_is_unavailable(
 ) -> None:
     done = run(http, notebook)
 
-    def fail(place: Location, limit_bytes: int) -> bytes:
-        raise OSError(5, "Input/output error")
+    class Failing(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(Location, "read", fail)
+    monkeypatch.setattr(outputs, "_open", lambda execution, place: Failing())
     assert "Input/output error" in refused(http, done["execution_id"], 503)
 
 
@@ -148,6 +150,38 @@ def test_an_output_that_is_marked_and_no_notebook_is_no_page(http: httpx.Client,
     Path(done["output"]).write_text(json.dumps(content))
     answer = http.get(f"/db/executions/{done['execution_id']}/html")
     assert (answer.status_code, "is not a valid notebook" in answer.json()["detail"]) == (404, True)
+
+
+@pytest.fixture
+def small(settings: Settings) -> Iterator[httpx.Client]:
+    """A service that makes no page of an output over 0.25 MiB."""
+    limits = {"max_notebook_mb": 0.125, "max_output_mb": 0.0625}
+    with Service(settings.model_copy(update=limits)) as service, httpx.Client(base_url=service.url, timeout=60) as http:
+        yield http
+
+
+def test_an_output_of_very_many_lines_is_sent_whole_and_is_too_large_for_a_page(
+    small: httpx.Client, home: Path
+) -> None:
+    """Its text is within the limit, and takes many times as much in the file."""
+    done = run(small, write_notebook(home / "lines.ipynb", r"print('\n' * 50_000, end='')"))
+    lines = Path(done["output"]).read_bytes()
+    assert len(lines) > 0.5 * 2**20
+    answer = small.get(f"/db/executions/{done['execution_id']}/notebook")
+    assert (answer.status_code, answer.content == lines) == (200, True)
+    assert nbformat.reads(answer.text, 4).cells[0].outputs[0].text == "\n" * 50_000
+    page = small.get(f"/db/executions/{done['execution_id']}/html")
+    assert (page.status_code, page.json()["type"]) == (413, "/problems/too-large")
+    assert page.json()["detail"].endswith("is larger than 0.25 MiB, the limit.")
+
+
+def test_a_large_file_that_somebody_else_put_there_is_not_sent(small: httpx.Client, notebook: Path) -> None:
+    done = run(small, notebook)
+    large = write_notebook(Path(done["output"]), *["1" * 1000] * 1000)
+    assert large.stat().st_size > 2**20
+    assert "is not what this execution wrote" in refused(small, done["execution_id"], 404)
+    large.write_bytes(json.dumps(json.loads(large.read_bytes())).encode())  # all in one line: who wrote it is not seen
+    assert "is larger than" in refused(small, done["execution_id"], 413)
 
 
 def test_no_connection_is_held_while_pages_are_rendered(

@@ -24,7 +24,7 @@ from papermill import PapermillExecutionError
 from papermill.engines import papermill_engines
 
 from pressroom.press.engine import PressroomEngine
-from pressroom.press.servers import ForkServer
+from pressroom.press.server import ForkServer
 from pressroom.press.shared import shared_servers
 
 TIMES = {

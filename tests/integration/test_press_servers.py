@@ -1,8 +1,10 @@
 """The fork servers: what they load, what they refuse, when they begin anew, and that they end with their owner."""
 
 import asyncio
+import itertools
 import json
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -13,7 +15,7 @@ import nbformat
 import psutil
 import pytest
 
-from pressroom.press import Event, Finished, Output, Press, Request
+from pressroom.press import Event, Finished, Output, Press, Request, server
 from pressroom.press.environment import kernel_environment
 from pressroom.press.servers import Servers
 
@@ -84,6 +86,107 @@ async def test_libraries_that_cannot_be_forked_are_refused_with_the_reason(
     assert told.refused["tensorflow"] == "its threads do not survive a fork"
 
 
+async def test_a_library_that_brings_the_process_down_is_refused_and_the_others_are_loaded(
+    tmp_path: Path, folder: Path, opened: list[Press]
+) -> None:
+    folder.joinpath("crashing.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n")
+    folder.joinpath("ending.py").write_text("import os\nos._exit(3)\n")
+    opened.append(press := Press(environment(folder), preload=["crashing", "json", "ending"]))
+    assert (await run(press, tmp_path, "1"))[0].reason is None
+    told = await report(press)
+    assert (told.forked, told.preloaded) == (True, ("json",))
+    ended = "it cannot be loaded ahead: the process ended while it was imported"
+    assert told.refused == {"crashing": ended, "ending": ended}
+
+
+async def test_a_library_that_hangs_is_refused_and_the_others_are_loaded(
+    tmp_path: Path, folder: Path, opened: list[Press], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.joinpath("hanging.py").write_text("import threading\nthreading.Event().wait()\n")
+    opened.append(press := Press(environment(folder), preload=["hanging", "json"]))
+    await asyncio.to_thread(press.servers.runners, press.environment, "pressroom.press.runner:main")
+    monkeypatch.setattr(server, "READY_SECONDS", 8.0)
+    assert (await run(press, tmp_path, "1"))[0].reason is None
+    told = await report(press)
+    assert (told.forked, told.preloaded) == (True, ("json",))
+    assert told.refused == {"hanging": "it cannot be loaded ahead: it took longer than 8 s while it was imported"}
+
+
+def processes(press: Press, name: str) -> set[int]:
+    """Those of a press's processes that have a name."""
+    below = [p for pid in press.servers.pids() for p in psutil.Process(pid).children(recursive=True)]
+    return {p.pid for p in below if p.name() == name}
+
+
+async def waiting(press: Press) -> set[int]:
+    """The processes that wait for a request, as soon as a kernel and a runner do and no other is at work."""
+    async with asyncio.timeout(30):
+        while True:
+            found = processes(press, "pressroom-wait")
+            if len(found) >= 2 and not processes(press, "pressroom-keep"):
+                return found
+            await asyncio.sleep(0.05)
+
+
+async def test_what_holds_nothing_of_a_notebook_serves_again_and_a_kernel_never_does(
+    tmp_path: Path, opened: list[Press]
+) -> None:
+    opened.append(press := Press(ENVIRONMENT, preload=[]))
+    for _ in range(3):
+        await run(press, tmp_path, "1")
+    await waiting(press)
+    keepers, kernels = processes(press, "pressroom-idle"), set[str]()
+    for _ in range(6):
+        kernels.add((await run(press, tmp_path, "import os; print(os.getpid())"))[1])
+    await waiting(press)
+    assert len(kernels) == 6
+    assert processes(press, "pressroom-idle") == keepers
+
+
+async def test_what_is_killed_while_it_waits_is_replaced(tmp_path: Path, opened: list[Press]) -> None:
+    opened.append(press := Press(ENVIRONMENT, preload=[]))
+    await run(press, tmp_path, "1")
+    for name in ("pressroom-wait", "pressroom-idle"):
+        await waiting(press)
+        killed = [psutil.Process(pid) for pid in processes(press, name)]
+        for process in killed:
+            process.kill()
+        _, alive = await asyncio.to_thread(psutil.wait_procs, killed, 30)
+        assert not alive
+        for _ in range(4):
+            finished, _ = await run(press, tmp_path, "1")
+            assert finished.reason is None, finished
+
+
+async def test_a_runner_that_has_grown_serves_no_more(tmp_path: Path, opened: list[Press]) -> None:
+    opened.append(press := Press(ENVIRONMENT, preload=[]))
+    await run(press, tmp_path, "1")
+    before = await waiting(press)
+    [runners] = [
+        {p.pid for p in psutil.Process(pid).children(recursive=True)} & before
+        for pid in press.servers.pids()
+        if "pressroom.press.runner" in " ".join(psutil.Process(pid).cmdline())
+    ]
+    for _ in range(len(runners)):
+        finished, _ = await run(press, tmp_path, "for _ in range(90): print('x' * 1_000_000)")
+        assert (finished.reason, finished.cut_bytes) == (None, 0)
+    assert runners - await waiting(press)
+
+
+async def test_a_users_startup_files_are_executed_once_for_each_kernel(
+    tmp_path: Path, folder: Path, opened: list[Press]
+) -> None:
+    startup = folder / "ipython" / "profile_default" / "startup"
+    startup.mkdir(parents=True)
+    ledger = tmp_path / "ledger"
+    startup.joinpath("00.py").write_text(f"open({str(ledger)!r}, 'a').write('once ')\n")
+    opened.append(press := Press(environment(folder, IPYTHONDIR=str(folder / "ipython")), preload=[]))
+    for _ in range(2):
+        assert (await run(press, tmp_path, "1"))[0].reason is None
+    await waiting(press)
+    assert ledger.read_text() == "once once "
+
+
 async def test_a_server_grows_no_larger_than_it_may(tmp_path: Path, folder: Path, opened: list[Press]) -> None:
     folder.joinpath("huge.py").write_text("held = b'x' * (300 * 2**20)\n")
     folder.joinpath("small.py").write_text("")
@@ -104,10 +207,26 @@ async def test_a_package_that_is_changed_is_the_new_one_in_the_next_execution(
     module.write_text("number = 22\n")
     assert (await run(press, tmp_path, "import version; print(version.number)"))[1] == "22\n"
     folder.joinpath("added.py").write_text("")
-    servers = set(press.servers.pids())
+    before = set(press.servers.pids())
     assert (await run(press, tmp_path, "import added"))[0].reason is None
-    assert len(servers - set(press.servers.pids())) == 1, "the kernels' server, and not the runners'"
+    assert len(before - set(press.servers.pids())) == 1, "the kernels' server, and not the runners'"
     assert (await report(press)).forks == 3
+
+
+async def test_what_is_written_beside_the_libraries_starts_no_server_anew(
+    tmp_path: Path, folder: Path, opened: list[Press]
+) -> None:
+    opened.append(press := Press(environment(folder), preload=[]))
+    await run(press, folder, "1")
+    before = press.servers.pids()
+    for name in ("a.csv", "b.ipynb"):
+        assert (await run(press, folder, f"open({name!r}, 'w').close()"))[0].reason is None
+    await run(press, folder, "1")
+    assert press.servers.pids() == before
+    folder.joinpath("package").mkdir()
+    folder.joinpath("package", "__init__.py").write_text("")
+    await run(press, folder, "import package")
+    assert press.servers.pids() != before
 
 
 async def test_other_libraries_can_be_loaded_ahead_later_while_executions_go_on(
@@ -238,7 +357,8 @@ async def test_many_executions_at_once_share_the_servers(tmp_path: Path, opened:
 
 
 async def test_servers_that_were_not_used_for_longest_make_room(tmp_path: Path) -> None:
-    from pressroom.press.servers import MOST_SERVERS, Launch
+    from pressroom.press.launch import Launch
+    from pressroom.press.servers import MOST_SERVERS
 
     servers = Servers()
     argv = (sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}")
@@ -249,3 +369,24 @@ async def test_servers_that_were_not_used_for_longest_make_room(tmp_path: Path) 
         assert len(servers.pids()) == MOST_SERVERS
     finally:
         servers.close()
+
+
+async def test_nothing_stays_open_where_no_more_files_can_be_opened(tmp_path: Path, opened: list[Press]) -> None:
+    opened.append(press := Press(ENVIRONMENT, preload=[]))
+    await run(press, tmp_path, "1")
+    await run(press, tmp_path, "1")
+    files, limits = set(os.listdir("/proc/self/fd")), resource.getrlimit(resource.RLIMIT_NOFILE)
+    failed = 0
+    for more in range(1, 24):
+        path = pytest.write_notebook(tmp_path / "in.ipynb", "1")  # type: ignore[attr-defined]
+        request = Request(path, tmp_path / "out.ipynb", {})
+        free = (number for number in itertools.count() if str(number) not in files)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (next(itertools.islice(free, more, None)), limits[1]))
+        try:
+            *_, last = [event async for event in press.execute(request)]
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert isinstance(last, Finished)
+        failed += last.reason is not None
+        assert set(os.listdir("/proc/self/fd")) <= files, last
+    assert 5 < failed < 23, "the limit was met in different places, and at last not at all"

@@ -2,12 +2,15 @@
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from line import ANA, Line, Other, until, working
 from pressroom.executions import service
+from pressroom.executions.tasks import Pressman
+from pressroom.executions.vigil import Vigil
 
 write_notebook = pytest.write_notebook  # type: ignore[attr-defined]
 BEATS = """
@@ -21,6 +24,10 @@ CREATE TRIGGER tell_beat AFTER UPDATE ON procrastinate_workers FOR EACH ROW EXEC
 LISTEN beats
 """
 LISTENING = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN \"procrastinate%'"
+
+WAITING = """
+SELECT FROM pg_locks WHERE NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 
 
 async def told(other: Other, times: int) -> list[str]:
@@ -77,3 +84,49 @@ async def test_a_cancel_is_heard_while_the_worker_stops(line: Line, other: Other
     async with line.database.transaction() as session:
         row = await service.get(session, one)
     assert (row.status, row.failure) == ("cancelled", {"reason": "cancelled"})
+
+
+@pytest.fixture
+async def vigil(line: Line) -> AsyncIterator[Vigil]:
+    """The watch over a worker that works on nothing."""
+    shop = line.shop()
+    pressman = Pressman(shop, line.jobs)
+    yield Vigil(shop, line.jobs, pressman)
+    await pressman.close()
+
+
+async def test_what_was_claimed_and_waits_to_be_begun_is_not_lost(line: Line, vigil: Vigil) -> None:
+    [one] = await line.submit()
+    assert await line.jobs.fetch_job(None, line.worker_id) is not None
+    for _ in range(2):
+        await vigil.look()
+    assert await line.count("notebook_executions WHERE status = 'running'") == 1
+    line.jobs.claimed(one)
+    for _ in range(2):
+        await vigil.look()
+    assert await line.count("notebook_executions WHERE status = 'running'") == 0, "what is not begun then is lost"
+
+
+async def test_what_is_being_ended_as_lost_is_not_taken_up_as_unheard(line: Line, other: Other, vigil: Vigil) -> None:
+    [one] = await line.submit()
+    await other.execute("SELECT claim_execution(NULL, %s)", [line.worker_id])
+    line.jobs._unsure = True  # the answer was lost
+    await vigil.look()
+
+    async def waiting() -> int:
+        return (await other.execute(WAITING)).rowcount
+
+    async with other.transaction():
+        await other.execute("LOCK TABLE procrastinate_workers IN ACCESS EXCLUSIVE MODE")
+        look = asyncio.create_task(vigil.look())
+        await until(waiting)
+        fetch = asyncio.create_task(line.jobs.fetch_job(None, line.worker_id))
+
+        async def decided() -> bool:
+            return fetch.done() or await waiting() == 2
+
+        await until(decided)
+    await look
+    if await fetch is not None:
+        assert line.jobs.claimed(one)["attempt"] == 2
+    assert await line.count("execution_attempts WHERE number = 1 AND reason = 'worker_lost'") == 1

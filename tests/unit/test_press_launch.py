@@ -5,7 +5,7 @@ import sys
 import pytest
 from jupyter_client.kernelspec import KernelSpec
 
-from pressroom.press.servers import CannotFork, Launch
+from pressroom.press.launch import CannotFork, Launch
 
 ARGV = ["python3", "-m", "ipykernel_launcher", "-f", "{connection_file}"]
 

@@ -32,7 +32,10 @@ def _database() -> Iterator[URL]:
 
 @app.command()
 def upgrade() -> None:
-    """Bring the schema to this version's revision. It can be run again without harm."""
+    """Bring the schema to this version's revision. It can be run again without harm.
+
+    There is no downgrade: make a copy of the database first, see docs/how-to/upgrade.md.
+    """
 
     def work() -> None:
         with _database() as url:

@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -12,7 +11,7 @@ from pressroom.cli.pairs import given_once
 from pressroom.cli.room import WRONG, Room, absolute, complain, explained, in_room, out
 from pressroom.cli.shown import Shown, exit_code
 from pressroom.database.models import Execution
-from pressroom.errors import AlreadyEnded
+from pressroom.errors import AlreadyEnded, Unavailable
 from pressroom.executions import service
 from pressroom.executions.following import open_following
 from pressroom.executions.options import HowToExecute
@@ -20,7 +19,7 @@ from pressroom.executions.orders import Order, own_queue
 from pressroom.executions.schemas import ExecutionOut
 from pressroom.executions.tasks import Workshop
 from pressroom.metrics import Metrics
-from pressroom.worker import Staffing, ended, open_crew
+from pressroom.worker import Staffing, open_crew
 
 
 def run(
@@ -87,23 +86,33 @@ async def _run(room: Room, order: Order, shown: Shown) -> Execution:
         stopping: set[asyncio.Task[None]] = set()
 
         async def cancel() -> None:
-            with suppress(AlreadyEnded):
+            try:
                 async with room.database.transaction() as session:
                     await service.cancel(session, room.intake(crew.jobs), room.caller, execution_id)
+            except AlreadyEnded:
+                return
+            except Unavailable as error:
+                complain(f"It goes on, since it could not be cancelled; try again. {error.detail}")
 
         def stop() -> None:
             stopping.add(asyncio.create_task(cancel()))
 
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop)
-        with shown.progress:
-            followed = asyncio.create_task(following.wait(execution_id))
-            crewed = asyncio.create_task(crew.wait())
-            await asyncio.wait({followed, crewed}, return_when=asyncio.FIRST_COMPLETED)
+        followed = asyncio.create_task(following.wait(execution_id))
+        crewed = asyncio.create_task(crew.wait())
+        try:
+            with shown.progress:
+                await asyncio.wait({followed, crewed}, return_when=asyncio.FIRST_COMPLETED)
             if not followed.done():
-                await ended(followed)
                 crewed.result()
             followed.result()
-        await asyncio.gather(*stopping)
+        finally:
+            for task in (followed, crewed, *stopping):
+                task.cancel()
+            await asyncio.gather(followed, crewed, *stopping, return_exceptions=True)
+        for task in stopping:
+            if not task.cancelled():
+                task.result()
     async with room.database.transaction() as session:
         return await service.get(session, execution_id)

@@ -93,7 +93,10 @@ def differences(connection: Connection) -> list[str]:
 
 def unknown_revision(found: str) -> str:
     """Why a database at the revision ``found``, which this version does not have, cannot be used."""
-    return f"its schema is at revision {found}, which this version does not know: a later version has upgraded it"
+    return (
+        f"its schema is at revision {found}, which this version does not know: a later version has upgraded it, and "
+        "there is no downgrade; use that version, or restore the copy that was made before"
+    )
 
 
 def _settings() -> Config:

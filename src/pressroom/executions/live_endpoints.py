@@ -2,15 +2,17 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, BinaryIO, Literal
 
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 
 from pressroom.api import Id, Parts, TheParts, Transaction, Viewer, problems
-from pressroom.errors import Invalid, NotAllowed, NotebookInvalid, NotFound, Unavailable
+from pressroom.database.models import Execution
+from pressroom.errors import Invalid, NotAllowed, NotebookInvalid, NotFound, TooLarge, Unavailable
 from pressroom.executions import access, service
 from pressroom.executions.event_schemas import Log
 from pressroom.executions.schemas import ExecutionOut
@@ -99,18 +101,21 @@ async def read_the_log(
 @router.get(
     "/db/executions/{execution_id}/notebook",
     response_class=Response,
-    responses=THE_NOTEBOOK | problems(NotAllowed, NotFound, Invalid),
+    responses=THE_NOTEBOOK | problems(NotAllowed, NotFound, TooLarge, Invalid),
 )
 async def download_the_output(execution_id: Id, parts: TheParts, caller: Viewer) -> Response:
-    """The executed notebook; of one that failed or was stopped, as far as it came. 404 says why there is none: it was
-    deleted, say, or a later execution has replaced the file."""
-    return Response(await _output(parts, caller, execution_id), media_type=IPYNB, headers=_AS_SAID)
+    """The executed notebook, whatever its size; of one that failed or was stopped, as far as it came. 404 says why
+    there is none: it was deleted, say, or a later execution has replaced the file."""
+    execution, limit = await _execution(parts, caller, execution_id), _limit_bytes(parts)
+    file = await asyncio.to_thread(outputs.opened, parts.places, execution, limit)
+    headers = _AS_SAID | {"Content-Length": str(os.fstat(file.fileno()).st_size)}
+    return StreamingResponse(_pieces(file), media_type=IPYNB, headers=headers)
 
 
 @router.get(
     "/db/executions/{execution_id}/html",
     response_class=Response,
-    responses=THE_PAGE | problems(NotAllowed, NotFound, Invalid),
+    responses=THE_PAGE | problems(NotAllowed, NotFound, TooLarge, Invalid),
 )
 async def read_the_output(
     execution_id: Id,
@@ -120,8 +125,11 @@ async def read_the_output(
         Literal["show", "hide"], Query(alias="input", description="Whether the cells' source is shown.")
     ] = "show",
 ) -> Response:
-    """The executed notebook as a page that stands alone. Its scripts run in a sandbox, without any right here."""
-    data = await _output(parts, caller, execution_id)
+    """The executed notebook as a page that stands alone. Its scripts run in a sandbox, without any right here. 413 says
+    that it is too large to be made a page of; it can still be downloaded."""
+    # No connection is held while the file is read, nor while it is rendered.
+    execution = await _execution(parts, caller, execution_id)
+    data = await asyncio.to_thread(outputs.read, parts.places, execution, _limit_bytes(parts))
     try:
         page = await asyncio.to_thread(to_html, data, hide_input=code == "hide")
     except NotebookInvalid as error:  # it is no fault of the request
@@ -129,12 +137,20 @@ async def read_the_output(
     return Response(page, media_type=HTML, headers=dict(SANDBOX))
 
 
-async def _output(parts: Parts, caller: Principal, execution_id: int) -> bytes:
-    """The output of an execution. No connection is held while the file is read, nor afterwards while it is rendered."""
+async def _execution(parts: Parts, caller: Principal, execution_id: int) -> Execution:
     async with parts.database.transaction() as session:
-        execution = await access.seen(session, caller, execution_id)
-    limit = int((parts.settings.max_notebook_mb + 2 * parts.settings.max_output_mb) * MEBIBYTE)
-    return await asyncio.to_thread(outputs.read, parts.places, execution, limit)
+        return await access.seen(session, caller, execution_id)
+
+
+def _limit_bytes(parts: Parts) -> int:
+    return int((parts.settings.max_notebook_mb + 2 * parts.settings.max_output_mb) * MEBIBYTE)
+
+
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    """A file's content. Starlette takes each piece in a thread."""
+    with file:
+        while piece := file.read(MEBIBYTE):
+            yield piece
 
 
 def _event_id(text: str | None) -> int | None:

@@ -58,6 +58,7 @@ class Progress:
         self._settled = asyncio.Event()
         self._alarm: asyncio.TimerHandle | None = None
         self._flushing: asyncio.Task[None] | None = None
+        self._complained: set[type[Exception]] = set()
         self.total: int | None = None
         self.completed = 0
 
@@ -136,9 +137,11 @@ class Progress:
                 async with self._database.transaction() as session:
                     held = await self._write(session, batch)
             except Exception as error:  # what cannot be told now must not end the attempt, nor be lost without a word
-                if isinstance(error, Unavailable):
+                new = type(error) not in self._complained  # each reason is said once: an attempt may go on for days
+                self._complained.add(type(error))
+                if new and isinstance(error, Unavailable):
                     log.warning("the progress of execution %s waits: %s", self._id, error.detail)
-                else:
+                elif new:
                     log.exception("the progress of execution %s cannot be written yet", self._id)
                 self._waiting = batch + self._waiting
                 pause = _RETRY_SECONDS

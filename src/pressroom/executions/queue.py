@@ -152,13 +152,23 @@ class ExecutionJobs(PatientJobs):
 
     async def _unheard(self, worker_id: int) -> dict[str, Any] | None:
         """An execution that was claimed by a statement whose answer was lost."""
-        held = [f"{execution_id} {attempt}" for execution_id, attempt in self._held]
-        rows = await self.connector.execute_query_all_async(_UNHEARD, worker_id=worker_id, held=held)
-        if not rows:
-            return None
-        execution: dict[str, Any] = rows[0]["execution"]
-        log.warning("execution %s was claimed, and the answer was lost", execution["id"])
-        return execution
+        while True:
+            held = [f"{execution_id} {attempt}" for execution_id, attempt in self._held]
+            rows = await self.connector.execute_query_all_async(_UNHEARD, worker_id=worker_id, held=held)
+            if not rows:
+                return None
+            execution: dict[str, Any] = rows[0]["execution"]
+            if (execution["id"], execution["attempt"]) not in self._held:  # given up while it was asked for
+                log.warning("execution %s was claimed, and the answer was lost", execution["id"])
+                return execution
+
+    def awaits(self, execution_id: int, attempt: int) -> bool:
+        """Whether an attempt was claimed that nobody has begun to work on, see :meth:`claimed`."""
+        return self._claimed.get(execution_id, {}).get("attempt") == attempt
+
+    def give_up(self, attempts: Iterable[tuple[int, int]]) -> None:
+        """Take no more for unheard the attempts that are being ended as lost."""
+        self._held.update(attempts)
 
     def ended(self, execution_id: int, attempt: int) -> None:
         """Forget an attempt, now that the database knows of its end."""

@@ -1,13 +1,42 @@
-"""Which of many orders are refused, and which field of each: one error that names them all."""
+"""Which fields of a request are wrong, each told in the same form; of many orders, one error that names them all."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from pressroom.errors import PROBLEM_BASE, ParameterInvalid, PressroomError
+from pydantic import BaseModel, Field
+
+from pressroom.errors import PROBLEM_BASE, Invalid, ParameterInvalid, PressroomError
 
 _SENTENCES = 10
+_MANY = ("body", "executions")
 Place = tuple[str | int, ...]
+
+
+class WrongField(BaseModel):
+    """One of the ``errors`` of a problem document: a field of the request, and what is wrong with it."""
+
+    loc: list[str | int] = Field(
+        description="Where it stands in the request.", examples=[["body", "executions", 3, "parameters", "region"]]
+    )
+    msg: str = Field(description="What is wrong, in words.")
+    detail: str = Field(description="As `msg`.")
+    type: str = Field(description="The kind of problem.", examples=["/problems/parameter-invalid"])
+    status: int = Field(description="The status that it would have alone.", examples=[422])
+    index: int | None = Field(None, description="Which of the executions of a bulk request, counted from 0.")
+    parameter: str | None = Field(None, description="The parameter of the notebook, where it is one.")
+    rule: str | None = Field(None, description="The rule that the parameter breaks.")
+
+
+def _wrong(
+    loc: Sequence[str | int], why: str, error: PressroomError | type[PressroomError], **facts: Any
+) -> dict[str, Any]:
+    """The field at ``loc``, which is wrong as ``error`` is, as JSON."""
+    number = loc[2] if len(loc) > 2 and tuple(loc[:2]) == _MANY else None
+    index = number if isinstance(number, int) else None
+    kind = PROBLEM_BASE + error.slug
+    field = WrongField(loc=list(loc), msg=why, detail=why, type=kind, status=error.status, index=index, **facts)
+    return field.model_dump()
 
 
 @contextmanager
@@ -22,7 +51,7 @@ def about(field: str) -> Iterator[None]:
 
 def refusal(errors: Mapping[Place, PressroomError]) -> PressroomError:
     """The error of a request whose orders at these places in its body were refused: that of the first, which names
-    them all in ``errors``, as ``{loc, msg, type, status}``. An order that stands alone, at no place, keeps its own."""
+    them all in ``errors``, a :class:`WrongField` each. An order that stands alone, at no place, keeps its own."""
     first = next(iter(errors.values()))
     if () in errors:
         return first
@@ -36,20 +65,33 @@ def refusal(errors: Mapping[Place, PressroomError]) -> PressroomError:
     return named
 
 
+def problem_of(error: PressroomError) -> dict[str, Any]:
+    """The problem document of an error, with its ``errors`` in the form of :class:`WrongField`."""
+    document = error.problem()
+    if isinstance(error, ParameterInvalid) and not any("loc" in entry for entry in error.errors):
+        document["errors"] = list(_entries((), error))
+    return document
+
+
+def not_valid(wrong: Sequence[Any], sentence: str) -> Invalid:
+    """The error of a request whose fields are not valid, as pydantic tells of them."""
+    return Invalid(sentence, errors=[_wrong(one["loc"], one["msg"], Invalid) for one in wrong])
+
+
 def _sentence(error: PressroomError) -> str:
     """What an error says of its field, whose name may stand before it already."""
     return error.detail.removeprefix(f"{error.where[-1]}: ") if error.where else error.detail
 
 
 def _entries(place: Place, error: PressroomError) -> Iterator[dict[str, Any]]:
-    head = {"type": PROBLEM_BASE + error.slug, "status": error.status}
-    loc = ["body", *place, *error.where]
     if isinstance(error, ParameterInvalid):
+        loc = ["body", *place, *(error.where or ("parameters",))]
         each = error.errors or [{"parameter": error.parameter, "rule": error.rule, "detail": error.detail}]
         for one in each:
-            yield {"loc": [*loc, one["parameter"]], "msg": one["detail"], "rule": one["rule"]} | head
+            name = one["parameter"]
+            yield _wrong([*loc, name], one["detail"], error, parameter=name, rule=one["rule"])
         return
-    yield {"loc": loc, "msg": error.detail} | head
+    yield _wrong(["body", *place, *error.where], error.detail, error)
 
 
 def _path(place: Place) -> str:

@@ -27,7 +27,7 @@ class Vigil:
     stops.
 
     The database may have given it an execution and gone away before it could say so; such an attempt would run for
-    ever. What it is not at work on at two looks in a row is ended as lost.
+    ever. What it is not at work on at two looks in a row is ended as lost, unless a claim has found it by then.
 
     The three go on each by itself: one that waits, for a lock or a disk, must not hold back the signs of life.
     """
@@ -53,8 +53,10 @@ class Vigil:
             return
         async with self._database.transaction() as session:
             held = await self._losses.held_by(session, worker_id)
-            idle = {attempt for attempt in held if not self._pressman.holds(*attempt)}
+            at_work = {attempt for attempt in held if self._pressman.holds(*attempt) or self._jobs.awaits(*attempt)}
+            idle = held - at_work
             if dropped := idle & self._suspects:
+                self._jobs.give_up(dropped)
                 await self._losses.of_living_worker(session, worker_id, dropped)
         self._suspects = idle
 

@@ -17,7 +17,7 @@ from papermill.utils import nb_kernel_name
 from papermill.version import version as papermill_version
 
 from pressroom.press.events import Reason
-from pressroom.press.servers import Launch
+from pressroom.press.launch import Launch
 
 
 class NotUsable(Exception):

@@ -9,7 +9,8 @@ gone, the server ends. ``SETTINGS`` is JSON (see :class:`Settings`).
 For each kernel there are two processes. The *keeper* is the parent of the kernel: it hears the owner's wishes over a
 control socket, tells how the kernel ended, and is a subreaper, so that nothing that the kernel started gets away. The
 kernel leads its own session. When the control socket is closed, the keeper kills all of it, so a kernel ends with
-whoever asked for it, however that ended. A few kernels are forked ahead of need and wait for their request.
+whoever asked for it, however that ended. A keeper runs nothing of a notebook's, so it serves one kernel after the
+other: as soon as one is gone it forks the next, which waits for its request.
 
 A kernel serves one client in one of two ways:
 
@@ -51,6 +52,12 @@ if TYPE_CHECKING:
 
 AHEAD = 1
 """How many kernels are forked ahead of need."""
+KEPT = 4
+"""How many keepers without a request are kept, each with the kernel that waits in it."""
+REHEARSAL_SECONDS = 10
+"""How long a rehearsal may take."""
+GROWN_MB = 64
+"""How much a process that serves again may have grown, in MiB."""
 FLUSH_SECONDS = 0.1
 """How long text that a cell wrote waits for more of it."""
 BUFFER = 2**16
@@ -74,6 +81,8 @@ FORK_SAFE_THREADS = {"jemalloc_bg_thd"}
 """Threads of libraries that start them anew after a fork: jemalloc's, which PyArrow and so pandas has."""
 
 _PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 1, 15, 36
+_MADV_POPULATE_WRITE = 23
+_PRESENT, _EXCLUSIVE = 1 << 63, 1 << 56  # of an entry of /proc/self/pagemap
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -169,6 +178,12 @@ def heed_children():
     return wake
 
 
+def open_files():
+    """The files that this process has open."""
+    found = {int(name) for name in os.listdir("/proc/self/fd")}
+    return {fd for fd in found if os.path.lexists(f"/proc/self/fd/{fd}")}  # not the one by which they were listed
+
+
 def close_all_but(*kept):
     """Close every open file but the standard ones and those ``kept``."""
     for name in os.listdir("/proc/self/fd"):
@@ -194,6 +209,7 @@ class Settings:
         self.refused = dict(given.get("refused", {}))
         self.ahead = given.get("ahead", AHEAD)
         self.call = given.get("call")
+        self.next = -1 if self.mode == "call" else 0
         self.path = given.get("path", [])
         self.ahead_of_cwd = frozenset()
 
@@ -205,8 +221,12 @@ class Server:
         self.owner, self.settings = owner, settings
         self.forks = 0
         self.wake = heed_children()
-        self.waiting = collections.deque()
-        self.keepers = set()
+        self.keepers = {}
+        """The process of each keeper, by the file of the socket to it."""
+        self.sockets = {}
+        self.idle = []
+        self.hungry = settings.ahead > 0
+        self.poll = select.poll()
 
     def load(self):
         """Load what kernels need; restarts this process without a library that turns out to be unfit."""
@@ -221,6 +241,7 @@ class Server:
             if resident_mb() > settings.memory_mb:
                 settings.refused[top] = f"the fork server is larger than {settings.memory_mb} MiB, its limit"
                 continue
+            send(self.owner, {"loading": top, "refused": settings.refused})
             try:
                 importlib.import_module(name)
             except BaseException as error:  # whatever a library raises while it is loaded, it cannot be loaded ahead
@@ -233,6 +254,7 @@ class Server:
                 settings.refused[top] = f"with it, the fork server would be larger than {settings.memory_mb} MiB"
                 self.restart()
             loaded.append(name)
+        send(self.owner, {"loading": "", "refused": settings.refused})
         return loaded
 
     def restart(self):
@@ -256,68 +278,82 @@ class Server:
         # Frozen objects are not visited by the collector, so that its marks do not unshare their pages.
         gc.collect()
         gc.freeze()
+        child.rehearse(self.settings)
         facts = {"ready": True, "pid": os.getpid(), "preloaded": loaded, "refused": self.settings.refused}
         send(self.owner, facts | {"packages": packages})
+        self.poll.register(self.owner, select.POLLIN)
+        self.poll.register(self.wake, select.POLLIN)
         while True:
             # Ahead of need, and only while nobody asks.
-            readable, _, _ = select.select([self.owner, self.wake], [], [], 0 if self.hungry() else None)
-            if self.wake in readable:
-                _drain(self.wake)
-                self.reap()
-            if self.owner in readable:
+            readable = [fd for fd, _ in self.poll.poll(0 if self.hungry else None)]
+            for fd in readable:
+                if fd == self.wake.fileno():
+                    _drain(self.wake)
+                    self.reap()
+                elif fd in self.sockets:
+                    self.hear(fd)
+            if self.owner.fileno() in readable:
                 request, fds = receive(self.owner)
                 if request is None:
-                    self.end()
-                    return
+                    return  # those that wait end with this process; those at work, with whoever asked for them
                 if "report" in request:
                     send(self.owner, {"forks": self.forks, "pss": proportional_bytes()})
                 else:
                     self.fork(request, fds)
-            elif not readable and self.hungry():
-                self.waiting.append(self.spawn())
-
-    def hungry(self):
-        """Whether fewer kernels wait than should."""
-        return len(self.waiting) < self.settings.ahead
+            elif not readable and self.hungry:
+                self.hungry = False
+                if len(self.idle) < self.settings.ahead:
+                    self.idle.append(self.spawn())
 
     def fork(self, request, fds):
         """Give a request to a child. The first of the files are its keeper's: the control socket, and what it only
         holds open until it ends."""
         self.forks += 1
         while True:
-            keeper, control, work = self.waiting.popleft() if self.waiting else self.spawn()
+            keeper = self.idle.pop(self.settings.next) if self.idle else self.spawn()
             try:
-                kept = request.get("keepers", 1)
-                send(control, {}, fds[:kept])
-                send(work, request, fds[kept:])
+                send(self.sockets[keeper], request, fds)
             except OSError:
-                _kill(keeper, signal.SIGKILL)  # what it kept was killed while it waited
+                self.forget(keeper)  # it was killed while it waited
                 continue
-            finally:
-                control.close()
-                work.close()
             break
         for fd in fds:
             os.close(fd)
+        self.hungry = True
 
     def spawn(self):
-        """A child that waits for its request: its keeper's pid, and the sockets to its keeper and to itself."""
-        control, keepers = socket.socketpair()
-        work, childs = socket.socketpair()
+        """Fork a keeper, and the child that waits in it."""
+        ours, theirs = socket.socketpair()
         pid = os.fork()
         if pid == 0:
             try:
                 signal.set_wakeup_fd(-1)
-                close_all_but(keepers.fileno(), childs.fileno())
-                Keeper(keepers, childs, self.child, self.settings).keep()
+                close_all_but(theirs.fileno())
+                Keeper(theirs, self.child, self.settings).keep()
             except BaseException:  # nothing but the reason may get out of a child
                 traceback.print_exc()
             finally:
                 os._exit(1)
-        keepers.close()
-        childs.close()
-        self.keepers.add(pid)
-        return pid, control, work
+        theirs.close()
+        keeper = ours.fileno()
+        self.keepers[keeper], self.sockets[keeper] = pid, ours
+        self.poll.register(ours, select.POLLIN)
+        return keeper
+
+    def hear(self, keeper):
+        """A keeper has nothing to do any more, or is gone."""
+        said, _ = receive(self.sockets[keeper])
+        if said is not None and len(self.idle) < KEPT:
+            self.idle.append(keeper)
+        else:
+            self.forget(keeper)
+
+    def forget(self, keeper):
+        """Have no more to do with a keeper, which then ends."""
+        if keeper in self.idle:
+            self.idle.remove(keeper)
+        self.poll.unregister(keeper)
+        self.sockets.pop(keeper).close()
 
     def reap(self):
         """Take leave of keepers that have ended, and kill what one left behind that was itself killed."""
@@ -328,16 +364,10 @@ class Server:
                 break
             if pid == 0:
                 break
-            if pid in self.keepers:
-                self.keepers.discard(pid)
+            if pid in self.keepers.values():
+                self.keepers = {keeper: known for keeper, known in self.keepers.items() if known != pid}
                 if os.WIFSIGNALED(status):
-                    kill_below(self.wake, self.keepers)
-
-    def end(self):
-        """Kill those that still wait; those at work end with whoever asked for them."""
-        for _, control, work in self.waiting:
-            control.close()
-            work.close()
+                    kill_below(self.wake, set(self.keepers.values()))
 
     @property
     def child(self):
@@ -430,70 +460,153 @@ def proportional_bytes():
         return next(int(line.split()[1]) * 1024 for line in file if line.startswith("Pss:"))
 
 
+def own_pages():
+    """The pieces of memory, each an address and a length, that this process shared when it was forked and has written
+    to since."""
+    size, found = os.sysconf("SC_PAGE_SIZE"), []
+    with open("/proc/self/maps") as maps, open("/proc/self/pagemap", "rb", buffering=0) as pagemap:
+        for line in maps.read().splitlines():
+            area, access, *_ = line.split()
+            if not access.startswith("rw-p") or line.endswith("[stack]"):
+                continue
+            start, end = (int(address, 16) for address in area.split("-"))
+            pagemap.seek(start // size * 8)
+            entries = array.array("Q", pagemap.read((end - start) // size * 8))
+            for number, entry in enumerate(entries):
+                if entry & _PRESENT and entry & _EXCLUSIVE:
+                    address = start + number * size
+                    if found and found[-1][0] + found[-1][1] == address:
+                        found[-1][1] += size
+                    else:
+                        found.append([address, size])
+    return found
+
+
+def touch(pages):
+    """Have pages of its own where a kernel will write, before anybody waits for it. A system that cannot do it, or has
+    not as much memory, gives them later, one by one."""
+    for address, length in pages:
+        _libc.madvise(ctypes.c_void_p(address), ctypes.c_size_t(length), _MADV_POPULATE_WRITE)
+
+
 # --- the keeper -----------------------------------------------------------------------------------------------------
 
 
 class Keeper:
-    """The parent of one kernel."""
+    """The parent of one kernel at a time. ``server``: the socket over which requests come."""
 
-    def __init__(self, control, work, child, settings):
-        self.control, self.work, self.child, self.settings = control, work, child, settings
+    def __init__(self, server, child, settings):
+        self.server, self.child, self.settings = server, child, settings
+        self.pid = 0
+        self.work: Any = None
 
     def keep(self):
-        """Fork the kernel, do what is asked with it, and leave nothing of it behind."""
-        name_process("pressroom-idle")
+        """Serve one request after the other until the server is gone, and leave nothing behind of any."""
         os.setsid()
         _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        self.wake = heed_children()
+        while True:
+            name_process("pressroom-idle")
+            request, fds = self.awaited()
+            if request is None:
+                os._exit(0)  # the child that waits ends with it
+            self.attend(request, fds)
+            with suppress(OSError):
+                send(self.server, {"free": True})
+
+    def fork(self):
+        """Fork a child that waits for its request."""
         keeper = os.getpid()
-        pid = os.fork()
-        if pid == 0:
+        self.work, theirs = socket.socketpair()
+        self.pid = os.fork()
+        if self.pid == 0:
             try:
                 _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
                 if os.getppid() != keeper:
                     os._exit(1)
-                self.control.close()
+                signal.set_wakeup_fd(-1)
+                self.server.close()
+                self.work.close()
+                self.wake.close()
                 os.setsid()
                 name_process("pressroom-wait")
-                request, fds = receive(self.work)
-                self.work.close()
-                if request is not None:
-                    self.child().run(request, fds, self.settings)
+                touch(self.child.pages)
+                self.child().await_request(theirs, self.settings)
             except BaseException:  # as above
                 traceback.print_exc()
             finally:
                 os._exit(1)
+        theirs.close()
+
+    def awaited(self):
+        """The next request, while a child waits for it."""
+        while True:
+            if self.pid == 0:
+                self.fork()
+            readable, _, _ = select.select([self.server, self.wake], [], [])
+            if self.wake in readable:
+                _drain(self.wake)
+                if (status := _reaped(self.pid)) is not None:
+                    if os.WIFEXITED(status):
+                        os._exit(1)  # it cannot even wait, and said why
+                    self.leave()
+            if self.server in readable:
+                return receive(self.server)
+
+    def leave(self):
+        """Take leave of the child."""
         self.work.close()
-        wake = heed_children()
-        control, assigned, group = self.control, False, None
-        status, heard = None, True
-        while status is None:
-            readable, _, _ = select.select([control, wake] if heard else [wake], [], [])
-            if wake in readable:
-                _drain(wake)
-                status = _reaped(pid)
+        self.pid = 0
+
+    def attend(self, request, fds):
+        """Give the child its request, do what is asked with it, and tell how it ended."""
+        kept = request.get("keepers", 1)
+        control = socket.socket(fileno=fds[0])
+        while True:
+            if self.pid == 0:
+                self.fork()
+            try:
+                send(self.work, request, fds[kept:])
+            except OSError:
+                self.leave()  # it was killed while it waited
+                continue
+            break
+        for fd in fds[kept:]:
+            os.close(fd)
+        name_process("pressroom-keep")
+        with suppress(OSError):
+            send(control, {"pid": self.pid})
+        group, status, done = None, None, False
+        heeded = [control, self.work, self.wake]
+        while status is None and not done:
+            readable, _, _ = select.select(heeded, [], [])
+            if self.wake in readable:
+                _drain(self.wake)
+                status = _reaped(self.pid)
+            if self.work in readable:
+                done = receive(self.work)[0] is not None
+                if not done:
+                    heeded.remove(self.work)
             if control in readable:
-                message, fds = receive(control)
+                message, _ = receive(control)
                 if message is None:
-                    heard = False
-                    _kill(pid, signal.SIGKILL)
-                elif not assigned:
-                    assigned = True
-                    name_process("pressroom-keep")
-                    control.close()
-                    control = socket.socket(fileno=fds[0])
-                    with suppress(OSError):
-                        send(control, {"pid": pid})
+                    heeded.remove(control)
+                    _kill(self.pid, signal.SIGKILL)
                 elif "group" in message:
                     group = message["group"]
                 elif "signal" in message:
-                    _kill(pid, message["signal"], group=message.get("all", False))
-        kill_below(wake)
-        end = {"exit": os.waitstatus_to_exitcode(status)}
+                    _kill(self.pid, message["signal"], group=message.get("all", False))
+        kill_below(self.wake, {self.pid} if status is None else ())
+        end = {"exit": 0 if status is None else os.waitstatus_to_exitcode(status)}
+        if status is not None:
+            self.leave()
         if group is not None:
             end["oom"] = ended_group(group)
         with suppress(OSError):
             send(control, end)
-        os._exit(0)
+        control.close()
+        for fd in fds[1:kept]:
+            os.close(fd)
 
 
 def _kill(pid, number, *, group=False):
@@ -531,14 +644,28 @@ def ended_group(path):
 class Child:
     """A forked process, from the fork to its work."""
 
+    pages = ()
+
     @classmethod
     def prepare(cls, settings):
         """What can be done before the fork."""
 
-    def run(self, request, fds, settings):
-        """Become what was asked for. ``fds``: the working directory, the standard error, and what the work needs."""
+    @classmethod
+    def rehearse(cls, settings):
+        """Find out to which ``pages`` a child writes."""
+
+    def await_request(self, requests, settings):
+        """Wait for a request, and do what it asks for; the process ends with that."""
+        request, fds = receive(requests)
+        requests.close()
+        if request is not None:
+            self.run(request, fds, settings)
+
+    def run(self, request, fds, settings, *kept):
+        """Become what was asked for. ``fds``: the working directory, the standard error, and what the work needs;
+        ``kept``: other files that stay open."""
         folder, errors, *rest = fds
-        close_all_but(folder, errors, *rest)
+        close_all_but(folder, errors, *rest, *kept)
         null = os.open(os.devnull, os.O_RDWR)
         for number, fd in ((0, null), (1, errors), (2, errors)):
             os.dup2(fd, number)
@@ -557,10 +684,10 @@ class Child:
         limit(request.get("limits", {}))
         reseed()
         name_process(request.get("title", "pressroom-krnl"))
-        self.work(request, rest, settings)
+        return self.work(request, rest, settings)
 
     def work(self, request, fds, settings):
-        """What the child is for."""
+        """What the child is for; whether it may serve again."""
         raise NotImplementedError
 
 
@@ -649,15 +776,31 @@ def reseed():
 
 class CallChild(Child):
     """A process that calls a function of the service's: ``module:function(request, fds)``. Before the fork, ``warm()``
-    of that module is called."""
+    of that module is called. Where the function returns true, the process is as it was before and serves again."""
+
+    def await_request(self, requests, settings):
+        while True:
+            request, fds = receive(requests)
+            if request is None or not self.run(request, fds, settings, requests.fileno()):
+                return
+            null = os.open(os.devnull, os.O_RDWR)
+            for number in (0, 1, 2):
+                os.dup2(null, number)
+            os.close(null)
+            os.chdir("/")
+            name_process("pressroom-wait")
+            if resident_mb() > self.most_mb or open_files() - {0, 1, 2, requests.fileno()}:
+                return
+            send(requests, {"done": True})
 
     @classmethod
     def prepare(cls, settings):
         importlib.import_module(settings.call.partition(":")[0]).warm()
+        cls.most_mb = resident_mb() + GROWN_MB
 
     def work(self, request, fds, settings):
         module, _, function = settings.call.partition(":")
-        getattr(importlib.import_module(module), function)(request["request"], fds)
+        return getattr(importlib.import_module(module), function)(request["request"], fds)
 
 
 def launcher():
@@ -1071,7 +1214,7 @@ def line_classes():
             # Only ipykernel's default extension, which is nothing but definitions; others are loaded after the fork.
             self.shell.extension_manager.load_extension("storemagic")
 
-        def begin(self, ahead_of_cwd):
+        def begin(self, ahead_of_cwd, *, rehearsal):
             """What belongs to one execution: the user's startup files, extensions and configured code."""
             # The variables that the shell set when it was built are not in the environment of the execution.
             self.shell.init_environment()
@@ -1079,8 +1222,9 @@ def line_classes():
             if "" in sys.path:
                 yield_to_files(ahead_of_cwd)
             self.init_gui_pylab()
-            self.init_extensions()
-            self.init_code()
+            if not rehearsal:
+                self.init_extensions()
+                self.init_code()
 
     remembered = {}
     accepts = ipykernel.ipkernel._accepts_parameters
@@ -1127,6 +1271,36 @@ class LineChild(Child):
             shell.should_run_async(code, transformed_cell=shell.transform_cell(code))
         shell.display_formatter.format([1])
 
+    @classmethod
+    def rehearse(cls, settings):
+        ours, theirs = socket.socketpair()
+        told, tells = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                signal.set_wakeup_fd(-1)
+                folder, errors = os.open("/", os.O_RDONLY), os.open(os.devnull, os.O_WRONLY)
+                request = {"env": dict(os.environ), "umask": 0o077, "rehearsal": True}
+                cls().run(request, [folder, errors, theirs.fileno(), tells], settings)
+            finally:
+                os._exit(1)
+        theirs.close()
+        os.close(tells)
+        cells = [{"code": code, "silent": False, "store_history": True} for code in ("a = 1", "print(a)\na")]
+        requests = [("execute_request", cell) for cell in cells]
+        for kind, content in (*requests, ("kernel_info_request", {}), ("shutdown_request", {})):
+            message = {"header": {"msg_id": kind, "msg_type": kind}, "content": content, "metadata": {}}
+            ours.sendall(json.dumps(message).encode() + b"\n")
+        ours.settimeout(REHEARSAL_SECONDS)
+        with suppress(TimeoutError, ConnectionResetError):
+            while ours.recv(2**16):
+                pass
+        _kill(pid, signal.SIGKILL)  # if it has not ended; then, kernels get their pages when they write to them
+        os.waitpid(pid, 0)
+        with os.fdopen(told) as file:
+            cls.pages = json.loads(file.read() or "[]")
+        ours.close()
+
     def work(self, request, fds, settings):
         app, line, streams = self.app, self.line, self.streams
         sys.argv = [self.launcher, *settings.argv]
@@ -1137,18 +1311,24 @@ class LineChild(Child):
         if "__mp_main__" in sys.modules:
             sys.modules["__mp_main__"] = sys.modules["__main__"]
         streams.open()
-        asyncio.run(self.serve(app, line, streams, settings))
+        rehearsal = request.get("rehearsal", False)
+        asyncio.run(self.serve(app, line, streams, settings, rehearsal=rehearsal))
+        if rehearsal:
+            pages = own_pages()
+            with os.fdopen(fds[1], "w") as file:
+                json.dump(pages, file)
+            os._exit(0)
         threading._shutdown()  # as the interpreter's own end: threads that are not daemons are waited for
         atexit._run_exitfuncs()
         streams.drain()
         os._exit(0)
 
-    async def serve(self, app, line, streams, settings):
+    async def serve(self, app, line, streams, settings, *, rehearsal):
         kernel = app.kernel
         kernel.start_on(line, streams)
         kernel.set_parent([], {"header": {}})
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        app.begin(settings.ahead_of_cwd)
+        app.begin(settings.ahead_of_cwd, rehearsal=rehearsal)
         streams.drain()
         await kernel.serve()
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pressroom.press.servers import CannotFork, Launch, Servers
+from pressroom.press.launch import CannotFork, Launch
+from pressroom.press.servers import Servers
 
 _STARTED_BY = ("JPY_PARENT_PID", "JPY_INTERRUPT_EVENT", "PYTHONEXECUTABLE")
 """What the stock launcher sets itself or takes away: a kernel's keeper does what these are for."""

@@ -24,8 +24,8 @@ from pressroom.press.cells import CellRaised, Cells
 from pressroom.press.events import CellFinished, CellStarted, Event
 from pressroom.press.forking import fork_kernel, open_folder, standard
 from pressroom.press.kernel import Kernel, KernelDied
+from pressroom.press.launch import CannotFork, Launch
 from pressroom.press.lines import Line
-from pressroom.press.servers import CannotFork, Launch
 from pressroom.press.shared import shared_servers
 from pressroom.press.snapshots import Snapshots
 from pressroom.press.wires import Wires

@@ -1,38 +1,26 @@
 """The caller's side of the press: has the runner and the kernel forked, reads the events, and leaves nothing behind."""
 
 import asyncio
-import json
-import logging
 import os
 import secrets
 import shutil
-import signal
-import socket
 import tempfile
 import time
 import warnings
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from jupyter_client.kernelspec import KernelSpecManager
 
-from pressroom.press import fork_server
-from pressroom.press.control_groups import control_group
-from pressroom.press.events import CellStarted, Event, Finished, Reason, from_json
+from pressroom.press.events import Event, Finished, Reason
+from pressroom.press.launch import CannotFork, Launch
 from pressroom.press.reports import KernelReport
-from pressroom.press.saving import staged
-from pressroom.press.servers import CannotFork, ForkServer, Launch, Servers
+from pressroom.press.run import Run
+from pressroom.press.server import ForkServer
+from pressroom.press.servers import Servers
 from pressroom.press.shared import shared_servers
-
-log = logging.getLogger("pressroom.press")
-MARGIN_SECONDS = 30.0
-"""How much longer than its time limit and grace a runner may take before it is taken for stuck."""
-_LINE_LIMIT = 8 * 2**20
-"""Bytes of an event at most: what the runner tells of a failure is cut to fit. Twice as many are read ahead."""
-_TAIL = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +182,7 @@ class Press:
                 sentence = f"{error.filename} cannot be opened: {error.strerror}."
                 yield Finished(Reason.NOTEBOOK_INVALID, sentence, time.monotonic() - began, written=False)
                 return
-            run = _Run(self, self._umask, request, stop, scratch, fds)
+            run = Run(self, self._umask, request, stop, scratch, fds)
             try:
                 try:
                     await run.start()
@@ -223,267 +211,3 @@ def _fd(given: int | None, path: Path, flags: int, opened: list[int]) -> int:
         return given
     opened.append(os.open(path, flags | os.O_CLOEXEC))
     return opened[-1]
-
-
-class _Run:
-    """One runner's process, and its kernel's, as seen by the caller."""
-
-    def __init__(self, press: Press, umask: int, request: Request, stop: Stop, scratch: str, fds: list[int]) -> None:
-        self._press, self._request, self._stop, self._scratch, self._fds = press, request, stop, scratch, fds
-        self._umask = umask
-        self._began = time.monotonic()
-        self._cell: CellStarted | None = None
-        self._tail = b""
-        self._stuck = False
-        self._environment = {**press.environment, **request.environment}
-        self._tasks: list[asyncio.Task[None]] = []
-        self._ended: asyncio.Future[int | None] | None = None
-        self._kernel_gone = asyncio.Event()
-        self._kernel_gone.set()
-        self._pipe: asyncio.ReadTransport | None = None
-        self._tail_pipe: asyncio.ReadTransport | None = None
-        self._kernels_pipe: asyncio.ReadTransport | None = None
-        self._giving: asyncio.Task[None] | None = None
-        self._errors = -1
-
-    async def start(self) -> None:
-        """Have the runner forked, and begin to listen. Raises ``OSError`` or :class:`CannotFork`."""
-        servers = self._press.servers
-        call = (self._environment, "pressroom.press.runner:main")
-        loop = asyncio.get_running_loop()
-        gate, theirs = socket.socketpair()
-        control, keepers = socket.socketpair()
-        events, their_events = os.pipe2(os.O_CLOEXEC)
-        errors, self._errors = os.pipe2(os.O_CLOEXEC)
-        root = os.open("/", os.O_RDONLY | os.O_CLOEXEC)
-        self._gate, self._control = gate, control
-        given = [keepers.fileno(), root, self._errors, theirs.fileno(), their_events, *self._fds]
-        told = {"request": self._told(), "env": self._environment, "umask": self._umask, "title": "pressroom-run"}
-        try:
-            server = servers.ready_runners() or await asyncio.to_thread(servers.runners, *call)
-            try:
-                server.fork(told, given)
-            except OSError:
-                # It was killed: another takes its place.
-                server = await asyncio.to_thread(servers.runners, *call)
-                server.fork(told, given)
-        except BaseException:
-            for sock in (gate, control):
-                sock.close()
-            for fd in (events, errors, self._errors):
-                os.close(fd)
-            self._errors = -1
-            raise
-        finally:
-            theirs.close()
-            keepers.close()
-            os.close(their_events)
-            os.close(root)
-        self._ended = loop.create_future()
-        loop.add_reader(control.fileno(), self._heard)
-        self._reader, self._pipe = await _reading(events)
-        tail, self._tail_pipe = await _reading(errors)
-        self._tasks = [asyncio.create_task(self._drain(tail)), asyncio.create_task(self._supervise())]
-
-    def _told(self) -> dict[str, Any]:
-        request, press = self._request, self._press
-        return {
-            "input_path": str(request.input_path),
-            "output_path": str(request.output_path),
-            "staged_name": request.staged_name,
-            "parameters": dict(request.parameters),
-            "marks": dict(request.marks),
-            "kernel_name": request.kernel_name,
-            "timeout_seconds": request.timeout_seconds,
-            "memory_mb": request.memory_mb,
-            "cpu_seconds": request.cpu_seconds,
-            "processes": request.max_processes,
-            "grace_seconds": press.grace_seconds,
-            "max_output_bytes": press.max_output_bytes,
-            "max_notebook_bytes": press.max_notebook_bytes,
-            "fork": press.fork,
-            "scratch": self._scratch,
-        }
-
-    def _heard(self) -> None:
-        """The keeper of the runner said something, or is gone."""
-        said, _ = fork_server.receive(self._control)
-        if said is not None and "pid" in said:
-            return
-        asyncio.get_running_loop().remove_reader(self._control.fileno())
-        assert self._ended is not None
-        if not self._ended.done():
-            self._ended.set_result(said["exit"] if said is not None else None)
-
-    async def events(self) -> AsyncIterator[Event]:
-        """The events of the runner, and the end that it told, or that it came to."""
-        assert self._ended is not None
-        finished: Finished | None = None
-        # The last line of a runner that is killed may lack its end.
-        while (line := await self._reader.readline()).endswith(b"\n"):
-            said = json.loads(line)
-            if said["kind"] == "need":
-                # A server that loads its libraries holds up no other event.
-                self._giving = asyncio.create_task(self._give_kernel(said))
-                continue
-            event = from_json(said)
-            if isinstance(event, CellStarted):
-                self._cell = event
-            if isinstance(event, Finished):
-                finished = event
-            else:
-                yield event
-        code = await asyncio.shield(self._ended)
-        await self._kernel_gone.wait()
-        self._close_errors()
-        # What it wrote last may still be in the pipe, which something that it started may keep open.
-        await asyncio.wait(self._tasks[:1], timeout=1 if finished is None or finished.reason else 0)
-        if finished is None:
-            finished = await asyncio.to_thread(self._died, code)
-        elif finished.reason is Reason.KERNEL_UNAVAILABLE and self._tail.strip():
-            tail = self._tail.decode(errors="replace").strip()
-            finished = replace(finished, message=f"{finished.message} It wrote:\n{tail}")
-        yield finished
-
-    async def _give_kernel(self, said: dict[str, Any]) -> None:
-        """Have a kernel forked for the runner, or tell it that none can be had."""
-        launch, servers = Launch(**said["launch"]), self._press.servers
-        for _ in range(2):
-            try:
-                server = servers.ready_kernels(launch) or await asyncio.to_thread(servers.kernels, launch)
-                await self._fork_kernel(server, launch, said["limits"])
-            except CannotFork:
-                break
-            except OSError:
-                continue  # it was killed: another takes its place
-            except Exception:
-                log.exception("A kernel could not be forked.")
-                break
-            return
-        with suppress(OSError):
-            fork_server.send(self._gate, {"kernel": False})
-
-    async def _fork_kernel(self, server: ForkServer, launch: Launch, limits: dict[str, Any]) -> None:
-        line, kernels = socket.socketpair()
-        control, keepers = socket.socketpair()
-        alive, held = os.pipe2(os.O_CLOEXEC)
-        try:
-            if (group := control_group(limits)) is not None:
-                limits = limits | {"group": group}
-                fork_server.send(control, {"group": group})
-            told = {"env": dict(launch.environment), "umask": self._umask, "limits": limits, "keepers": 2}
-            server.fork(told, [keepers.fileno(), held, self._fds[1], self._errors, kernels.fileno()])
-            with suppress(OSError):  # a runner that is gone is noticed by its end
-                fork_server.send(self._gate, {"kernel": True}, [line.fileno(), control.fileno()])
-        except BaseException:
-            os.close(alive)
-            if limits.get("group") is not None:
-                with suppress(OSError):
-                    os.rmdir(limits["group"])  # noqa: PTH106 - as quick as any, and asynchronous for nobody
-            raise
-        finally:
-            for sock in (line, kernels, control, keepers):
-                sock.close()
-            os.close(held)
-        # Whoever asked waits for the keeper's end, too, so that nothing is left when it is told of the execution's.
-        self._kernel_gone.clear()
-        self._kernels_pipe, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: _Watch(self._kernel_gone), os.fdopen(alive, "rb")
-        )
-
-    async def end(self) -> None:
-        """Leave no process behind."""
-        if self._ended is None:
-            return
-        # The end of the gate tells the runner to end at once; one that is stuck is killed.
-        with suppress(OSError):
-            self._gate.shutdown(socket.SHUT_RDWR)
-        if not self._ended.done():
-            with suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(self._ended), 2)
-        if not self._ended.done():
-            self._kill()
-            await asyncio.shield(self._ended)
-        await self._kernel_gone.wait()
-        if self._giving is not None:
-            self._giving.cancel()
-            await asyncio.gather(self._giving, return_exceptions=True)
-            await self._kernel_gone.wait()
-        for task in self._tasks:
-            task.cancel()
-        self._close_errors()
-        if self._kernels_pipe is not None:
-            self._kernels_pipe.close()
-        for pipe in (self._pipe, self._tail_pipe):
-            if pipe is not None:
-                pipe.close()
-        asyncio.get_running_loop().remove_reader(self._control.fileno())
-        self._gate.close()
-        self._control.close()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _close_errors(self) -> None:
-        if self._errors != -1:
-            os.close(self._errors)
-            self._errors = -1
-
-    def _kill(self) -> None:
-        with suppress(OSError):
-            fork_server.send(self._control, {"signal": int(signal.SIGKILL)})
-
-    async def _drain(self, errors: asyncio.StreamReader) -> None:
-        """Keep the end of what the runner and the kernel write to the standard error."""
-        while data := await errors.read(65536):
-            self._tail = (self._tail + data)[-_TAIL:]
-
-    async def _supervise(self) -> None:
-        """Pass a stop on, and kill a runner that does not end in time."""
-        try:
-            async with asyncio.timeout(self._limit(self._request.timeout_seconds)):
-                reason = await self._stop.wait()
-            with suppress(OSError):
-                fork_server.send(self._gate, {"stop": reason.value})
-            await asyncio.sleep(self._press.grace_seconds + MARGIN_SECONDS)
-        except TimeoutError:
-            pass
-        self._stuck = True
-        self._kill()
-
-    def _limit(self, seconds: float | None) -> float | None:
-        return None if seconds is None else seconds + self._press.grace_seconds + MARGIN_SECONDS
-
-    def _died(self, code: int | None) -> Finished:
-        seconds = time.monotonic() - self._began
-        where = f" in cell {self._cell.number}" if self._cell else ""
-        kept = self._request.staged_name is not None and staged(self._fds[2], self._request.staged_name)
-        if self._stuck:
-            reason = self._stop.reason or Reason.TIMED_OUT
-            return Finished(
-                reason, f"The execution did not stop when asked{where}; it was killed.", seconds, written=kept
-            )
-        how = "was killed with its keeper" if code is None else f"ended with exit code {code}"
-        if code is not None and code < 0:
-            how = f"was killed by {signal.Signals(-code).name}"
-        lost = "its output is lost" if self._request.staged_name is not None else "what it put out last is lost"
-        rest = "its output is kept as it was some time before" if kept else lost
-        sentence = f"The process that drove the kernel {how}{where}; {rest}."
-        if code is not None and code > 0 and self._tail:
-            sentence += " It wrote:\n" + self._tail.decode(errors="replace").strip()
-        return Finished(Reason.RUNNER_DIED, sentence, seconds, written=kept)
-
-
-class _Watch(asyncio.Protocol):
-    """Notes the end of a pipe into which nothing is written."""
-
-    def __init__(self, ended: asyncio.Event) -> None:
-        self._ended = ended
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's
-        self._ended.set()
-
-
-async def _reading(fd: int) -> tuple[asyncio.StreamReader, asyncio.ReadTransport]:
-    reader = asyncio.StreamReader(limit=_LINE_LIMIT)
-    protocol = asyncio.StreamReaderProtocol(reader)
-    transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, os.fdopen(fd, "rb"))
-    return reader, transport

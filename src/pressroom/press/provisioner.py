@@ -25,7 +25,7 @@ from traitlets import Bool
 
 from pressroom.press import fork_server
 from pressroom.press.forking import fork_kernel, open_folder, standard
-from pressroom.press.servers import CannotFork, Launch
+from pressroom.press.launch import CannotFork, Launch
 from pressroom.press.shared import shared_servers
 
 log = logging.getLogger("pressroom.press")

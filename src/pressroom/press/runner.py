@@ -7,17 +7,14 @@ caller is gone, and everything is killed at once. *Events* go out, a JSON object
 """
 
 import asyncio
-import json
 import os
 import shutil
 import socket
 import tempfile
-import threading
 import time
 import traceback
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -25,15 +22,14 @@ from jupyter_client.kernelspec import KernelSpecManager
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook
 
-from pressroom.press import fork_server
 from pressroom.press.book import Book, Marks
+from pressroom.press.caller import Caller, Kernels
 from pressroom.press.cells import CellRaised, Cells
 from pressroom.press.document import NotUsable, prepare, read, serialise
-from pressroom.press.events import Event, Finished, Output, Reason, Started, to_json
+from pressroom.press.events import Finished, Output, Reason, Started
 from pressroom.press.kernel import Kernel, KernelDied
 from pressroom.press.lines import Line
-from pressroom.press.saving import replace, stage, unstage
-from pressroom.press.servers import Launch
+from pressroom.press.saving import replace, stage
 from pressroom.press.snapshots import Snapshots
 from pressroom.press.wires import Wires
 
@@ -53,89 +49,6 @@ _LIMITS = {
 }
 
 
-Kernels = asyncio.Future[tuple[dict[str, Any], list[int]]]
-
-
-class Caller:
-    """Who asked for the execution: events go to it, and its answers come."""
-
-    def __init__(self, gate: int, events: int, request: dict[str, Any]) -> None:
-        self._gate, self._file = socket.socket(fileno=gate), os.fdopen(events, "wb")
-        self._request = request
-        self._pending: list[bytes] = []
-        self._answer: Kernels | None = None
-        self.ending = Ending()
-
-    def listen(self) -> None:
-        """Begin to hear it."""
-        self._loop = asyncio.get_running_loop()
-        threading.Thread(target=self._listen, daemon=True, name="gate").start()
-
-    def emit(self, event: Event) -> None:
-        """Send an event, together with those that come at the same time."""
-        if isinstance(event, Output) and len(event.text) > _PIECE:
-            pieces = range(0, len(event.text), _PIECE) if event.stream != "result" else range(1)
-            for start in pieces:
-                self.emit(Output(event.index, event.stream, event.text[start : start + _PIECE]))
-            return
-        self._write(to_json(event))
-
-    def _write(self, message: dict[str, Any]) -> None:
-        if not self._pending:
-            self._loop.call_soon(self.flush)
-        self._pending.append(json.dumps(message).encode() + b"\n")
-
-    def flush(self) -> None:
-        """Send what waits. Where the caller is slow, it is waited for."""
-        if self._pending:
-            data = b"".join(self._pending)
-            self._pending.clear()
-            self._file.write(data)
-            self._file.flush()
-
-    def kernel(self, launch: Launch, limits: dict[str, Any]) -> Kernels:
-        """Ask for a forked kernel. The answer says whether there is one, and brings its line and the control of its
-        keeper."""
-        self._answer = self._loop.create_future()
-        self._write({"kind": "need", "launch": asdict(launch), "limits": limits})
-        self.flush()
-        return self._answer
-
-    def _listen(self) -> None:
-        while True:
-            said, fds = fork_server.receive(self._gate)
-            if said is None:
-                break
-            if "stop" in said:
-                self._loop.call_soon_threadsafe(self.ending.ask, Reason(said["stop"]))
-            else:
-                self._loop.call_soon_threadsafe(self._answered, said, fds)
-        # The caller is gone: its keeper kills what this process started, and a forked kernel's keeper hears it too.
-        if self._request["staged_name"] is not None:
-            with suppress(OSError):
-                unstage(self._request["fds"][2], self._request["staged_name"])
-        shutil.rmtree(self._request["scratch"], ignore_errors=True)
-        os._exit(1)
-
-    def _answered(self, said: dict[str, Any], fds: list[int]) -> None:
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_result((said, fds))
-
-
-@dataclass
-class Ending:
-    """Why an execution ends before its last cell: the first that was said."""
-
-    reason: Reason | None = None
-    asked: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def ask(self, reason: Reason) -> None:
-        """Ask for the end."""
-        if self.reason is None:
-            self.reason = reason
-            self.asked.set()
-
-
 class Execution:
     """One notebook on one kernel."""
 
@@ -145,6 +58,8 @@ class Execution:
         self._kernel: Kernel | None = None
         self._cells: Cells | None = None
         self._limits = {name: request[name] for name in _LIMITS if request.get(name) is not None}
+        self.clean = False
+        """Whether nothing is left of it in this process."""
 
     async def run(self) -> Finished:
         """Execute, write the output, and tell how it went."""
@@ -176,6 +91,7 @@ class Execution:
         marks.notebook_complete()
         finished = self._saved(notebook, finished)
         await gone
+        self.clean = isinstance(self._kernel, Line) and finished.reason is not Reason.RUNNER_DIED
         return finished
 
     async def _end_kernel(self, *, kill: bool) -> None:
@@ -357,24 +273,28 @@ def warm() -> None:
             Book(marks, 1)
 
 
-async def _main(request: dict[str, Any], caller: Caller) -> None:
+async def _main(request: dict[str, Any], caller: Caller) -> bool:
     caller.listen()
-    caller.emit(await Execution(request, caller).run())
-    caller.flush()
+    execution = Execution(request, caller)
+    caller.emit(await execution.run())
+    caller.close()
+    return execution.clean
 
 
-def main(request: dict[str, Any], fds: list[int]) -> None:
-    """Run one request; does not return. ``fds``: the gate, the events, the input, the kernel's working directory and
-    the output's folder, all open."""
+def main(request: dict[str, Any], fds: list[int]) -> bool:
+    """Run one request. ``fds``: the gate, the events, the input, the kernel's working directory and the output's
+    folder, all open. Returns where nothing of it is left in this process, which then may run another."""
     code = 1
     try:
         request["fds"] = fds[2:]
         os.fchdir(request["fds"][1])  # a stock kernel begins where its launcher is
-        asyncio.run(_main(request, Caller(fds[0], fds[1], request)))
+        if asyncio.run(_main(request, Caller(fds[0], fds[1], request))):
+            for fd in request["fds"][1:]:
+                os.close(fd)
+            return True
         code = 0
     except BaseException:  # noqa: BLE001 - nothing may be left, whatever ends this process; the caller says why
         traceback.print_exc()
-    finally:
-        shutil.rmtree(request["scratch"], ignore_errors=True)
-        # Not through the interpreter's own end: a thread of a library must not hold up the caller.
-        os._exit(code)
+    shutil.rmtree(request["scratch"], ignore_errors=True)
+    # Not through the interpreter's own end: a thread of a library must not hold up the caller.
+    os._exit(code)

@@ -1,5 +1,6 @@
 """Writing a file whole or not at all: a reader sees the old one or the whole new one."""
 
+import errno
 import os
 import secrets
 import stat
@@ -64,29 +65,41 @@ def _older(directory: int, name: str) -> os.stat_result | None:
 
 @contextmanager
 def _written(directory: int, data: bytes, like: os.stat_result | None) -> Iterator[str]:
-    """A temporary file with ``data``, on disk; it is gone afterwards, whatever happened."""
+    """A temporary file with ``data``, on disk; it is gone afterwards, whatever happened.
+
+    It has no name before it is whole, where the file system can do that: a process that is killed leaves no half.
+    """
     temporary = f".pressroom-{secrets.token_hex(8)}.tmp"
     try:
-        _write(directory, temporary, data, like)
+        descriptor = os.open(".", os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o666, dir_fd=directory)
+        named = False
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL):
+            raise
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(temporary, flags, 0o666, dir_fd=directory)
+        named = True
+    try:
+        try:
+            _write(descriptor, directory, data, like)
+            if not named:
+                os.link(f"/proc/self/fd/{descriptor}", temporary, dst_dir_fd=directory, follow_symlinks=True)
+        finally:
+            os.close(descriptor)
         yield temporary
     finally:
         unstage(directory, temporary)
 
 
-def _write(directory: int, name: str, data: bytes, like: os.stat_result | None) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(name, flags, 0o666, dir_fd=directory)
-    try:
-        owner = like or (os.fstat(directory) if os.geteuid() == 0 else None)
-        if owner is not None:
-            # Only root may give a file away; everybody else keeps what the system gives.
-            with suppress(PermissionError):
-                os.fchown(descriptor, owner.st_uid, owner.st_gid)
-        if like is not None:
-            os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _write(descriptor: int, directory: int, data: bytes, like: os.stat_result | None) -> None:
+    owner = like or (os.fstat(directory) if os.geteuid() == 0 else None)
+    if owner is not None:
+        # Only root may give a file away; everybody else keeps what the system gives.
+        with suppress(PermissionError):
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
+    if like is not None:
+        os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+    os.fsync(descriptor)

@@ -1,26 +1,19 @@
 """The fork servers of a press: which there are, and the kernels that they can fork."""
 
 import fnmatch
-import json
 import logging
 import os
-import select
-import socket
-import subprocess
 import sys
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from string import Template
 from typing import Any
 
-from jupyter_client.kernelspec import KernelSpec
-
-from pressroom.press import fork_server
+from pressroom.press.launch import CannotFork, Launch
+from pressroom.press.server import ForkServer
 
 log = logging.getLogger("pressroom.press")
 
@@ -33,217 +26,10 @@ READ_AT_START = (
 own. All others are set after the fork."""
 MOST_SERVERS = 8
 """How many servers of kernels a press has at once; the one that was used least recently makes room."""
-READY_SECONDS = 60.0
-"""How long a server may take to load what it has to."""
+MOST_WAITING = 64
+"""How many executions wait for servers at once; others wait for those."""
 AGAIN_SECONDS = 60.0
 """After how long a server that could not be started is tried again."""
-_ANSWER_SECONDS = 5.0
-_THIS_PYTHON = {"python", f"python{sys.version_info[0]}", f"python{sys.version_info[0]}.{sys.version_info[1]}"}
-
-
-class CannotFork(Exception):
-    """A kernel cannot be forked; says why in words that complete "kernels of this spec are not forked: ..."."""
-
-
-@dataclass(frozen=True, slots=True)
-class Launch:
-    """How the stock launcher would start a kernel: its spec's ``argv`` (with ``{connection_file}`` in it), the whole
-    ``environment``, the ``language``, and the name of its ``provisioner``."""
-
-    name: str
-    argv: Sequence[str]
-    environment: Mapping[str, str]
-    language: str
-    provisioner: str = "local-provisioner"
-    own: Sequence[str] = ()
-    """The variables that the spec itself sets, for its libraries to read when they are loaded."""
-
-    @classmethod
-    def of(cls, name: str, spec: KernelSpec, environment: Mapping[str, str]) -> "Launch":
-        """That of a kernel spec, in an environment to which the spec's own variables are added."""
-        given: dict[str, str] = spec.env
-        known = dict(environment)
-        added = {key: _substituted(value, known) for key, value in given.items()}
-        metadata: dict[str, Any] = spec.metadata
-        provisioner = metadata.get("kernel_provisioner", {}).get("provisioner_name", "local-provisioner")
-        argv: list[str] = spec.argv
-        if argv and argv[0] in _THIS_PYTHON:
-            argv = [sys.executable, *argv[1:]]  # as jupyter_client has it
-        return cls(name, tuple(argv), known | added, str(spec.language), provisioner, tuple(added))
-
-    def interpreter(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The interpreter with its options, and what is said to ipykernel. Raises :class:`CannotFork`."""
-        if sys.platform != "linux":
-            raise CannotFork(f"forking is not safe on {sys.platform}")
-        if self.provisioner not in ("local-provisioner", "pressroom-provisioner"):
-            raise CannotFork(f"they are started by {self.provisioner}")
-        if self.language.lower() != "python":
-            raise CannotFork(f"their language is {self.language}")
-        for module in ("ipykernel_launcher", "ipykernel"):
-            if "-m" in self.argv and list(self.argv).index("-m") + 1 < len(self.argv):
-                at = list(self.argv).index("-m")
-                if self.argv[at + 1] == module:
-                    return self._split(at)
-        raise CannotFork("they are not started as python -m ipykernel_launcher -f {connection_file}")
-
-    def _split(self, at: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        rest = list(self.argv[at + 2 :])
-        for position, word in enumerate(rest):
-            if word == "-f" and rest[position + 1 : position + 2] == ["{connection_file}"]:
-                del rest[position : position + 2]
-                break
-            if word in ("-f={connection_file}", "--f={connection_file}"):
-                del rest[position]
-                break
-        else:
-            raise CannotFork("they are not started as python -m ipykernel_launcher -f {connection_file}")
-        python = tuple(self.argv[:at])
-        if not python or any(not option.startswith("-") for option in python[1:]):
-            raise CannotFork(f"they are started by {self.argv[0]}, which is more than an interpreter")
-        return python, tuple(rest)
-
-
-def _substituted(value: str, environment: Mapping[str, str]) -> str:
-    return Template(value).safe_substitute(environment)
-
-
-@dataclass
-class ForkServer:
-    """One fork server's process. ``mode``: as in :class:`fork_server.Settings`."""
-
-    python: tuple[str, ...]
-    mode: str
-    environment: dict[str, str]
-    settings: dict[str, Any]
-    preloaded: tuple[str, ...] = ()
-    refused: dict[str, str] = field(default_factory=dict[str, str])
-    forks: int = 0
-    _packages: dict[str, int] = field(default_factory=dict[str, int])
-    _why: str | None = None
-    _failed: float | None = None
-    broken: bool = False
-    """Whether a request could not be given to it: what it hears from now on is out of step."""
-
-    def __post_init__(self) -> None:
-        """Start the process."""
-        self._lock, self._sending, self._is_ready = threading.RLock(), threading.Lock(), False
-        self._owner = os.getpid()
-        self._socket, theirs = socket.socketpair()
-        self._socket.settimeout(READY_SECONDS)
-        settings = json.dumps(self.settings | {"mode": self.mode})
-        try:
-            self._process = subprocess.Popen(  # noqa: S603 - a kernel spec's own interpreter
-                [*self.python, fork_server.__file__, str(theirs.fileno()), settings],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                cwd="/",
-                env=self.environment,
-                pass_fds=(theirs.fileno(),),
-                start_new_session=True,
-            )
-        except OSError as error:
-            self._socket.close()
-            raise CannotFork(f"{self.python[0]} cannot be started: {error.strerror}") from error
-        finally:
-            theirs.close()
-
-    @property
-    def pid(self) -> int:
-        """Its process."""
-        return self._process.pid
-
-    def ready(self) -> None:
-        """Wait until it has loaded what it has to. Blocks. Raises :class:`CannotFork`."""
-        with self._lock:
-            if self._is_ready:
-                return
-            if self._why is None:
-                self._why = self._await()
-            if self._why is not None:
-                self._failed = self._failed or time.monotonic()
-                self._process.kill()
-                raise CannotFork(self._why)
-            self._is_ready = True
-            self._socket.settimeout(_ANSWER_SECONDS)
-
-    def _await(self) -> str | None:
-        try:
-            said, _ = fork_server.receive(self._socket)
-        except TimeoutError:
-            return f"their fork server was not ready within {READY_SECONDS:g} s"
-        if said is None:
-            return "their fork server ended before it was ready"
-        if "failed" in said:
-            return f"their fork server could not start: {said['failed']}"
-        self.preloaded, self.refused = tuple(said["preloaded"]), said["refused"]
-        self._packages = said["packages"]
-        return None
-
-    def fork(self, request: dict[str, Any], fds: Sequence[int]) -> None:
-        """Fork a process. ``fds``: its keeper's control socket, its working directory, its standard error, and what
-        it works with. Raises ``OSError`` where the server is gone."""
-        with self._sending:
-            try:
-                fork_server.send(self._socket, request, fds)
-            except OSError:
-                self.broken = True
-                raise
-            self.forks += 1
-
-    def outdated(self) -> bool:
-        """Whether a package was installed, removed or changed since it started."""
-        for path, changed in self._packages.items():
-            try:
-                if Path(path).stat().st_mtime_ns != changed:
-                    return True
-            except OSError:
-                return True
-        return False
-
-    def ended(self) -> bool:
-        """Whether its process has ended."""
-        return self._process.poll() is not None
-
-    def memory_bytes(self) -> int | None:
-        """Its proportional share of memory (PSS) in bytes. Blocks; ``None`` where it does not answer."""
-        with self._lock:
-            if not self._is_ready or self.broken:
-                return None
-            try:
-                with self._sending:
-                    fork_server.send(self._socket, {"report": True})
-                said, _ = fork_server.receive(self._socket)
-            except OSError:
-                self.broken = True  # its answer may come yet, and would be taken for another
-                return None
-        return said.get("pss") if said is not None else None
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether it has loaded what it has to."""
-        return self._is_ready
-
-    @property
-    def why_not(self) -> str | None:
-        """Why it cannot serve, if so."""
-        return self._why
-
-    def failed_at(self) -> float | None:
-        """When it was seen that it cannot serve (monotonic seconds)."""
-        return self._failed
-
-    def close(self) -> None:
-        """End it; what it has forked goes on until whoever asked for it ends it."""
-        if os.getpid() != self._owner:
-            self._socket.close()  # a copy, in a process that the owner forked
-            return
-        with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        with self._lock:
-            self._socket.close()
-        if not _ends(self._process.pid, _ANSWER_SECONDS):
-            self._process.kill()
-        self._process.wait()
 
 
 Key = tuple[tuple[str, ...], tuple[str, ...], tuple[tuple[str, str], ...]]
@@ -257,6 +43,8 @@ class Servers:
     def __init__(self, preload: Sequence[str] = (), memory_mb: int = 1024, mode: str = "line") -> None:
         self._preload, self._memory_mb, self._mode = tuple(preload), memory_mb, mode
         self._lock = threading.RLock()
+        self.threads = ThreadPoolExecutor(MOST_WAITING, "pressroom-servers")
+        """Where to wait for a server: in the threads of others, its start would hold up what they are for."""
         self._kernels: OrderedDict[Key, ForkServer] = OrderedDict()
         self._coming: dict[Key, ForkServer] = {}
         self._runners: ForkServer | None = None
@@ -269,16 +57,18 @@ class Servers:
 
     def runners(self, environment: Mapping[str, str], call: str) -> ForkServer:
         """The server of the service's own processes, ready. Blocks while it starts. Raises :class:`CannotFork`."""
+        over = None
         with self._lock:
             server = self._runners
             if server is None or server.ended() or self._is_over(server):
-                if server is not None:
-                    server.close()
+                over = server
                 path = [str(Path(__file__).parents[2])]
                 settings: dict[str, Any] = {"call": call, "preload": [call.partition(":")[0]], "path": path}
                 kept = {k: v for k, v in environment.items() if _read_at_start(k)}
                 server = ForkServer((sys.executable,), "call", kept, settings)
                 self._runners = server
+        if over is not None:
+            over.close()
         server.ready()
         return server
 
@@ -309,20 +99,23 @@ class Servers:
     def _found(self, launch: Launch) -> ForkServer:
         key = _key(launch)
         python, argv, environment = key[0], key[1], dict(key[2])
+        over: list[ForkServer] = []
         with self._lock:
             server = self._kernels.get(key)
             if server is not None and self._is_done(server):
                 del self._kernels[key]
                 self._forks[key] = self._forks.get(key, 0) + server.forks
-                server.close()
+                over.append(server)
                 server = None
             if server is None:
                 server = self._kernels[key] = self._start(python, argv, environment)
                 while len(self._kernels) > MOST_SERVERS:
-                    self._kernels.popitem(last=False)[1].close()
+                    over.append(self._kernels.popitem(last=False)[1])
             else:
                 server = self._renewed(key, server, python, argv, environment)
             self._kernels.move_to_end(key)
+        for other in over:  # without the lock: it waits for their ends
+            other.close()
         server.ready()
         return server
 
@@ -369,8 +162,9 @@ class Servers:
             del self._coming[key]
             if (old := self._kernels.get(key)) is not None:
                 self._forks[key] = self._forks.get(key, 0) + old.forks
-                old.close()
             self._kernels[key] = coming
+        if old is not None:
+            old.close()
 
     def of(self, launch: Launch) -> tuple[ForkServer | None, int]:
         """The server of a spec's kernels, if there is one, and how many it and those before it have forked. Raises
@@ -397,20 +191,7 @@ class Servers:
             self._runners = None
         for server in servers:
             server.close()
-
-
-def _ends(pid: int, seconds: float) -> bool:
-    """Whether a child ends within some seconds."""
-    try:
-        fd = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
-    try:
-        poll = select.poll()
-        poll.register(fd, select.POLLIN)
-        return bool(poll.poll(seconds * 1000))
-    finally:
-        os.close(fd)
+        self.threads.shutdown(wait=False)
 
 
 def _read_at_start(name: str) -> bool:
