@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import URL, select
+from typer.testing import CliRunner
 
+import pressroom
+from pressroom.cli.main import app
 from pressroom.database.models import Execution, Notebook
 from pressroom.errors import NotAllowed, NotFound, PathNotAllowed, PressroomError
 from pressroom.executions import access, history, history_search, service, staff
@@ -271,3 +274,36 @@ def test_callers_share_a_view_only_where_it_is_the_same() -> None:
     assert viewer(BOSS) is None
     assert viewer(MACHINE) is None
     assert viewer(BO) == Viewer("bo", frozenset({"finance", "all"})) != viewer(ANA)
+
+
+def test_a_group_within_a_group_is_granted_over_http(service: Any, notebook: Path) -> None:
+    with pressroom.Client(service.url) as client:
+        registered = client.register("sales", notebook, "ana")
+        made = client.grant(registered.id, "viewer", group="finance/emea")
+        assert (made.kind, made.grantee, made.level) == ("group", "finance/emea", "viewer")
+        assert client.grant(registered.id, "editor", group="finance/emea").level == "editor"
+        assert [each.level for each in client.grants(registered.id)] == ["editor"]
+        for wrong in ({}, {"user": "bo", "group": "all"}):
+            with pytest.raises(ValueError, match="either user or group"):
+                client.revoke(registered.id, **wrong)
+        client.revoke(registered.id, group="finance/emea")
+        with pytest.raises(NotFound, match="group finance/emea"):
+            client.revoke(registered.id, group="finance/emea")
+        assert client.grants(registered.id) == []
+
+
+def test_grants_on_the_command_line(database_url: URL, notebook: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", database_url.render_as_string(hide_password=False))
+    monkeypatch.setenv("PRESSROOM_LOCAL_USER", "ana")
+    monkeypatch.setenv("PRESSROOM_USERS_ROOT", str(notebook.parent.parent))
+    run = CliRunner()
+    assert run.invoke(app, ["notebooks", "add", str(notebook)]).exit_code == 0
+    made = run.invoke(app, ["notebooks", "grant", "1", "runner", "--user", "bo", "--json"])
+    assert made.exit_code == 0, made.output
+    assert json.loads(made.stdout)["level"] == "runner"
+    assert run.invoke(app, ["notebooks", "grant", "1", "owner", "--user", "bo"]).exit_code == 2
+    assert run.invoke(app, ["notebooks", "grant", "1", "viewer"]).exit_code == 2
+    listed = run.invoke(app, ["notebooks", "grants", "1", "--json"])
+    assert [(row["kind"], row["grantee"]) for row in json.loads(listed.stdout)] == [("user", "bo")]
+    assert run.invoke(app, ["notebooks", "revoke", "1", "--user", "bo"]).exit_code == 0
+    assert run.invoke(app, ["notebooks", "revoke", "1", "--user", "bo"]).exit_code == 2

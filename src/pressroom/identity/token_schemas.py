@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import AwareDatetime, Field
 
 from pressroom.identity.principal import Scope
-from pressroom.wire import Name, Timestamp, Username, WireInput, WireModel, example
+from pressroom.wire import Grantee, Name, Timestamp, Username, WireInput, WireModel, example
 
 Scopes = Annotated[list[Scope], Field(min_length=1, max_length=len(Scope), examples=[["execute"]])]
 
@@ -34,7 +34,7 @@ class TokenWanted(WireInput):
     username: Username | None = Field(
         default=None, description="Whose it is, if not the caller's; only an administrator makes tokens for others."
     )
-    groups: list[Username] = Field(
+    groups: list[Grantee] = Field(
         default_factory=list, max_length=100, description="The groups of another user; one's own are known."
     )
 

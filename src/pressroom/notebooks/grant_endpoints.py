@@ -9,10 +9,10 @@ from pressroom.errors import Invalid, NotAllowed, NotFound
 from pressroom.identity.rights import Level
 from pressroom.notebooks import grants
 from pressroom.notebooks.grant_schemas import GranteeKind, GrantOut, GrantWanted
-from pressroom.wire import Username
+from pressroom.wire import Grantee
 
 router = APIRouter(prefix="/db/notebooks/{notebook_id}/grants", tags=["notebooks"])
-Grantee = Annotated[Username, Path(description="The name of the user or the group.")]
+TheGrantee = Annotated[Grantee, Path(examples=["finance"])]
 
 
 @router.get("", responses=problems(NotAllowed, NotFound, Invalid))
@@ -21,11 +21,11 @@ async def list_grants(notebook_id: Id, session: Transaction, caller: GrantReader
     return [GrantOut.model_validate(row) for row in await grants.of_notebook(session, caller, notebook_id)]
 
 
-@router.put("/{kind}/{grantee}", responses=problems(NotAllowed, NotFound, Invalid))
+@router.put("/{kind}/{grantee:path}", responses=problems(NotAllowed, NotFound, Invalid))
 async def grant_a_notebook(
     notebook_id: Id,
     kind: GranteeKind,
-    grantee: Grantee,
+    grantee: TheGrantee,
     wanted: GrantWanted,
     session: Transaction,
     caller: Owner,
@@ -37,9 +37,9 @@ async def grant_a_notebook(
     return GrantOut.model_validate(row)
 
 
-@router.delete("/{kind}/{grantee}", status_code=204, responses=problems(NotAllowed, NotFound, Invalid))
+@router.delete("/{kind}/{grantee:path}", status_code=204, responses=problems(NotAllowed, NotFound, Invalid))
 async def revoke_a_grant(
-    notebook_id: Id, kind: GranteeKind, grantee: Grantee, session: Transaction, caller: Owner
+    notebook_id: Id, kind: GranteeKind, grantee: TheGrantee, session: Transaction, caller: Owner
 ) -> None:
     """Take a grant back."""
     await grants.revoke(session, caller, notebook_id, kind, grantee)
