@@ -204,9 +204,8 @@ class Realm:
         client = self.client(client_id)
         self.admin("PUT", f"/clients/{client['id']}", client | changes)
 
-    def add_user(
-        self, username: str, password: str, *, roles: tuple[str, ...] = (), groups: tuple[str, ...] = ()
-    ) -> None:
+    def add_user(self, username: str, *, roles: tuple[str, ...] = (), groups: tuple[str, ...] = ()) -> None:
+        """A user whose password is ``password of`` and the name."""
         user = {
             "username": username,
             "enabled": True,

@@ -23,7 +23,9 @@ from pressroom.executions.tasks import Workshop
 from pressroom.identity import audit_endpoints
 from pressroom.identity import token_endpoints as tokens
 from pressroom.identity.audit import AuditFile
-from pressroom.identity.authentication import Authentication
+from pressroom.identity.authentication import Authentication, Source
+from pressroom.identity.issuer import open_issuer
+from pressroom.identity.oidc import OidcTokens
 from pressroom.identity.principal import Principal
 from pressroom.identity.tokens import TokenSource
 from pressroom.kept_answers import KeptAnswers
@@ -39,7 +41,7 @@ from pressroom.parameters import endpoints as parameters
 from pressroom.press.kernels import Kernels
 from pressroom.request_log import RequestLog
 from pressroom.rights_table import endpoints
-from pressroom.settings import LOCAL, MEBIBYTE, Settings
+from pressroom.settings import LOCAL, MEBIBYTE, OIDC, Settings
 from pressroom.wire import example
 from pressroom.worker import Crew, Staffing, open_crew, open_jobs, open_sweep
 
@@ -130,7 +132,7 @@ def create_app(settings: Settings) -> FastAPI:
             opened.callback(audit_file.close)
             app.state.parts = Parts(
                 settings,
-                _authentication(settings, database, reads),
+                await opened.enter_async_context(_authentication(settings, database, reads)),
                 database,
                 reads,
                 kept,
@@ -188,10 +190,15 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def _authentication(settings: Settings, database: Database, reads: SharedReads) -> Authentication:
+@asynccontextmanager
+async def _authentication(settings: Settings, database: Database, reads: SharedReads) -> AsyncIterator[Authentication]:
     """How callers are known: by the sources of ``PRESSROOM_AUTH``, and beside any by personal access tokens."""
-    local = Principal.local(settings.local_user) if LOCAL in settings.auth else None
-    return Authentication([TokenSource(database, reads)], local)
+    async with AsyncExitStack() as opened:
+        sources: list[Source] = [TokenSource(database, reads)]
+        if OIDC in settings.auth and settings.oidc_issuer is not None:
+            issuer = await opened.enter_async_context(open_issuer(settings.oidc_issuer, settings.oidc_metadata_url))
+            sources.append(OidcTokens(settings, issuer))
+        yield Authentication(sources, Principal.local(settings.local_user) if LOCAL in settings.auth else None)
 
 
 def leave(app: FastAPI) -> None:

@@ -13,19 +13,21 @@ from typing import Annotated, Literal
 
 from platformdirs import user_data_path
 from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
+from pressroom.oidc_settings import OidcSettings
 from pressroom.smtp import mail_server, mailbox
 
 MEBIBYTE = 2**20
 AUTO = "auto"
 LOCAL = "local"
-AUTH = (LOCAL,)
+OIDC = "oidc"
+AUTH = (LOCAL, OIDC)
 """The ways to be known that there are."""
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
-class Settings(BaseSettings):
+class Settings(OidcSettings):
     """The settings of a service or a command."""
 
     model_config = SettingsConfigDict(
@@ -37,7 +39,7 @@ class Settings(BaseSettings):
     auth: Annotated[list[str], NoDecode] = Field(
         default_factory=lambda: [LOCAL],
         description="How callers are known, separated by ','; if left out, local: whoever sends no token is one user "
-        "with every right, on a loopback address only.",
+        "with every right, on a loopback address only. oidc: by access tokens of oidc_issuer.",
     )
     local_user: str = Field(
         default_factory=getpass.getuser,
@@ -220,11 +222,13 @@ class Settings(BaseSettings):
 
     @field_validator("auth")
     @classmethod
-    def _ways_to_be_known(cls, value: list[str]) -> list[str]:
+    def _ways_to_be_known(cls, value: list[str], info: ValidationInfo) -> list[str]:
         if wrong := [name for name in value if name not in AUTH]:
             raise ValueError(f"{wrong[0]!r} is no way to be known that this version has; it has {', '.join(AUTH)}")
         if not value:
             raise ValueError(f"names no way to be known; this version has {', '.join(AUTH)}")
+        if OIDC in value and info.data.get("oidc_issuer") is None:
+            raise ValueError("oidc needs PRESSROOM_OIDC_ISSUER")
         return list(dict.fromkeys(value))
 
     @field_validator("queue_limits", mode="before")
