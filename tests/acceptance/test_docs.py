@@ -28,8 +28,9 @@ from pressroom.settings import Settings
 write_notebook = pytest.write_notebook  # type: ignore[attr-defined]
 DOCS = Path(__file__).parents[2] / "docs"
 HOW_TO = sorted(path.stem for path in (DOCS / "how-to").glob("*.md"))
-UNTESTED = {"watch": 2}
-"""Pages with blocks of shell that need programs which are not ours, and how many: jq, a collector."""
+UNTESTED = {"sign-in-with-keycloak": 3, "watch": 2}
+"""Pages with blocks of shell that need programs which are not ours, and how many: Keycloak under a name of the
+reader's (``test_oidc.py`` does the same with a real one), jq, a collector."""
 URL = "http://127.0.0.1:8002"
 _BLOCK = re.compile(r"(?:<!-- (run|start)(?:: (.+?))? -->\n)?```(sh|python)\n(.*?)```", re.DOTALL)
 
