@@ -41,7 +41,7 @@ faketime:  ## Install what puts a worker's clock minutes off in a test, where th
 	@test -x /usr/bin/faketime || { apt-get update -qq && apt-get install -qq -y --no-install-recommends faketime >/dev/null; }
 
 keycloak: setup  ## Fetch the Keycloak that people sign in at in the tests, where there is none
-	@command -v java mvn >/dev/null || { apt-get update -qq && apt-get install -qq -y --no-install-recommends default-jre-headless maven >/dev/null; }
+	@{ command -v java && command -v mvn; } >/dev/null || { apt-get update -qq && apt-get install -qq -y --no-install-recommends default-jre-headless maven >/dev/null; }
 	@$(VENV)/bin/python tests/keycloak.py >/dev/null
 
 lint: setup  ## Check style
