@@ -18,6 +18,7 @@ import uvicorn
 from psycopg import sql
 from sqlalchemy import URL
 
+from keycloak import Realm, shared_server
 from pressroom.app import create_app
 from pressroom.database import migrate
 from pressroom.database.embedded import EmbeddedServer
@@ -46,6 +47,26 @@ def server() -> Iterator[URL]:
     embedded.stop()
     if not (directory / "postgres" / "postmaster.pid").exists():
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def shipped_realm() -> Iterator[Realm]:
+    """The realm that we ship, as the run's Keycloak has imported it, shared by all test processes."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", uuid.uuid4().hex)
+    with shared_server(run[:12]) as realm:
+        yield realm
+
+
+@pytest.fixture(scope="module")
+def realm(shipped_realm: Realm) -> Iterator[Realm]:
+    """A realm of the module's own, like the one that we ship, with people: `ana`, an administrator, and `ben`, an
+    analyst."""
+    made = shipped_realm.copy()
+    made.add_password_client()
+    made.add_user("ana", roles=("admin",), groups=("finance",))
+    made.add_user("ben", roles=("viewer",), groups=("analysts",))
+    yield made
+    made.delete()
 
 
 def _conninfo(url: URL) -> str:

@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, cast
 
-from fastapi import Depends, FastAPI, Path, Query, Request, Response
+from fastapi import Depends, FastAPI, Path, Query, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.security import HTTPBearer
 from pydantic import AfterValidator, BaseModel, Field
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -15,11 +16,15 @@ from starlette.exceptions import HTTPException
 
 from pressroom.database.session import Database
 from pressroom.database.shared_read import SharedReads
-from pressroom.errors import PROBLEM_BASE, Invalid, NotFound, PressroomError, Unavailable
+from pressroom.errors import PROBLEM_BASE, Invalid, NotAllowed, NotAuthenticated, NotFound, PressroomError, Unavailable
 from pressroom.executions.following import Following
 from pressroom.executions.orders import Intake
 from pressroom.executions.refusals import WrongField, not_valid, problem_of
+from pressroom.identity import audit, rights
+from pressroom.identity.audit import AuditFile, Entry
+from pressroom.identity.authentication import Authentication
 from pressroom.identity.principal import Principal
+from pressroom.identity.rights import Right, require_scope
 from pressroom.kept_answers import KeptAnswers
 from pressroom.metrics import Metrics
 from pressroom.notebooks.places import Places
@@ -27,6 +32,7 @@ from pressroom.press.kernels import Kernels
 from pressroom.settings import Settings
 from pressroom.wire import MAX_ID, checked
 
+READING = ("GET", "HEAD", "OPTIONS")
 PROBLEM_JSON = "application/problem+json"
 MOST_ERRORS = 10_000
 """How many of a body's errors are named: of as many executions as may be submitted together, one each."""
@@ -38,6 +44,7 @@ class Parts:
     """What the service is made of: built once, in :mod:`pressroom.app`, and handed to every request."""
 
     settings: Settings
+    authentication: Authentication
     database: Database
     reads: SharedReads
     kept: KeptAnswers
@@ -46,6 +53,7 @@ class Parts:
     intake: Intake
     kernels: Kernels
     metrics: Metrics
+    audit: AuditFile
 
 
 # Coroutines, though nothing is awaited: FastAPI calls a plain function in a thread, which costs more than all else.
@@ -56,15 +64,57 @@ async def parts(request: Request) -> Parts:
     return _parts(request)
 
 
-async def principal(request: Request) -> Principal:
-    """Who is calling."""
-    return Principal.local(_parts(request).settings.local_user)
+_BEARER = HTTPBearer(scheme_name="token", description="A token, as `Authorization: Bearer TOKEN`.", auto_error=False)
+
+
+class Needs:
+    """The dependency that answers who is calling, where the caller's credential is good for ``right``: the one way into
+    an endpoint. What ``right`` says of a notebook or a user is asked by the services, which know them."""
+
+    def __init__(self, right: Right) -> None:
+        self.right = right
+
+    async def __call__(self, request: Request, _: Annotated[object, Security(_BEARER)]) -> Principal:
+        """Raises :class:`NotAuthenticated` or :class:`NotAllowed`."""
+        caller = await _parts(request).authentication.caller(request.scope)
+        require_scope(caller, self.right.scope)
+        return caller
 
 
 async def transaction(request: Request) -> AsyncIterator[AsyncSession]:
     """The one transaction of a request: committed before the answer leaves, rolled back if anything was raised."""
+    entry = None
     async with _parts(request).database.transaction() as session:
         yield session
+        if request.method not in READING:
+            entry = await record(request, session)
+    if entry is not None:
+        await _parts(request).audit.tell(entry)
+
+
+async def record(request: Request, session: AsyncSession) -> Entry:
+    """Write what a request does into the audit, in its own transaction; to be told to the audit's file afterwards."""
+    entry = Entry.of(request.scope, await _parts(request).authentication.caller(request.scope))
+    await audit.record(session, entry)
+    return entry
+
+
+async def _refused(request: Request, error: PressroomError) -> None:
+    """Write a refusal into the audit."""
+    caller: Principal | None = None
+    if not isinstance(error, NotAuthenticated):
+        caller = await _parts(request).authentication.caller(request.scope)
+    entry = Entry.of(request.scope, caller, refused=error.status)
+    try:
+        async with _parts(request).database.transaction() as session:
+            await audit.record(session, entry)
+    except (Unavailable, OperationalError) as away:
+        log.error("a refusal is not in the audit: %s %s: %s", request.method, request.url.path, away)  # noqa: TRY400
+    await _parts(request).audit.tell(entry)
+
+
+async def _facts(request: Request) -> dict[str, Any]:
+    return audit.facts(request.scope)
 
 
 def _parts(request: Request) -> Parts:
@@ -72,8 +122,21 @@ def _parts(request: Request) -> Parts:
 
 
 TheParts = Annotated[Parts, Depends(parts)]
-Caller = Annotated[Principal, Depends(principal)]
+Reader = Annotated[Principal, Depends(Needs(rights.READER))]
+Viewer = Annotated[Principal, Depends(Needs(rights.VIEWER))]
+ActingReader = Annotated[Principal, Depends(Needs(rights.ACTING_READER))]
+Runner = Annotated[Principal, Depends(Needs(rights.RUNNER))]
+Canceller = Annotated[Principal, Depends(Needs(rights.CANCELLER))]
+ActingRunner = Annotated[Principal, Depends(Needs(rights.ACTING_RUNNER))]
+Writer = Annotated[Principal, Depends(Needs(rights.WRITER))]
+Editor = Annotated[Principal, Depends(Needs(rights.EDITOR))]
+GrantReader = Annotated[Principal, Depends(Needs(rights.GRANT_READER))]
+Owner = Annotated[Principal, Depends(Needs(rights.OWNER))]
+ActingWriter = Annotated[Principal, Depends(Needs(rights.ACTING_WRITER))]
+Administrator = Annotated[Principal, Depends(Needs(rights.ADMINISTRATOR))]
 Transaction = Annotated[AsyncSession, Depends(transaction, scope="function")]
+Facts = Annotated[dict[str, Any], Depends(_facts)]
+"""What the request is done to, for the audit, where its path does not say."""
 Id = Annotated[int, Path(ge=1, le=MAX_ID, description="The id, a positive integer.", examples=[1])]
 Skip = Annotated[int, Query(ge=0, le=2**62, description="How many to leave out from the start.")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many to answer at most.")]
@@ -111,7 +174,12 @@ class Problem(BaseModel):
 
 
 def problems(*errors: type[PressroomError]) -> dict[int | str, dict[str, Any]]:
-    """The ``responses`` of an operation that can answer with these errors."""
+    """The ``responses`` of an operation that needs a right and can answer with these errors."""
+    return open_problems(*errors, NotAuthenticated, NotAllowed)
+
+
+def open_problems(*errors: type[PressroomError]) -> dict[int | str, dict[str, Any]]:
+    """The same of one that anybody may ask for."""
     answers: dict[int | str, dict[str, Any]] = {}
     for error in (*errors, Unavailable):
         example = {"type": PROBLEM_BASE + error.slug, "title": error.title, "status": error.status, "detail": "..."}
@@ -143,7 +211,8 @@ PAGE: dict[int | str, dict[str, Any]] = {
 
 def problem_response(error: PressroomError) -> Response:
     """The answer to an error."""
-    return JSONResponse(problem_of(error), status_code=error.status, media_type=PROBLEM_JSON)
+    headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, NotAuthenticated) else None
+    return JSONResponse(problem_of(error), status_code=error.status, headers=headers, media_type=PROBLEM_JSON)
 
 
 def _sentence(errors: Sequence[Any]) -> str:
@@ -157,7 +226,9 @@ def _sentence(errors: Sequence[Any]) -> str:
 def install_problem_handlers(app: FastAPI) -> None:
     """Answer every error of ``app`` with a problem document."""
 
-    async def pressroom_error(_: Request, error: Exception) -> Response:
+    async def pressroom_error(request: Request, error: Exception) -> Response:
+        if isinstance(error, NotAuthenticated | NotAllowed):
+            await _refused(request, error)
         return problem_response(cast("PressroomError", error))
 
     async def fields_not_valid(_: Request, error: Exception) -> Response:

@@ -10,9 +10,9 @@ from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel
 
 from pressroom import __version__, errors, health, metrics_endpoint, traces
-from pressroom.api import ANOTHER_PROBLEM, Parts, install_problem_handlers, problems
+from pressroom.api import ANOTHER_PROBLEM, Parts, Reader, install_problem_handlers, problems
 from pressroom.database.checks import open_checks
-from pressroom.database.session import open_database
+from pressroom.database.session import Database, open_database
 from pressroom.database.shared_read import SharedReads
 from pressroom.executions import control_endpoints, live_endpoints
 from pressroom.executions import endpoints as executions
@@ -20,18 +20,28 @@ from pressroom.executions import history_endpoints as history
 from pressroom.executions.following import open_following
 from pressroom.executions.orders import Intake
 from pressroom.executions.tasks import Workshop
+from pressroom.identity import audit_endpoints
+from pressroom.identity import token_endpoints as tokens
+from pressroom.identity.audit import AuditFile
+from pressroom.identity.authentication import Authentication, Source
+from pressroom.identity.issuer import open_issuer
+from pressroom.identity.oidc import OidcTokens
+from pressroom.identity.principal import Principal
+from pressroom.identity.tokens import TokenSource
 from pressroom.kept_answers import KeptAnswers
 from pressroom.metrics import Metrics
 from pressroom.middleware import BodyLimit, KeptFirst, LoopbackOnly
 from pressroom.notebooks import endpoints as notebooks
 from pressroom.notebooks import file_endpoints as files
+from pressroom.notebooks import grant_endpoints as grants
 from pressroom.notebooks.files import ValidFiles
 from pressroom.notebooks.places import Places
 from pressroom.notifications import endpoints as notifications
 from pressroom.parameters import endpoints as parameters
 from pressroom.press.kernels import Kernels
 from pressroom.request_log import RequestLog
-from pressroom.settings import MEBIBYTE, Settings
+from pressroom.rights_table import endpoints
+from pressroom.settings import LOCAL, MEBIBYTE, OIDC, Settings
 from pressroom.wire import example
 from pressroom.worker import Crew, Staffing, open_crew, open_jobs, open_sweep
 
@@ -44,6 +54,7 @@ TAGS = [
     {"name": "executions", "description": "Executing, and the history."},
     {"name": "notifications", "description": "Telling others how executions end."},
     {"name": "files", "description": "Notebook files in users' directories."},
+    {"name": "tokens", "description": "Personal access tokens, for programs."},
     {"name": "service", "description": "The service itself."},
 ]
 
@@ -85,7 +96,7 @@ async def root(request: Request) -> Root:
 
 
 @root_router.get("/problems/{name}", responses=problems(errors.NotFound, errors.Invalid))
-async def explain_a_problem(name: str) -> ProblemPage:
+async def explain_a_problem(name: str, _: Reader) -> ProblemPage:
     """What the `type` of a problem document means."""
     for error in errors.PressroomError.tree():
         if error.slug == name:
@@ -116,16 +127,21 @@ def create_app(settings: Settings) -> FastAPI:
                 await opened.enter_async_context(open_sweep(shop))
             valid = ValidFiles(int(settings.max_notebook_mb * MEBIBYTE))
             intake = Intake(places, settings, jobs, valid)
+            reads = SharedReads()
+            audit_file = AuditFile(settings.audit_file)
+            opened.callback(audit_file.close)
             app.state.parts = Parts(
                 settings,
+                await opened.enter_async_context(_authentication(settings, database, reads)),
                 database,
-                SharedReads(),
+                reads,
                 kept,
                 places,
                 following,
                 intake,
                 Kernels(),
                 shop.metrics,
+                audit_file,
             )
             yield
         await asyncio.to_thread(traces.flush)
@@ -147,6 +163,7 @@ def create_app(settings: Settings) -> FastAPI:
         health.router,
         metrics_endpoint.router,
         notebooks.router,
+        grants.router,
         parameters.schema_router,
         parameters.router,
         executions.router,
@@ -156,17 +173,32 @@ def create_app(settings: Settings) -> FastAPI:
         history.router,
         notifications.router,
         files.router,
+        tokens.router,
+        audit_endpoints.router,
     ):
         app.include_router(router)
+    endpoints(app)  # none goes without saying what it needs
     install_problem_handlers(app)
     notebook_bytes = int(settings.max_notebook_mb * MEBIBYTE)
     uploads = {"/upload-notebook": notebook_bytes + MULTIPART_BYTES}
     app.add_middleware(KeptFirst, kept=kept)
     app.add_middleware(BodyLimit, limit_bytes=int(settings.max_body_mb * MEBIBYTE), uploads=uploads)
-    app.add_middleware(LoopbackOnly)
+    if LOCAL in settings.auth:
+        app.add_middleware(LoopbackOnly)
     # Around the answers to unforeseen errors too, which middleware that is added does not see. Nothing is added after.
     app.middleware_stack = RequestLog(app.build_middleware_stack())
     return app
+
+
+@asynccontextmanager
+async def _authentication(settings: Settings, database: Database, reads: SharedReads) -> AsyncIterator[Authentication]:
+    """How callers are known: by the sources of ``PRESSROOM_AUTH``, and beside any by personal access tokens."""
+    async with AsyncExitStack() as opened:
+        sources: list[Source] = [TokenSource(database, reads)]
+        if OIDC in settings.auth and settings.oidc_issuer is not None:
+            issuer = await opened.enter_async_context(open_issuer(settings.oidc_issuer, settings.oidc_metadata_url))
+            sources.append(OidcTokens(settings, issuer))
+        yield Authentication(sources, Principal.local(settings.local_user) if LOCAL in settings.auth else None)
 
 
 def leave(app: FastAPI) -> None:

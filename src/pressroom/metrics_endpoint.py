@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from pressroom.api import TheParts, problems
+from pressroom.api import TheParts, open_problems
 from pressroom.errors import NotAllowed
 from pressroom.metrics_listener import REFUSED, may_read
 
@@ -18,7 +18,7 @@ _ANSWER: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("/metrics", response_class=Response, responses=_ANSWER | problems(NotAllowed))
+@router.get("/metrics", response_class=Response, responses=_ANSWER | open_problems(NotAllowed))
 async def metrics(request: Request, parts: TheParts) -> Response:
     """Metrics for Prometheus.
 

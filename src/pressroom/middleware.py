@@ -7,8 +7,8 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pressroom.api import problem_response
-from pressroom.errors import NotAllowed, TooLarge
-from pressroom.kept_answers import KeptAnswers
+from pressroom.errors import NotAllowed, PressroomError, TooLarge
+from pressroom.kept_answers import KeptAnswer, KeptAnswers
 from pressroom.settings import is_loopback
 
 
@@ -81,13 +81,22 @@ class KeptFirst:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102
         if scope["type"] == "http" and scope["method"] == "GET":
-            kept = await self._kept.find(scope)
+            kept = await self._found(scope)
             if kept is not None:
                 scope["route"] = kept.route  # for the span's name
                 await send({"type": "http.response.start", "status": 200, "headers": list(kept.headers)})
                 await send({"type": "http.response.body", "body": kept.body})
                 return
         await self._app(scope, receive, send)
+
+    async def _found(self, scope: Scope) -> KeptAnswer | None:
+        if not self._kept.knows(scope):
+            return None
+        try:
+            caller = await scope["app"].state.parts.authentication.caller(scope)
+        except PressroomError:  # the endpoint says so
+            return None
+        return await self._kept.find(scope, caller)
 
 
 @lru_cache(maxsize=64)

@@ -13,16 +13,21 @@ from typing import Annotated, Literal
 
 from platformdirs import user_data_path
 from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
+from pressroom.oidc_settings import OidcSettings
 from pressroom.smtp import mail_server, mailbox
 
 MEBIBYTE = 2**20
 AUTO = "auto"
+LOCAL = "local"
+OIDC = "oidc"
+AUTH = (LOCAL, OIDC)
+"""The ways to be known that there are."""
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
-class Settings(BaseSettings):
+class Settings(OidcSettings):
     """The settings of a service or a command."""
 
     model_config = SettingsConfigDict(
@@ -31,9 +36,10 @@ class Settings(BaseSettings):
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8002, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
-    auth: Literal["local"] = Field(
-        default="local",
-        description="How callers are known. local: one user with every right, on a loopback address only.",
+    auth: Annotated[list[str], NoDecode] = Field(
+        default_factory=lambda: [LOCAL],
+        description="How callers are known, separated by ','; if left out, local: whoever sends no token is one user "
+        "with every right, on a loopback address only. oidc: by access tokens of oidc_issuer.",
     )
     local_user: str = Field(
         default_factory=getpass.getuser,
@@ -186,12 +192,17 @@ class Settings(BaseSettings):
         "programs on this machine may.",
     )
 
+    audit_file: Path | None = Field(
+        default=None,
+        description="A file that gets each entry of the audit, too, as a line of JSON; if left out, none.",
+    )
+
     @field_validator("shared_roots", mode="before")
     @classmethod
     def _split_paths(cls, value: object) -> object:
         return [part for part in value.split(os.pathsep) if part] if isinstance(value, str) else value
 
-    @field_validator("kernel_environment", mode="before")
+    @field_validator("auth", "kernel_environment", mode="before")
     @classmethod
     def _split_names(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
@@ -208,6 +219,17 @@ class Settings(BaseSettings):
         if wrong := [name for name in names if name in (AUTO, "none") or not _MODULE.fullmatch(name)]:
             raise ValueError(f"{wrong[0]!r} is no module's name; write pandas,matplotlib.pyplot or auto or none")
         return names
+
+    @field_validator("auth")
+    @classmethod
+    def _ways_to_be_known(cls, value: list[str], info: ValidationInfo) -> list[str]:
+        if wrong := [name for name in value if name not in AUTH]:
+            raise ValueError(f"{wrong[0]!r} is no way to be known that this version has; it has {', '.join(AUTH)}")
+        if not value:
+            raise ValueError(f"names no way to be known; this version has {', '.join(AUTH)}")
+        if OIDC in value and info.data.get("oidc_issuer") is None:
+            raise ValueError("oidc needs PRESSROOM_OIDC_ISSUER")
+        return list(dict.fromkeys(value))
 
     @field_validator("queue_limits", mode="before")
     @classmethod

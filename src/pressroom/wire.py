@@ -35,6 +35,11 @@ Username = Annotated[
         min_length=1, max_length=100, pattern=r"^[\w][\w.@+-]*$", description="The name of a user.", examples=["ana"]
     ),
 ]
+Grantee = Annotated[
+    str,
+    Field(min_length=1, max_length=100, pattern=r"^[\w/][\w.@+/ -]*$", description="The name of a user or a group."),
+]
+"""Groups of an issuer may lie in others: ``finance/emea``."""
 FilePath = Annotated[
     str,
     Field(min_length=1, max_length=512, examples=["/home/ana/reports/sales.ipynb"]),

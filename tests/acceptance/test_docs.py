@@ -19,14 +19,18 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from pressroom.app import create_app
 from pressroom.cli.main import app
+from pressroom.identity.rights import Level
+from pressroom.rights_table import OPEN, Endpoint, endpoints
 from pressroom.settings import Settings
 
 write_notebook = pytest.write_notebook  # type: ignore[attr-defined]
 DOCS = Path(__file__).parents[2] / "docs"
 HOW_TO = sorted(path.stem for path in (DOCS / "how-to").glob("*.md"))
-UNTESTED = {"watch": 2}
-"""Pages with blocks of shell that need programs which are not ours, and how many: jq, a collector."""
+UNTESTED = {"sign-in-with-keycloak": 3, "watch": 2}
+"""Pages with blocks of shell that need programs which are not ours, and how many: Keycloak under a name of the
+reader's (``test_oidc.py`` does the same with a real one), jq, a collector."""
 URL = "http://127.0.0.1:8002"
 _BLOCK = re.compile(r"(?:<!-- (run|start)(?:: (.+?))? -->\n)?```(sh|python)\n(.*?)```", re.DOTALL)
 
@@ -109,6 +113,27 @@ def row(name: str) -> str:
     given = None if field.default_factory is not None else field.default
     default = "" if given is None else f"`{str(given).lower() if isinstance(given, bool) else given}`"
     return f"| `{variable}` | {default} | {field.description} |"
+
+
+def test_the_reference_of_rights_is_what_the_endpoints_say() -> None:
+    """``PRESSROOM_UPDATE_SNAPSHOT=1`` writes the table anew; the difference is seen in review."""
+    path = DOCS / "reference" / "rights.md"
+    head, _, _ = path.read_text().partition("| endpoint |")
+    found = sorted(endpoints(create_app(Settings())), key=lambda each: (each.path, each.method))
+    rows = ["| endpoint | scope | and |", "| --- | --- | --- |", *map(right_row, found)]
+    text = head + "\n".join(rows) + "\n"
+    if os.environ.get("PRESSROOM_UPDATE_SNAPSHOT"):
+        path.write_text(text)
+    assert path.read_text() == text
+
+
+def right_row(endpoint: Endpoint) -> str:
+    """The row of an endpoint: what it is, the scope that it needs, and what else."""
+    scope, also = "none", OPEN.get(endpoint.path, "")
+    if endpoint.right is not None:
+        scope, of = f"`{endpoint.right.scope}`", endpoint.right.of
+        also = f"{of}" if isinstance(of, Level) else ("acting for the user" if of else "")
+    return f"| `{endpoint.method} {endpoint.path}` | {scope} | {also} |"
 
 
 def test_the_readme_names_only_settings_that_there_are() -> None:

@@ -72,6 +72,8 @@ def test_thousands_of_generated_requests_find_no_fault(
     for operations in served["paths"].values():
         for operation in operations.values():
             del operation["responses"]["default"]  # any status at all would be documented by it
+            # Else each request is given a token that nobody made, and never comes to its endpoint.
+            operation.pop("security", None)
     schema = tmp_path / "openapi.json"
     schema.write_text(json.dumps(served))
     command = [

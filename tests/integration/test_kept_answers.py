@@ -289,7 +289,7 @@ async def test_a_check_that_hangs_is_given_up_and_made_again_later(
     database: Database, database_url: URL, rows: psycopg.Connection
 ) -> None:
     async with database.snapshot() as session:
-        check = await take(session, *notebooks.versions_of_page(None, "a", 0, 100))
+        check = await take(session, *notebooks.versions_of_page(None, None, "a", 0, 100))
     async with open_checks(database_url) as checks:
         assert await checks.holds(check)
         with rows.transaction():

@@ -30,7 +30,7 @@ async def test_only_an_administrator_is_told_of_every_notebook(teller: Any) -> N
 async def test_nobody_is_told_of_anothers_notebook(teller: Any) -> None:
     notebook_id = await teller.notebook("/home/ana/sales.ipynb")
     async with teller.database.transaction() as session:
-        with pytest.raises(NotAllowed):
+        with pytest.raises(NotFound):  # it is not his to see
             await service.create(session, teller.settings, BO, wanted(notebook_id))
         made = await service.create(session, teller.settings, ANA, wanted(notebook_id))
         with pytest.raises(NotAllowed):

@@ -15,6 +15,7 @@ from pressroom.executions import history as service
 from pressroom.executions.history import History
 from pressroom.executions.schemas import ExecutionOut
 from pressroom.executions.states import Status
+from pressroom.identity.policy import viewer
 from pressroom.wire import MAX_ID
 
 app = typer.Typer(help="The history of executions.", no_args_is_help=True)
@@ -88,7 +89,7 @@ def show(execution_id: Annotated[int, typer.Argument(min=1, max=MAX_ID)], *, jso
 
     async def work(room: Room) -> ExecutionOut:
         async with room.database.transaction() as session:
-            execution, _ = await service.one(session, execution_id)
+            execution, _ = await service.one(session, viewer(room.caller), execution_id)
             return execution
 
     show_one(in_room(work), as_json=json)

@@ -105,7 +105,9 @@ def attempts(execution_id: Id, *, json: Json = False) -> None:
 
     async def work(room: Room) -> list[AttemptOut]:
         async with room.database.transaction() as session:
-            return [AttemptOut.model_validate(row) for row in await service.attempts(session, execution_id)]
+            return [
+                AttemptOut.model_validate(row) for row in await service.attempts(session, room.caller, execution_id)
+            ]
 
     columns = ("number", "worker", "started_at", "ended_at", "reason", "message")
     show_rows(in_room(work), columns, as_json=json, empty="It was not tried yet.")

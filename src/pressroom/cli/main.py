@@ -52,6 +52,7 @@ COMMANDS = {
     "parameters": Named("parameters:app", "The definitions of notebooks' parameters."),
     "executions": Named("executions:app", "The history of executions."),
     "notifications": Named("notifications:app", "Who is told how executions end."),
+    "tokens": Named("tokens:app", "Tokens for programs."),
     "db": Named("db:app", "The schema of the database."),
 }
 

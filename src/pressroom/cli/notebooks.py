@@ -6,18 +6,22 @@ from typing import Annotated, Any
 import typer
 from pydantic import TypeAdapter
 
-from pressroom.cli import limits
+from pressroom.cli import grants, limits
 from pressroom.cli.room import Room, absolute, in_room, out
 from pressroom.cli.tables import show_one, show_removed, show_rows
 from pressroom.executions.limits import require_defaults
 from pressroom.executions.options import ExecutionDefaults
-from pressroom.notebooks import service
+from pressroom.identity.policy import viewer
+from pressroom.identity.rights import Level
+from pressroom.notebooks import levels, service
 from pressroom.notebooks.schemas import NotebookCreate, NotebookOut, NotebookUpdate, NotebookWithParameters
 from pressroom.parameters import service as parameters
 from pressroom.parameters.proposals import propose
 from pressroom.settings import MEBIBYTE
 
 app = typer.Typer(help="The registry of notebooks.", no_args_is_help=True)
+for command in (grants.grants, grants.grant, grants.revoke):
+    app.command()(command)
 Json = Annotated[bool, typer.Option("--json", help="Answer JSON.")]
 Id = Annotated[int, typer.Argument(help="The notebook's id.", min=1)]
 
@@ -39,7 +43,7 @@ def list_(
 
     async def work(room: Room) -> list[NotebookOut]:
         async with room.database.transaction() as session:
-            body, _, _ = await service.page(session, username, tag, 0, limit)
+            body, _, _ = await service.page(session, viewer(room.caller), username, tag, 0, limit)
         return TypeAdapter(list[NotebookOut]).validate_json(body)
 
     columns = ("id", "name", "username", "tags", "file_path")
@@ -53,7 +57,9 @@ def show(notebook_id: Id, *, json: Json = False) -> None:
 
     async def work(room: Room) -> NotebookWithParameters:
         async with room.database.transaction() as session:
-            return NotebookWithParameters.model_validate_json(await service.with_parameters(session, notebook_id))
+            return NotebookWithParameters.model_validate_json(
+                await service.with_parameters(session, viewer(room.caller), notebook_id)
+            )
 
     notebook = in_room(work)
     if json:
@@ -97,10 +103,10 @@ def add(
             require_defaults(room.settings, wanted.execution_defaults)
             notebook = await service.register(session, room.places, limit_of(room), room.caller, wanted)
             if infer:
-                _, data = await service.source(session, room.places, limit_of(room), notebook.id)
+                _, data = await service.source(session, room.places, limit_of(room), room.caller, notebook.id)
                 proposed, _, notes = propose(data, notebook.file_path)
                 await parameters.add(session, notebook.id, proposed)
-            body = await service.with_parameters(session, notebook.id)
+            body = await service.with_parameters(session, viewer(room.caller), notebook.id)
         return NotebookWithParameters.model_validate_json(body), notes
 
     notebook, notes = in_room(work)
@@ -121,6 +127,9 @@ def update(
     description: Annotated[str | None, typer.Option()] = None,
     file: Annotated[str | None, typer.Option()] = None,
     tag: Annotated[list[str] | None, typer.Option()] = None,
+    run_as: Annotated[
+        str | None, typer.Option(help="Whose the executions are that others start: their own, caller, or the owner's.")
+    ] = None,
     memory_mb: limits.MemoryMb = None,
     cpu_seconds: limits.CpuSeconds = None,
     max_processes: limits.MaxProcesses = None,
@@ -132,6 +141,7 @@ def update(
         "description": description,
         "file_path": absolute(file) if file else None,
         "tags": tag,
+        "run_as": run_as,
     }
     allowed = limits.said(memory_mb, cpu_seconds, max_processes)
 
@@ -139,7 +149,7 @@ def update(
         given = {key: value for key, value in fields.items() if value is not None}
         async with room.database.transaction() as session:
             if allowed:
-                before = await service.get(session, notebook_id)
+                before = await levels.require(session, room.caller, notebook_id, Level.EDITOR)
                 given["execution_defaults"] = {**before.execution_defaults, **allowed}
             wanted = NotebookUpdate(**given)
             # What it held before may be over a limit that is newer, and is held to it.

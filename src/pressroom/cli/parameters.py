@@ -9,6 +9,8 @@ from pressroom.cli.notebooks import limit_of
 from pressroom.cli.pairs import PairsCommand, pairs
 from pressroom.cli.room import WRONG, Room, complain, in_room
 from pressroom.cli.tables import show_one, show_removed, show_rows
+from pressroom.identity.rights import Level
+from pressroom.notebooks import levels
 from pressroom.notebooks import service as notebooks
 from pressroom.parameters import service
 from pressroom.parameters.proposals import propose
@@ -25,7 +27,7 @@ def list_(notebook_id: Annotated[int, typer.Argument(min=1)], *, json: Json = Fa
 
     async def work(room: Room) -> list[ParameterOut]:
         async with room.database.transaction() as session:
-            await notebooks.get(session, notebook_id)
+            await levels.require(session, room.caller, notebook_id, Level.VIEWER)
             return [ParameterOut.model_validate(row) for row in await service.of_notebook(session, notebook_id)]
 
     empty = f"It has no parameters; `pressroom parameters infer {notebook_id}` proposes some."
@@ -86,7 +88,7 @@ def infer(
 
     async def work(room: Room) -> tuple[list[ParameterFields], list[str]]:
         async with room.database.transaction() as session:
-            notebook, data = await notebooks.source(session, room.places, limit_of(room), notebook_id)
+            notebook, data = await notebooks.source(session, room.places, limit_of(room), room.caller, notebook_id)
             proposed, _, notes = propose(data, notebook.file_path)
             if save:
                 await service.add(session, notebook_id, proposed)

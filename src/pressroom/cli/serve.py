@@ -13,7 +13,7 @@ from pydantic_core import PydanticUndefined
 from pressroom import logs, traces
 from pressroom.app import create_app, leave, worker_failed
 from pressroom.cli.room import FAILED, WRONG, complain, explained
-from pressroom.settings import Settings
+from pressroom.settings import LOCAL, Settings
 
 _PLAIN = {int: int, float: float, Path: Path}
 
@@ -45,7 +45,7 @@ def serve(**flags: Any) -> None:
     """Run the service: the API, and the executions."""
     given = {name: value for name, value in flags.items() if value is not None}
     settings = explained(lambda: Settings(**given))
-    if not settings.listens_on_loopback:
+    if LOCAL in settings.auth and not settings.listens_on_loopback:
         complain(
             f"PRESSROOM_AUTH=local lets whoever connects do everything as {settings.local_user}, so the service "
             f"listens on a loopback address only; {settings.host} is none. Use 127.0.0.1."

@@ -8,6 +8,7 @@ from pressroom.cli.room import Room, in_room
 from pressroom.cli.tables import show_rows
 from pressroom.executions import staff
 from pressroom.executions.schemas import QueueOut, WorkerOut
+from pressroom.identity.policy import viewer
 
 Json = Annotated[bool, typer.Option("--json", help="Answer JSON.")]
 
@@ -28,7 +29,7 @@ def queues(*, json: Json = False) -> None:
 
     async def work(room: Room) -> list[QueueOut]:
         async with room.database.transaction() as session:
-            return await staff.queues(session)
+            return await staff.queues(session, viewer(room.caller))
 
     columns = ("name", "waiting", "running", "oldest_waiting_seconds")
     show_rows(in_room(work), columns, as_json=json, empty="Nothing waits and nothing runs.")

@@ -95,6 +95,12 @@ def address(given: str | None) -> str:
     return given or os.environ.get("PRESSROOM_URL") or DEFAULT_URL
 
 
+def authorization(token: str | None) -> dict[str, str]:
+    """The headers that say who calls: by the token given, else ``PRESSROOM_TOKEN``, else none."""
+    token = token or os.environ.get("PRESSROOM_TOKEN")
+    return {"Authorization": f"Bearer {token}"} if token else {}
+
+
 def raise_for_status(execution: ExecutionOut) -> ExecutionOut:
     """The execution, if it succeeded; raises the error of how it ended otherwise."""
     if execution.status == Status.SUCCESS:

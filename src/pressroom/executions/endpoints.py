@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from pressroom import logs
-from pressroom.api import Caller, Id, Parts, TheParts, Transaction, problems
+from pressroom.api import ActingRunner, Id, Parts, Runner, TheParts, Transaction, problems, record
 from pressroom.database.models import Execution
 from pressroom.errors import (
     AlreadyExists,
@@ -36,6 +36,7 @@ from pressroom.executions.schemas import (
 )
 from pressroom.executions.service import Once
 from pressroom.executions.states import TERMINAL, Status
+from pressroom.identity.audit import Entry, facts
 from pressroom.identity.principal import Principal
 
 router = APIRouter(tags=["executions"])
@@ -64,17 +65,21 @@ ANSWERS = problems(NotAllowed, NotFound, AlreadyExists, ExecutionCancelled, Inva
 
 
 async def _execute(
-    parts: Parts, caller: Principal, order: Order, prefer: list[str] | None, once: Once | None
+    request: Request, parts: Parts, caller: Principal, order: Order, prefer: list[str] | None, once: Once | None
 ) -> tuple[Execution, Response | None]:
     """Submit, and wait as long as the caller wants to: the ended execution, or the answer that it goes on."""
     seconds = patience(prefer or [])
     if once is not None:
         async with parts.database.transaction() as session:
             [execution_id] = await service.submit_once(session, parts.intake, caller, [order], once)
+            facts(request.scope)["execution_ids"] = [execution_id]
+            entry = await record(request, session)
     else:
+        entry = Entry.of(request.scope, caller)
         async with parts.database.statements() as connection:
-            [execution_id] = await service.submit_on(connection, parts.intake, caller, [order])
+            [execution_id] = await service.submit_on(connection, parts.intake, caller, [order], audit=entry)
     logs.about(execution_id)
+    await parts.audit.tell(entry)
     ended = seconds != 0 and await parts.following.wait(execution_id, seconds)
     async with parts.database.transaction() as session:
         execution = await service.get(session, execution_id)
@@ -103,10 +108,10 @@ def _order_of(wanted: RunRequest) -> Order:
 
 @router.post("/run-notebook", response_model=RunAnswer, responses=ACCEPTED | ANSWERS)
 async def run_a_notebook(
-    wanted: RunRequest, parts: TheParts, caller: Caller, request: Request, prefer: Prefer = None, key: Key = None
+    wanted: RunRequest, parts: TheParts, caller: ActingRunner, request: Request, prefer: Prefer = None, key: Key = None
 ) -> RunAnswer | Response:
     """Execute a notebook, write the output where the caller says, and wait for the end."""
-    execution, goes_on = await _execute(parts, caller, _order_of(wanted), prefer, _once(request, key, wanted))
+    execution, goes_on = await _execute(request, parts, caller, _order_of(wanted), prefer, _once(request, key, wanted))
     return goes_on or RunAnswer(
         status=Status(execution.status),
         output=str(execution.output_path),
@@ -117,10 +122,10 @@ async def run_a_notebook(
 
 @router.post("/execute-notebook", response_model=ExecuteNotebookAnswer, responses=ACCEPTED | ANSWERS)
 async def execute_a_notebook(
-    wanted: RunRequest, parts: TheParts, caller: Caller, request: Request, prefer: Prefer = None, key: Key = None
+    wanted: RunRequest, parts: TheParts, caller: ActingRunner, request: Request, prefer: Prefer = None, key: Key = None
 ) -> ExecuteNotebookAnswer | Response:
     """Execute a notebook, write the output where the caller says, and wait for the end."""
-    execution, goes_on = await _execute(parts, caller, _order_of(wanted), prefer, _once(request, key, wanted))
+    execution, goes_on = await _execute(request, parts, caller, _order_of(wanted), prefer, _once(request, key, wanted))
     return goes_on or ExecuteNotebookAnswer(
         status=Status(execution.status),
         output_notebook=str(execution.output_path),
@@ -131,7 +136,12 @@ async def execute_a_notebook(
 
 @router.post("/execute", response_model=ExecuteAnswer, responses=ACCEPTED | ANSWERS)
 async def execute_as_a_user(
-    wanted: ExecuteRequest, parts: TheParts, caller: Caller, request: Request, prefer: Prefer = None, key: Key = None
+    wanted: ExecuteRequest,
+    parts: TheParts,
+    caller: ActingRunner,
+    request: Request,
+    prefer: Prefer = None,
+    key: Key = None,
 ) -> ExecuteAnswer | Response:
     """Execute a notebook as a user and wait for the end. The output goes under `executions/` beside the input, which
     stays untouched, or with `in_place` replaces it."""
@@ -142,7 +152,7 @@ async def execute_as_a_user(
         in_place=wanted.in_place,
         how=wanted,
     )
-    execution, goes_on = await _execute(parts, caller, order, prefer, _once(request, key, wanted))
+    execution, goes_on = await _execute(request, parts, caller, order, prefer, _once(request, key, wanted))
     return goes_on or _answer(execution)
 
 
@@ -151,26 +161,27 @@ async def execute_a_registered_notebook(
     notebook_id: Id,
     wanted: NotebookExecutionRequest,
     parts: TheParts,
-    caller: Caller,
+    caller: Runner,
     request: Request,
     prefer: Prefer = None,
     key: Key = None,
 ) -> ExecuteAnswer | Response:
     """Execute a registered notebook and wait for the end; `Prefer: respond-async` does not wait."""
     order = _order_for(wanted, notebook_id, None)
-    execution, goes_on = await _execute(parts, caller, order, prefer, _once(request, key, wanted))
+    execution, goes_on = await _execute(request, parts, caller, order, prefer, _once(request, key, wanted))
     return goes_on or _answer(execution)
 
 
 @router.post("/db/executions/bulk", status_code=202, responses=problems(NotAllowed, NotFound, AlreadyExists, Invalid))
 async def submit_many_executions(
-    wanted: BulkRequest, session: Transaction, parts: TheParts, caller: Caller, request: Request, key: Key = None
+    wanted: BulkRequest, session: Transaction, parts: TheParts, caller: ActingRunner, request: Request, key: Key = None
 ) -> BulkAnswer:
     """Submit up to 10,000 executions, or as many as the service allows, in one transaction: all of them, or none where
     one is wrong. The problem is then that of the first, and `errors` names each wrong one by its place in the body.
     Nothing is waited for. An `Idempotency-Key` holds for all together: the same key and body give the same executions.
     """
     limits.require_bulk(parts.settings, len(wanted.executions))
+    told = facts(request.scope)
     orders = [
         _order_for(item, item.notebook_id, item.input_path, ("executions", number))
         for number, item in enumerate(wanted.executions)
@@ -179,6 +190,7 @@ async def submit_many_executions(
         found = await service.submit_once(session, parts.intake, caller, orders, once)
     else:
         found = await service.submit(session, parts.intake, caller, orders)
+    told["execution_ids"] = found
     return BulkAnswer(total=len(found), ids=found)
 
 

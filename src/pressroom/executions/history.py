@@ -18,6 +18,8 @@ from pressroom.errors import NotFound
 from pressroom.executions import history_search
 from pressroom.executions.history_filters import History
 from pressroom.executions.schemas import ExecutionOut
+from pressroom.identity.policy import Viewer
+from pressroom.identity.visibility import sees_execution
 
 __all__ = ["History", "HistoryPage", "count", "one", "page", "version", "versions_of_page"]
 ROWS = TypeAdapter(list[ExecutionOut])
@@ -79,20 +81,24 @@ def _count(history: History) -> Select[Any]:
     return select(func.coalesce(func.sum(ExecutionCount.change), 0)).where(*history.counted(ExecutionCount))
 
 
-async def one(session: AsyncSession, execution_id: int) -> tuple[ExecutionOut, str]:
-    """An execution and the version of its row. Raises :class:`NotFound`."""
-    row = (await session.execute(select(*_COLUMNS, _VERSION).where(Execution.id == execution_id))).one_or_none()
+async def one(session: AsyncSession, seen_by: Viewer | None, execution_id: int) -> tuple[ExecutionOut, str]:
+    """An execution that ``seen_by`` may see, and the version of its row. Raises :class:`NotFound`."""
+    row = (await session.execute(select(*_COLUMNS, _VERSION).where(*_one(seen_by, execution_id)))).one_or_none()
     if row is None:
         raise NotFound("execution", execution_id)
     return ExecutionOut.model_validate(row), str(row[-1])
 
 
-async def version(session: AsyncSession, execution_id: int) -> str:
+async def version(session: AsyncSession, seen_by: Viewer | None, execution_id: int) -> str:
     """The version of an execution's row: another one after each change. Raises :class:`NotFound`."""
-    found = await session.scalar(select(_VERSION).where(Execution.id == execution_id))
+    found = await session.scalar(select(_VERSION).where(*_one(seen_by, execution_id)))
     if found is None:
         raise NotFound("execution", execution_id)
     return str(found)
+
+
+def _one(seen_by: Viewer | None, execution_id: int) -> list[ColumnElement[bool]]:
+    return [Execution.id == execution_id, *sees_execution(Execution, seen_by)]
 
 
 async def _rows(session: AsyncSession, history: History, ids: list[int] | Select[Any]) -> Sequence[Any]:

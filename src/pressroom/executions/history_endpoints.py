@@ -1,5 +1,6 @@
 """The history over HTTP."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
@@ -10,14 +11,17 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from pressroom import __version__
-from pressroom.api import Caller, Id, Limit, Parts, QueryText, Skip, TheParts, Transaction, problems
+from pressroom.api import Id, Limit, Parts, QueryText, Reader, Skip, TheParts, Transaction, Viewer, problems
 from pressroom.database.checks import Check
 from pressroom.errors import Invalid, NotFound
 from pressroom.executions import history as service
 from pressroom.executions.history import History, HistoryPage
 from pressroom.executions.schemas import ExecutionOut
 from pressroom.executions.states import Status
-from pressroom.notebooks import service as notebooks
+from pressroom.identity.policy import viewer
+from pressroom.identity.principal import Principal
+from pressroom.identity.rights import Level
+from pressroom.notebooks import levels
 from pressroom.wire import MAX_ID, checked
 
 router = APIRouter(tags=["executions"])
@@ -160,14 +164,14 @@ TheHistory = Annotated[History, Depends(_history)]
 
 
 async def _page(
-    request: Request, parts: Parts, history: History, skip: int, limit: int, *, keep: bool = True
+    request: Request, parts: Parts, caller: Principal, history: History, skip: int, limit: int, *, keep: bool = True
 ) -> Response:
     async def ask() -> tuple[HistoryPage, Check | None]:
         async with parts.database.snapshot() as session:
             check = None
             if keep and history.plain:
                 versions = partial(service.versions_of_page, history, skip, limit)
-                check = await parts.kept.check(request, session, versions)
+                check = await parts.kept.check(request, caller, session, versions)
             return await service.page(session, history, skip, limit), check
 
     page, check = await parts.reads.get(("executions", history, skip, limit, keep), ask)
@@ -179,7 +183,7 @@ async def _page(
         url = request.url.replace(query=urlencode([*kept, place, ("limit", limit)]))
         headers["Link"] = f'<{url}>; rel="next"'
     response = Response(page.body, media_type="application/json", headers=headers)
-    return parts.kept.keep(request, response, check)
+    return parts.kept.keep(request, caller, response, check)
 
 
 @router.get(
@@ -189,18 +193,19 @@ async def _page(
     openapi_extra=PARAMETER_FILTER,
 )
 async def list_executions(
-    request: Request, parts: TheParts, _: Caller, history: TheHistory, skip: Skip = 0, limit: Limit = 100
+    request: Request, parts: TheParts, caller: Reader, history: TheHistory, skip: Skip = 0, limit: Limit = 100
 ) -> Response:
     """The history, newest first: all of it, or what meets every condition given."""
-    return await _page(request, parts, history, skip, limit)
+    return await _page(request, parts, caller, replace(history, seen_by=viewer(caller)), skip, limit)
 
 
 @router.head("/db/executions", responses=PAGE | problems(Invalid), openapi_extra=PARAMETER_FILTER)
 async def head_of_executions(
-    request: Request, parts: TheParts, _: Caller, history: TheHistory, skip: Skip = 0, limit: Limit = 100
+    request: Request, parts: TheParts, caller: Reader, history: TheHistory, skip: Skip = 0, limit: Limit = 100
 ) -> Response:
     """The headers of the list: how many there are, and the next page."""
-    return await _page(request, parts, history, skip, limit, keep=False)
+    seen = replace(history, seen_by=viewer(caller))
+    return await _page(request, parts, caller, seen, skip, limit, keep=False)
 
 
 @router.get(
@@ -212,7 +217,7 @@ async def list_executions_of_a_notebook(
     notebook_id: Id,
     request: Request,
     parts: TheParts,
-    _: Caller,
+    caller: Viewer,
     skip: Skip = 0,
     limit: Limit = 100,
     after: Annotated[int | None, Query(ge=1, le=MAX_ID, description="A cursor. Not with `skip`.")] = None,
@@ -222,9 +227,9 @@ async def list_executions_of_a_notebook(
         raise Invalid("Give either after, a cursor, or skip.")
     # In a transaction of its own: whoever holds a connection must not wait for another one.
     async with parts.database.transaction() as session:
-        await notebooks.get(session, notebook_id)
+        await levels.require(session, caller, notebook_id, Level.VIEWER)
     # Not kept: that the notebook is there is no matter of the page's rows.
-    return await _page(request, parts, History(notebook_id=notebook_id, after=after), skip, limit, keep=False)
+    return await _page(request, parts, caller, History(notebook_id=notebook_id, after=after), skip, limit, keep=False)
 
 
 def _same(known: str | None, tag: str) -> bool:
@@ -242,23 +247,23 @@ def _tag(version: str) -> str:
     "/db/executions/{execution_id}", response_model=ExecutionOut, responses=TAGGED | problems(NotFound, Invalid)
 )
 async def read_an_execution(
-    execution_id: Id, session: Transaction, _: Caller, if_none_match: IfNoneMatch = None
+    execution_id: Id, session: Transaction, caller: Viewer, if_none_match: IfNoneMatch = None
 ) -> Response:
     """One execution. Who asks again and again sends `If-None-Match` with the `ETag` of the last answer."""
     if if_none_match is not None:
-        tag = _tag(await service.version(session, execution_id))
+        tag = _tag(await service.version(session, viewer(caller), execution_id))
         if _same(if_none_match, tag):
             return Response(status_code=304, headers={"ETag": tag})
-    execution, version = await service.one(session, execution_id)
+    execution, version = await service.one(session, viewer(caller), execution_id)
     return Response(execution.model_dump_json(), media_type="application/json", headers={"ETag": _tag(version)})
 
 
 @router.head("/db/executions/{execution_id}", responses=TAGGED | problems(NotFound, Invalid))
 async def head_of_an_execution(
-    execution_id: Id, session: Transaction, _: Caller, if_none_match: IfNoneMatch = None
+    execution_id: Id, session: Transaction, caller: Viewer, if_none_match: IfNoneMatch = None
 ) -> Response:
     """The `ETag` of an execution, which changes whenever the execution does."""
-    tag = _tag(await service.version(session, execution_id))
+    tag = _tag(await service.version(session, viewer(caller), execution_id))
     status = 304 if _same(if_none_match, tag) else 200
     response = Response(status_code=status, media_type="application/json", headers={"ETag": tag})
     if "content-length" in response.headers:

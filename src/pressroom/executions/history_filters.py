@@ -11,6 +11,8 @@ from sqlalchemy.dialects.postgresql import BIT, JSONB
 
 from pressroom.database.models import Execution, ExecutionParameter
 from pressroom.executions.schemas import Status
+from pressroom.identity.policy import Viewer
+from pressroom.identity.visibility import sees_execution
 
 TESTED = ("notebook_id", "username", "status", "queue", "submitted_at", "parameters_used")
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,400})(\.[0-9]{1,400})?([eE][+-]?[0-9]{1,3})?")
@@ -26,6 +28,15 @@ class Line:
 
     id: Any
     alternatives: tuple[ColumnElement[bool], ...] = ()
+    seen_by: Viewer | None = None
+    """In place of alternatives: those that somebody may see."""
+
+    @property
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """That an execution is one of the line."""
+        if self.seen_by is not None:
+            return sees_execution(Execution, self.seen_by)
+        return [or_(*self.alternatives)] if self.alternatives else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +46,7 @@ class History:
     ``statuses``: any of these; none is no condition. Times have a zone; ``submitted_after`` is in the range,
     ``submitted_before`` is not. ``parameters``: names and texts; a text stands for the JSON string, and for the number,
     boolean or null that it spells. ``oldest``: oldest first. ``after``: only what comes after the execution of this id,
-    which need not exist.
+    which need not exist. ``seen_by``: only what they may see.
     """
 
     username: str | None = None
@@ -47,6 +58,12 @@ class History:
     parameters: tuple[tuple[str, str], ...] = ()
     oldest: bool = False
     after: int | None = None
+    seen_by: Viewer | None = None
+
+    @property
+    def hidden(self) -> Viewer | None:
+        """Who does not see everything that meets the other conditions, if anybody: all that is theirs, they see."""
+        return None if self.seen_by is None or self.username == self.seen_by.username else self.seen_by
 
     @property
     def countable(self) -> bool:
@@ -72,6 +89,8 @@ class History:
             found.append(Line(Execution.id, (Execution.notebook_id == self.notebook_id,)))
         if self.username is not None:
             found.append(Line(Execution.id, (Execution.username == self.username,)))
+        if self.hidden is not None:
+            found.append(Line(Execution.id, seen_by=self.hidden))
         if self.chosen:
             found.append(Line(Execution.id, tuple(Execution.status == status for status in self.chosen)))
         if self.queue is not None:
@@ -83,7 +102,7 @@ class History:
 
     def counted(self, table: Any) -> list[ColumnElement[bool]]:
         """The conditions that the totals know as well, on executions or on ``execution_counts``."""
-        found: list[ColumnElement[bool]] = []
+        found = sees_execution(table, self.hidden)
         if self.notebook_id is not None:
             found.append(table.notebook_id == self.notebook_id)
         if self.username is not None:

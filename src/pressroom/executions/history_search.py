@@ -12,11 +12,13 @@ A range of time is narrowed to a range of ids first (``execution_hours``), so th
 
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Select, func, literal, or_, select, text, true, union_all
+from sqlalchemy import ColumnElement, Select, func, literal, select, text, true, union_all
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pressroom.database.models import HOUR_BLOCK_BITS, Execution, ExecutionHour
 from pressroom.executions.history_filters import TESTED, History, Line
+from pressroom.identity.policy import Viewer
+from pressroom.identity.visibility import notebooks_seen
 from pressroom.wire import MAX_ID
 
 WINDOW, LONGER = 2_000, 4
@@ -90,6 +92,8 @@ def _off(line: Line, span: Ids, history: History, skip: int, count: int) -> Sele
         bounds.append(line.id >= low)
     if high < MAX_ID:
         bounds.append(line.id <= high)
+    if line.seen_by is not None:
+        return _seen(line.seen_by, bounds, history, skip, count)
     ids = select(line.id.label("id"))
     if line.id is not Execution.id:
         ids = ids.distinct()  # an entry may be there twice
@@ -98,6 +102,21 @@ def _off(line: Line, span: Ids, history: History, skip: int, count: int) -> Sele
     # An index gives each of them in order, but not several: they are merged.
     each = [_page(ids.where(one, *bounds), line.id, history, 0, skip + count) for one in line.alternatives]
     merged = union_all(*(select(one.subquery().c.id) for one in each)).subquery()
+    return _page(select(merged.c.id).distinct(), merged.c.id, history, skip, count)
+
+
+def _seen(seen_by: Viewer, bounds: list[ColumnElement[bool]], history: History, skip: int, count: int) -> Select[Any]:
+    """The ids of what somebody may see: of their own, and of each notebook that they may see, as many as the page could
+    need, each off its index."""
+
+    def first(condition: ColumnElement[bool]) -> Select[Any]:
+        found = select(Execution.id.label("id")).where(condition, *bounds)
+        return _page(found, Execution.id, history, 0, skip + count)
+
+    notebooks = notebooks_seen(seen_by).subquery()
+    own = first(Execution.username == seen_by.username).subquery()
+    of_each = first(Execution.notebook_id == notebooks.c.id).lateral()
+    merged = union_all(select(own.c.id), select(of_each.c.id).select_from(notebooks).join(of_each, true())).subquery()
     return _page(select(merged.c.id).distinct(), merged.c.id, history, skip, count)
 
 
@@ -114,7 +133,7 @@ def _walk(history: History, lines: list[Line], line: Line, span: Ids, window: in
     """
     walked = _off(line, span, history, 0, window).subquery()
     others = (
-        select(other.id).where(or_(*other.alternatives), other.id == walked.c.id).offset(0).exists()
+        select(other.id).where(*other.conditions, other.id == walked.c.id).offset(0).exists()
         for other in lines
         if other is not line
     )

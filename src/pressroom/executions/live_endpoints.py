@@ -10,13 +10,14 @@ from typing import Annotated, Any, BinaryIO, Literal
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 
-from pressroom.api import Caller, Id, Parts, TheParts, Transaction, problems
+from pressroom.api import Id, Parts, TheParts, Transaction, Viewer, problems
 from pressroom.database.models import Execution
 from pressroom.errors import Invalid, NotAllowed, NotebookInvalid, NotFound, TooLarge, Unavailable
-from pressroom.executions import service
+from pressroom.executions import access, service
 from pressroom.executions.event_schemas import Log
 from pressroom.executions.schemas import ExecutionOut
 from pressroom.executions.states import TERMINAL, Status
+from pressroom.identity.principal import Principal
 from pressroom.notebooks import outputs
 from pressroom.notebooks.rendering import HTML, SANDBOX, to_html
 from pressroom.settings import MEBIBYTE
@@ -58,7 +59,7 @@ _UNBUFFERED = {**_AS_SAID, "Cache-Control": "no-store", "X-Accel-Buffering": "no
 async def follow_an_execution(
     execution_id: Id,
     parts: TheParts,
-    _: Caller,
+    caller: Viewer,
     last_event_id: Annotated[
         str | None,
         Header(description="Go on after the event with this id; browsers send it when they reconnect."),
@@ -72,7 +73,7 @@ async def follow_an_execution(
     `output`: `text` that a cell put out on `stream`. `late`: it has not ended in time. Each has `attempt` and `at`."""
     after = _event_id(last_event_id)
     async with parts.database.transaction() as session:
-        execution = await service.get(session, execution_id)
+        execution = await access.seen(session, caller, execution_id)
     known = after is not None and execution.status in TERMINAL
     if known and not await parts.following.events(execution_id, after or 0):
         return Response(status_code=204)
@@ -88,11 +89,11 @@ async def read_the_log(
     execution_id: Id,
     parts: TheParts,
     session: Transaction,
-    _: Caller,
+    caller: Viewer,
     follow: Annotated[bool, Query(description="Go on until the execution ends.")] = False,
 ) -> Response:
     """The text that the cells put out, attempt after attempt."""
-    await service.get(session, execution_id)
+    await access.seen(session, caller, execution_id)
     text = _log(parts, execution_id, follow=follow)
     return StreamingResponse(text, media_type="text/plain; charset=utf-8", headers=_UNBUFFERED)
 
@@ -102,10 +103,10 @@ async def read_the_log(
     response_class=Response,
     responses=THE_NOTEBOOK | problems(NotAllowed, NotFound, TooLarge, Invalid),
 )
-async def download_the_output(execution_id: Id, parts: TheParts, _: Caller) -> Response:
+async def download_the_output(execution_id: Id, parts: TheParts, caller: Viewer) -> Response:
     """The executed notebook, whatever its size; of one that failed or was stopped, as far as it came. 404 says why
     there is none: it was deleted, say, or a later execution has replaced the file."""
-    execution, limit = await _execution(parts, execution_id), _limit_bytes(parts)
+    execution, limit = await _execution(parts, caller, execution_id), _limit_bytes(parts)
     file = await asyncio.to_thread(outputs.opened, parts.places, execution, limit)
     headers = _AS_SAID | {"Content-Length": str(os.fstat(file.fileno()).st_size)}
     return StreamingResponse(_pieces(file), media_type=IPYNB, headers=headers)
@@ -119,7 +120,7 @@ async def download_the_output(execution_id: Id, parts: TheParts, _: Caller) -> R
 async def read_the_output(
     execution_id: Id,
     parts: TheParts,
-    _: Caller,
+    caller: Viewer,
     code: Annotated[
         Literal["show", "hide"], Query(alias="input", description="Whether the cells' source is shown.")
     ] = "show",
@@ -127,7 +128,7 @@ async def read_the_output(
     """The executed notebook as a page that stands alone. Its scripts run in a sandbox, without any right here. 413 says
     that it is too large to be made a page of; it can still be downloaded."""
     # No connection is held while the file is read, nor while it is rendered.
-    execution = await _execution(parts, execution_id)
+    execution = await _execution(parts, caller, execution_id)
     data = await asyncio.to_thread(outputs.read, parts.places, execution, _limit_bytes(parts))
     try:
         page = await asyncio.to_thread(to_html, data, hide_input=code == "hide")
@@ -136,9 +137,9 @@ async def read_the_output(
     return Response(page, media_type=HTML, headers=dict(SANDBOX))
 
 
-async def _execution(parts: Parts, execution_id: int) -> Execution:
+async def _execution(parts: Parts, caller: Principal, execution_id: int) -> Execution:
     async with parts.database.transaction() as session:
-        return await service.get(session, execution_id)
+        return await access.seen(session, caller, execution_id)
 
 
 def _limit_bytes(parts: Parts) -> int:

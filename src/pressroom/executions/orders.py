@@ -16,12 +16,13 @@ from pressroom import traces
 from pressroom.database.models import Execution
 from pressroom.database.session import Connection
 from pressroom.errors import Invalid, NotFound, PressroomError
+from pressroom.executions.access import Acting, acting, may_execute, require_own_output
 from pressroom.executions.limits import CEILINGS, DEFAULT_QUEUE, Limits
 from pressroom.executions.options import ExecutionDefaults, HowToExecute
 from pressroom.executions.refusals import about
 from pressroom.executions.registered import Opened, Registered, at_path
 from pressroom.executions.states import RetryOn, Status
-from pressroom.identity.policy import require_acting_for
+from pressroom.identity.policy import require_acting_for, viewer
 from pressroom.identity.principal import Principal
 from pressroom.notebooks import files
 from pressroom.notebooks.places import Location, Places
@@ -68,14 +69,21 @@ class Order:
 class Subject:
     """The notebook of an order, checked: whom it acts as, where its file lies, and its registration, if any.
 
-    ``outputs`` is how the paths of its executions' outputs begin, where their caller chose none.
+    ``outputs`` is how the paths of its executions' outputs begin, where their caller chose none. ``hidden``: the file
+    is registered, and the caller may not execute the notebook; they executed the file that is theirs to read.
     """
 
-    username: str
+    acting: Acting
     place: Location
     notebook: Registered | None
     defaults: ExecutionDefaults
     outputs: str
+    hidden: bool = False
+
+    @property
+    def username(self) -> str:
+        """As whom it is executed."""
+        return self.acting.username
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +101,7 @@ class OrderBook:
 
     def __init__(self, connection: Connection, intake: Intake, principal: Principal, opened: Opened) -> None:
         self._connection, self._principal, self._opened = connection, principal, opened
+        self._seen_by = viewer(principal)
         self._places, self._settings, self._valid = intake.places, intake.settings, intake.valid
         self._subjects: dict[tuple[object, ...], Subject | PressroomError] = {}
         self._trace = traces.carried()
@@ -115,13 +124,18 @@ class OrderBook:
         if isinstance(subject, PressroomError):
             raise subject
         with about("in_place" if order.in_place else "output_path"):
+            require_own_output(subject.acting, chosen=order.chooses_output)
             output = await self._output(order, subject, execution_id)
         with about("parameters"):
             values = _values(order, subject)
         registered, earlier = subject.notebook, order.repeats
         return {
             "id": execution_id,
-            "notebook_id": earlier.notebook_id if earlier else registered.id if registered else None,
+            "notebook_id": earlier.notebook_id
+            if earlier and not subject.hidden
+            else registered.id
+            if registered
+            else None,
             "username": subject.username,
             "input_path": str(subject.place.path),
             "output_path": output,
@@ -142,19 +156,24 @@ class OrderBook:
             notebook = self._opened.notebooks.get(order.notebook_id)
             if notebook is None:
                 raise NotFound("notebook", order.notebook_id)
-            username = order.username or notebook.username
             path = notebook.file_path
+            with about("username" if order.username else "notebook_id"):
+                by = acting(self._principal, notebook, order.username)
         else:
             notebook = None
-            username, path = await self._acting_user(order.username, str(order.input_path))
-        with about("username"):
-            require_acting_for(self._principal, username)
-        place = await asyncio.to_thread(self._checked, path, username)
+            by, path = await self._acting_at(order.username, str(order.input_path))
+        place = await asyncio.to_thread(self._checked, path, by.username)
+        hidden = False
         if notebook is None:
-            notebook = await at_path(self._connection, str(place.path))
+            notebook = await at_path(self._connection, self._seen_by, str(place.path))
+            if notebook is not None and not may_execute(self._principal, notebook):
+                notebook, hidden = None, True
+            if by.granted and (notebook is None or acting(self._principal, notebook, by.username) != by):
+                require_acting_for(self._principal, by.username)
         name = f"{place.path.stem}-{self._opened.at.astimezone(UTC):%Y%m%dT%H%M%SZ}"
         outputs = str(place.beside(OUTPUT_FOLDER, name).path)
-        return Subject(username, place, notebook, notebook.defaults if notebook else ExecutionDefaults(), outputs)
+        defaults = notebook.defaults if notebook else ExecutionDefaults()
+        return Subject(by, place, notebook, defaults, outputs, hidden)
 
     def _checked(self, path: str, username: str) -> Location:
         """Where the notebook lies, and that it is one. Blocks on the file system."""
@@ -162,16 +181,22 @@ class OrderBook:
         self._valid.check(place)
         return place
 
-    async def _acting_user(self, named: str | None, path: str) -> tuple[str, str]:
-        """Whom an order acts for, and its path, which starts at the caller's directory where nobody is named."""
-        if named is not None:
-            return named, path
+    async def _acting_at(self, named: str | None, path: str) -> tuple[Acting, str]:
+        """As whom the notebook of a path is executed, and that path, which starts at the directory of who is
+        named, else the caller's. Raises :class:`NotAllowed`."""
+        me = self._principal
         if "\0" not in path and not Path(path).is_absolute():
-            path = str(self._places.home(self._principal.username) / path)
+            path = str(self._places.home(named or me.username) / path)
+        if named is not None and (named == me.username or self._seen_by is None):
+            return Acting(named), path
         holder = await asyncio.to_thread(self._places.owner_of, path)
-        registered = await at_path(self._connection, await asyncio.to_thread(os.path.realpath, path))
-        username = registered.username if registered is not None else holder or self._principal.username
-        return username, path
+        registered = await at_path(self._connection, self._seen_by, await asyncio.to_thread(os.path.realpath, path))
+        if registered is not None and may_execute(me, registered):
+            with about("username"):
+                return acting(me, registered, named), path
+        with about("username"):
+            require_acting_for(me, username := named or holder or me.username)
+        return Acting(username), path
 
     async def _output(self, order: Order, subject: Subject, execution_id: int) -> str:
         place = subject.place

@@ -7,18 +7,25 @@ from typing import Any
 
 from pressroom.database.session import Connection
 from pressroom.executions.options import ExecutionDefaults
+from pressroom.identity.policy import Viewer
 from pressroom.parameters.rules import Definition
 
+_GRANTED = """(
+    SELECT jsonb_agg(g.level) FROM notebook_grants AS g WHERE g.notebook_id = n.id
+    AND (g.kind = 'user' AND g.grantee = %(viewer)s OR g.kind = 'group' AND g.grantee = ANY (%(groups)s::text[]))
+)"""
+"""What was granted to a caller; nobody asks it of one who may do everything."""
 _COLUMNS = """jsonb_build_object(
     'id', n.id, 'username', n.username, 'file_path', n.file_path, 'defaults', n.execution_defaults,
+    'run_as', n.run_as, 'granted', %(granted)s,
     'parameters', (SELECT jsonb_agg(to_jsonb(p) ORDER BY p.id) FROM notebook_parameters AS p WHERE p.notebook_id = n.id)
 )"""
-_OPENED = f"""
+_OPENED = """
 SELECT now() AS at,
     ARRAY(SELECT nextval('notebook_executions_id_seq')::integer FROM generate_series(1, %(count)s)) AS ids,
-    (SELECT jsonb_agg({_COLUMNS}) FROM notebooks AS n WHERE n.id = ANY (%(notebooks)s::integer[])) AS notebooks
-"""  # noqa: S608 - no value of anybody's is in it
-_AT_PATH = f"SELECT {_COLUMNS} FROM notebooks AS n WHERE n.file_path = %(path)s"  # noqa: S608
+    (SELECT jsonb_agg(COLUMNS) FROM notebooks AS n WHERE n.id = ANY (%(notebooks)s::integer[])) AS notebooks
+"""
+_AT_PATH = "SELECT COLUMNS FROM notebooks AS n WHERE n.file_path = %(path)s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +37,9 @@ class Registered:
     file_path: str
     definitions: list[Definition]
     defaults: ExecutionDefaults
+    run_as: str
+    granted: tuple[str, ...]
+    """The levels that the caller was granted."""
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "Registered":
@@ -40,6 +50,8 @@ class Registered:
             row["file_path"],
             [_definition(parameter) for parameter in row["parameters"] or ()],
             ExecutionDefaults.model_validate(row["defaults"]),
+            row["run_as"],
+            tuple(row["granted"] or ()),
         )
 
 
@@ -63,15 +75,24 @@ class Opened:
     notebooks: dict[int, Registered]
 
 
-async def opened(connection: Connection, count: int, notebook_ids: Collection[int]) -> Opened:
+async def opened(connection: Connection, seen_by: Viewer | None, count: int, notebook_ids: Collection[int]) -> Opened:
     """``count`` new ids, and those of the notebooks that there are. One round trip."""
-    answer = await connection.execute(_OPENED, {"count": count, "notebooks": list(notebook_ids)})
+    statement, values = _for(_OPENED, seen_by)
+    answer = await connection.execute(statement, values | {"count": count, "notebooks": list(notebook_ids)})
     [(at, ids, notebooks)] = await answer.fetchall()
     found = [Registered.of(notebook) for notebook in notebooks or ()]
     return Opened(ids, at, {notebook.id: notebook for notebook in found})
 
 
-async def at_path(connection: Connection, path: str) -> Registered | None:
+async def at_path(connection: Connection, seen_by: Viewer | None, path: str) -> Registered | None:
     """The notebook registered for a file."""
-    row = await (await connection.execute(_AT_PATH, {"path": path})).fetchone()
+    statement, values = _for(_AT_PATH, seen_by)
+    row = await (await connection.execute(statement, values | {"path": path})).fetchone()
     return Registered.of(row[0]) if row is not None else None
+
+
+def _for(statement: str, seen_by: Viewer | None) -> tuple[bytes, dict[str, Any]]:
+    """A statement with what was granted to ``seen_by``, and the values of that."""
+    columns = _COLUMNS.replace("%(granted)s", "NULL" if seen_by is None else _GRANTED)
+    values = {} if seen_by is None else {"viewer": seen_by.username, "groups": sorted(seen_by.groups)}
+    return statement.replace("COLUMNS", columns).encode(), values

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import psycopg
@@ -26,12 +26,15 @@ from pressroom.errors import (
     NotFound,
     PressroomError,
 )
+from pressroom.executions import access
 from pressroom.executions.orders import Intake, Order, OrderBook, repeated
 from pressroom.executions.refusals import refusal
 from pressroom.executions.registered import opened
 from pressroom.executions.states import TERMINAL, Change, Status, after
-from pressroom.identity.policy import require_acting_for
+from pressroom.identity.audit import Entry
+from pressroom.identity.policy import viewer
 from pressroom.identity.principal import Principal
+from pressroom.identity.rights import Level
 from pressroom.notifications import service as notifications
 from pressroom.notifications.schemas import Event
 
@@ -44,7 +47,7 @@ _COLUMNS = (
     "late_at, idempotency_key, idempotency_digest"
 )
 # The rows and their jobs, in one statement; Procrastinate answers the jobs' ids in the order of what it is given.
-_ADD = f"""
+_ADDING = f"""
 WITH given AS MATERIALIZED (
     SELECT * FROM jsonb_populate_recordset(CAST(NULL AS notebook_executions), %(rows)s::jsonb)
 ), jobs AS (
@@ -52,10 +55,17 @@ WITH given AS MATERIALIZED (
         queue, '{TASK}', priority, NULL, NULL, jsonb_build_object('execution_id', id), NULL
     ) AS procrastinate_job_to_defer_v1) ORDER BY id)) AS jobs FROM given
 )
-INSERT INTO notebook_executions (id, job_id, {_COLUMNS})
+{{audited}}INSERT INTO notebook_executions (id, job_id, {_COLUMNS})
 SELECT id, added.job, {_COLUMNS} FROM given
 JOIN (SELECT unnest(executions) AS id, unnest(jobs) AS job FROM jobs) AS added USING (id)
 """  # noqa: S608 - no value of anybody's is in it
+_AUDIT = "username, source, token_id, address, operation, method, path, facts, allowed, status"
+_AUDITED = f""", audited AS (
+    INSERT INTO audit_log ({_AUDIT})
+    SELECT {_AUDIT} FROM jsonb_populate_record(CAST(NULL AS audit_log), %(audit)s::jsonb)
+)
+"""  # noqa: S608
+_ADD, _ADD_AUDITED = (_ADDING.format(audited=audited).encode() for audited in ("", _AUDITED))
 
 _OF_KEYS = """
 SELECT idempotency_key, id, idempotency_digest FROM notebook_executions
@@ -94,12 +104,17 @@ async def submit(
 
 
 async def submit_on(
-    connection: Connection, intake: Intake, principal: Principal, orders: Sequence[Order], once: Once | None = None
+    connection: Connection,
+    intake: Intake,
+    principal: Principal,
+    orders: Sequence[Order],
+    once: Once | None = None,
+    audit: Entry | None = None,
 ) -> list[int]:
-    """As :func:`submit`, on the driver's own connection: rows and jobs are added by one statement, so that they need no
-    transaction around it."""
+    """As :func:`submit`, on the driver's own connection: rows and jobs, and an entry of the ``audit``, are added by one
+    statement, so that they need no transaction around it."""
     named = {order.notebook_id for order in orders if order.notebook_id is not None}
-    found = await opened(connection, len(orders), named)
+    found = await opened(connection, viewer(principal), len(orders), named)
     book = OrderBook(connection, intake, principal, found)
     rows: dict[int, dict[str, Any]] = {}
     refused: dict[int, PressroomError] = {}
@@ -117,7 +132,7 @@ async def submit_on(
         for row, key in zip(rows.values(), once.keys(len(rows)), strict=True):
             row |= {"idempotency_key": key, "idempotency_digest": once.digest}
     try:
-        await connection.execute(_ADD, {"rows": json.dumps(list(rows.values()))})
+        await _add(connection, list(rows.values()), audit)
     except psycopg.IntegrityError as error:
         if violated(error) == "uq_notebook_executions_output_path_under_way":
             said = error.diag.message_detail or ""
@@ -128,6 +143,15 @@ async def submit_on(
             raise NotFound(what, "named", f"The {what} that was named has been deleted meanwhile.") from error
         raise
     return found.ids
+
+
+async def _add(connection: Connection, rows: Sequence[Mapping[str, Any]], audit: Entry | None) -> None:
+    values = {"rows": json.dumps(rows)}
+    if audit is None:
+        await connection.execute(_ADD, values)
+        return
+    audit.facts["execution_ids"] = [row["id"] for row in rows]
+    await connection.execute(_ADD_AUDITED, values | {"audit": json.dumps(asdict(audit))})
 
 
 async def _conflicts(
@@ -191,10 +215,8 @@ async def cancel(
 
     One that was cancelled already stays so. Raises :class:`NotFound`, :class:`NotAllowed`, or :class:`AlreadyEnded`.
     """
-    execution = await session.get(Execution, execution_id, with_for_update=True)
-    if execution is None:
-        raise NotFound("execution", execution_id)
-    require_acting_for(principal, execution.username)
+    execution = await access.seen(session, principal, execution_id, lock=True)
+    await access.require(session, principal, execution, Level.EDITOR)
     status = Status(execution.status)
     if status is Status.CANCELLED:
         return execution, False
@@ -230,7 +252,7 @@ async def retry(
 
     Raises as :func:`submit_once`, and :class:`NotEnded` where it is still under way.
     """
-    execution = await get(session, execution_id)
+    execution = await access.seen(session, principal, execution_id)
     if Status(execution.status) not in TERMINAL:
         raise NotEnded(execution_id, execution.status)
     if once is not None:
@@ -248,9 +270,9 @@ async def get(session: AsyncSession, execution_id: int) -> Execution:
     return execution
 
 
-async def attempts(session: AsyncSession, execution_id: int) -> Sequence[Attempt]:
+async def attempts(session: AsyncSession, principal: Principal, execution_id: int) -> Sequence[Attempt]:
     """The tries at an execution, first to last. Raises :class:`NotFound`."""
-    await get(session, execution_id)
+    await access.seen(session, principal, execution_id)
     wanted = select(Attempt).where(Attempt.execution_id == execution_id).order_by(Attempt.number)
     return (await session.scalars(wanted)).all()
 

@@ -9,6 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from pressroom.executions.kernel_schemas import KernelAtWorker, KernelFacts, KernelOut
 from pressroom.executions.schemas import QueueOut, WorkerOut
+from pressroom.identity.policy import Viewer
+from pressroom.identity.visibility import NOTEBOOKS_SEEN
 
 _SUMMARY = text("""
 SELECT
@@ -33,14 +35,16 @@ _KERNELS = text("""
 SELECT w.name, w.host, w.kernels FROM workers AS w JOIN procrastinate_workers AS p USING (id)
 WHERE w.kernels IS NOT NULL AND p.last_heartbeat > now() - make_interval(secs => :lost) ORDER BY w.id
 """)
-_QUEUES = text("""
+_QUEUES = """
 SELECT queue AS name,
     count(*) FILTER (WHERE status = 'pending') AS waiting,
     count(*) FILTER (WHERE status = 'running') AS running,
     min(submitted_at) FILTER (WHERE status = 'pending') AS oldest_submitted_at,
     extract(epoch FROM now() - min(submitted_at) FILTER (WHERE status = 'pending'))::float AS oldest_waiting_seconds
-FROM notebook_executions WHERE status IN ('pending', 'running') GROUP BY queue ORDER BY queue
-""")
+FROM notebook_executions WHERE status IN ('pending', 'running') {seen}GROUP BY queue ORDER BY queue
+"""
+
+_SEEN = f"notebook_id IN ({NOTEBOOKS_SEEN})"
 
 
 @functools.cache
@@ -86,6 +90,11 @@ def with_kernels(
     return [named[name] for name in sorted(named)]
 
 
-async def queues(session: AsyncSession) -> list[QueueOut]:
-    """Every queue in which something waits or runs."""
-    return [QueueOut.model_validate(row) for row in (await session.execute(_QUEUES)).all()]
+async def queues(session: AsyncSession, seen_by: Viewer | None) -> list[QueueOut]:
+    """Every queue in which something waits or runs that ``seen_by`` may see."""
+    if seen_by is None:
+        found = await session.execute(text(_QUEUES.format(seen="")))
+    else:
+        values = {"viewer": seen_by.username, "groups": sorted(seen_by.groups)}
+        found = await session.execute(text(_QUEUES.format(seen=f"AND (username = :viewer OR {_SEEN}) ")), values)
+    return [QueueOut.model_validate(row) for row in found.all()]

@@ -4,9 +4,9 @@ import asyncio
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, File, Form, Path, Query, Response, UploadFile
+from fastapi import APIRouter, File, Form, Path, Query, Request, Response, UploadFile
 
-from pressroom.api import Caller, Parts, TheParts, Transaction, problems
+from pressroom.api import ActingReader, ActingWriter, Facts, Parts, TheParts, Transaction, problems, record
 from pressroom.database.models import Notebook
 from pressroom.errors import AlreadyExists, Invalid, NotAllowed, NotFound, TooLarge
 from pressroom.executions.options import ExecutionDefaults
@@ -32,7 +32,9 @@ THE_FILE: dict[int | str, dict[str, Any]] = {200: {"content": {IPYNB: {}}, "desc
 
 
 @router.get("/list-notebooks/{username}", responses=problems(NotAllowed, NotFound, Invalid))
-async def list_notebook_files(username: Annotated[Username, Path()], parts: TheParts, caller: Caller) -> NotebookFiles:
+async def list_notebook_files(
+    username: Annotated[Username, Path()], parts: TheParts, caller: ActingReader
+) -> NotebookFiles:
     """The notebook files in a user's directory, registered or not. Hidden folders, checkpoints among them, are left
     out, and links are not followed."""
     require_acting_for(caller, username)
@@ -47,7 +49,9 @@ async def list_notebook_files(username: Annotated[Username, Path()], parts: TheP
 async def upload_a_notebook(
     file: Annotated[UploadFile, File(description="The notebook.")],
     parts: TheParts,
-    caller: Caller,
+    caller: ActingWriter,
+    request: Request,
+    facts: Facts,
     username: Annotated[Username | None, Form(description="Whose directory; if left out, the caller's.")] = None,
     file_path: Annotated[
         FilePath | None, Form(description="Where to; if left out, the file's own name in the user's directory.")
@@ -64,30 +68,44 @@ async def upload_a_notebook(
     place = await asyncio.to_thread(parts.places.locate, wanted, owner)
     await asyncio.to_thread(files.parse, data, wanted)
     await asyncio.to_thread(files.create_new, place, data)
+    facts["file"] = str(place.path)
+    try:
+        async with parts.database.transaction() as session:
+            entry = await record(request, session)
+    except BaseException:
+        await asyncio.to_thread(files.remove, place)
+        raise
+    await parts.audit.tell(entry)
     return await asyncio.to_thread(files.described, place, parts.places.home(owner))
 
 
 @router.post("/copy-notebook", status_code=201, responses=problems(NotAllowed, NotFound, AlreadyExists, Invalid))
-async def copy_a_notebook(wanted: NotebookCopy, session: Transaction, parts: TheParts, caller: Caller) -> NotebookOut:
+async def copy_a_notebook(
+    wanted: NotebookCopy, session: Transaction, parts: TheParts, caller: ActingWriter, facts: Facts
+) -> NotebookOut:
     """Copy a registered notebook into a user's directory, and register the copy, with its parameters and defaults, as
     theirs."""
-    original, data = await service.source(session, parts.places, limit_of(parts), wanted.notebook_id)
+    facts["notebook_id"] = wanted.notebook_id
+    original, data = await service.source(session, parts.places, limit_of(parts), caller, wanted.notebook_id)
     path = wanted.file_path or original.file_path.rsplit("/", 1)[-1]
     copy = await _new_notebook(session, parts, caller, original, wanted.username, path, wanted.name, data)
+    facts["made"] = copy.id
     return NotebookOut.model_validate(copy)
 
 
 @router.post("/create-from-template", status_code=201, responses=problems(NotAllowed, NotFound, AlreadyExists, Invalid))
 async def make_a_notebook_from_a_template(
-    wanted: NotebookFromTemplate, session: Transaction, parts: TheParts, caller: Caller
+    wanted: NotebookFromTemplate, session: Transaction, parts: TheParts, caller: ActingWriter, facts: Facts
 ) -> NotebookOut:
     """Make a notebook from a registered one, with values of its parameters written into it, and register it."""
-    template, data = await service.source(session, parts.places, limit_of(parts), wanted.notebook_id)
+    facts["notebook_id"] = wanted.notebook_id
+    template, data = await service.source(session, parts.places, limit_of(parts), caller, wanted.notebook_id)
     values = await parameters.filled(session, template.id, wanted.parameters)
     filled = await asyncio.to_thread(service.filled_in, data, template.file_path, values)
     owner = wanted.username or caller.username
     name = wanted.name or wanted.file_path.rsplit("/", 1)[-1].removesuffix(".ipynb")
     made = await _new_notebook(session, parts, caller, template, owner, wanted.file_path, name, filled)
+    facts["made"] = made.id
     return NotebookOut.model_validate(made)
 
 
@@ -99,7 +117,7 @@ async def make_a_notebook_from_a_template(
 async def download_a_notebook(
     session: Transaction,
     parts: TheParts,
-    caller: Caller,
+    caller: ActingReader,
     notebook_id: Annotated[int | None, Query(ge=1, le=MAX_ID, description="A registered notebook.")] = None,
     path: Annotated[FilePath | None, Query(description="Or the path of a notebook file.")] = None,
     username: Annotated[
@@ -110,8 +128,7 @@ async def download_a_notebook(
     if (notebook_id is None) == (path is None):
         raise Invalid("Send either notebook_id or path.")
     if notebook_id is not None:
-        notebook, data = await service.source(session, parts.places, limit_of(parts), notebook_id)
-        require_acting_for(caller, notebook.username)
+        notebook, data = await service.source(session, parts.places, limit_of(parts), caller, notebook_id)
         name = notebook.file_path.rsplit("/", 1)[-1]
     else:
         assert path is not None

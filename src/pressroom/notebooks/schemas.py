@@ -1,6 +1,6 @@
 """Notebooks on the wire."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AliasChoices, Field, JsonValue, field_validator
 
@@ -24,6 +24,8 @@ def _unique(tags: list[str]) -> list[str]:
     return list(dict.fromkeys(tags))
 
 
+RunAs = Literal["caller", "owner"]
+_RUN_AS = "Whose the executions are that somebody starts to whom it was granted: their own, or its owner's."
 Tag = Annotated[Text, Field(min_length=1, max_length=100)]
 Tags = Annotated[list[Tag], Field(max_length=100, examples=[["report", "monthly"]]), AfterValidator(_unique)]
 
@@ -45,6 +47,7 @@ class NotebookCreate(WireInput):
         description="What its executions are given where their caller does not say.",
         examples=[{"queue": "reports", "timeout_seconds": 900, "max_attempts": 3, "retry_on": ["any_failure"]}],
     )
+    run_as: RunAs = Field(default="caller", description=_RUN_AS)
 
 
 class NotebookUpdate(WireUpdate):
@@ -57,6 +60,7 @@ class NotebookUpdate(WireUpdate):
     tags: Tags = Field(default_factory=list)
     metadata: StorableObject = Field(default_factory=dict)
     execution_defaults: ExecutionDefaults = Field(default_factory=ExecutionDefaults)
+    run_as: RunAs = Field(default="caller", description=_RUN_AS)
 
 
 _NOTEBOOK: dict[str, Any] = {
@@ -68,6 +72,7 @@ _NOTEBOOK: dict[str, Any] = {
     "tags": ["report", "monthly"],
     "metadata": {"team": "finance"},
     "execution_defaults": {"queue": "reports", "timeout_seconds": 900},
+    "run_as": "caller",
     "created_at": "2026-10-31T08:00:00.000000Z",
     "updated_at": "2026-10-31T08:00:00.000000Z",
 }
@@ -85,6 +90,7 @@ class NotebookOut(WireModel):
     tags: list[str]
     metadata: dict[str, JsonValue] = Field(validation_alias=AliasChoices("metadata_", "metadata"))
     execution_defaults: dict[str, JsonValue]
+    run_as: RunAs
     created_at: Timestamp
     updated_at: Timestamp
 

@@ -20,12 +20,15 @@ from pressroom.database.models import Notebook, Parameter
 from pressroom.database.session import violated
 from pressroom.errors import AlreadyExists, NotebookInvalid, NotFound
 from pressroom.executions.options import ExecutionDefaults
-from pressroom.identity.policy import require_acting_for
+from pressroom.identity import visibility
+from pressroom.identity.policy import Viewer, require_acting_for
 from pressroom.identity.principal import Principal
-from pressroom.notebooks import files
+from pressroom.identity.rights import Level
+from pressroom.notebooks import files, levels
 from pressroom.notebooks.places import Location, Places
 from pressroom.notebooks.schemas import NotebookCreate, NotebookOut, NotebookWithParameters
 
+_OWNERS = {"file_path", "username", "run_as"}
 ROWS = TypeAdapter(list[NotebookOut])
 _COLUMNS = [getattr(Notebook, "metadata_" if name == "metadata" else name) for name in NotebookOut.model_fields]
 
@@ -47,19 +50,6 @@ async def register(
     return notebook
 
 
-async def get(session: AsyncSession, notebook_id: int) -> Notebook:
-    """One notebook. Raises :class:`NotFound`."""
-    notebook = await session.get(Notebook, notebook_id)
-    if notebook is None:
-        raise NotFound("notebook", notebook_id)
-    return notebook
-
-
-async def at_path(session: AsyncSession, path: str) -> Notebook | None:
-    """The notebook registered for a file."""
-    return await session.scalar(select(Notebook).where(Notebook.file_path == path))
-
-
 async def changed_last(session: AsyncSession, count: int) -> list[tuple[str, str, datetime]]:
     """The path, the owner and the time of the last change of the notebooks that were registered or changed last."""
     wanted = select(Notebook.file_path, Notebook.username, Notebook.updated_at)
@@ -68,10 +58,10 @@ async def changed_last(session: AsyncSession, count: int) -> list[tuple[str, str
 
 
 async def page(
-    session: AsyncSession, username: str | None, tag: str | None, skip: int, limit: int
+    session: AsyncSession, seen_by: Viewer | None, username: str | None, tag: str | None, skip: int, limit: int
 ) -> tuple[bytes, int, int]:
-    """A page of the registry, by id: its JSON, its length, and how many notebooks there are in all."""
-    conditions = _conditions(username, tag)
+    """A page of the notebooks that ``seen_by`` may see, by id: its JSON, its length, and how many there are in all."""
+    conditions = _conditions(seen_by, username, tag)
     wanted = select(*_COLUMNS).where(*conditions).order_by(Notebook.id).offset(skip).limit(limit)
     rows: Sequence[Any] = (await session.execute(wanted)).all()
     if not skip and len(rows) < limit:
@@ -81,15 +71,17 @@ async def page(
     return ROWS.dump_json(ROWS.validate_python(rows)), len(rows), int(total or 0)
 
 
-def versions_of_page(username: str | None, tag: str | None, skip: int, limit: int) -> Sequence[Select[Any]]:
+def versions_of_page(
+    seen_by: Viewer | None, username: str | None, tag: str | None, skip: int, limit: int
+) -> Sequence[Select[Any]]:
     """What :func:`page` is made of, for :func:`take`."""
-    conditions = _conditions(username, tag)
+    conditions = _conditions(seen_by, username, tag)
     found = select(Notebook.id, writer("notebooks")).where(*conditions).order_by(Notebook.id).offset(skip).limit(limit)
     return select(versions(found.subquery())), select(func.count(Notebook.id)).where(*conditions)
 
 
-def _conditions(username: str | None, tag: str | None) -> list[ColumnElement[bool]]:
-    found: list[ColumnElement[bool]] = []
+def _conditions(seen_by: Viewer | None, username: str | None, tag: str | None) -> list[ColumnElement[bool]]:
+    found = visibility.sees_notebook(seen_by)
     if username is not None:
         found.append(Notebook.username == username)
     if tag is not None:
@@ -97,18 +89,20 @@ def _conditions(username: str | None, tag: str | None) -> list[ColumnElement[boo
     return found
 
 
-async def with_parameters(session: AsyncSession, notebook_id: int) -> bytes:
-    """One notebook and its parameters, as JSON. Raises :class:`NotFound`."""
-    wanted = select(Notebook).where(Notebook.id == notebook_id).options(selectinload(Notebook.parameters))
+async def with_parameters(session: AsyncSession, seen_by: Viewer | None, notebook_id: int) -> bytes:
+    """One notebook and its parameters, as JSON. Raises :class:`NotFound`, also where ``seen_by`` may not see it."""
+    seen = visibility.sees_notebook(seen_by)
+    wanted = select(Notebook).where(Notebook.id == notebook_id, *seen).options(selectinload(Notebook.parameters))
     notebook = await session.scalar(wanted)
     if notebook is None:
         raise NotFound("notebook", notebook_id)
     return NotebookWithParameters.model_validate(notebook).model_dump_json().encode()
 
 
-def versions_of_one(notebook_id: int) -> Sequence[Select[Any]]:
+def versions_of_one(seen_by: Viewer | None, notebook_id: int) -> Sequence[Select[Any]]:
     """What :func:`with_parameters` is made of, for :func:`take`."""
-    itself = select(Notebook.id, writer("notebooks")).where(Notebook.id == notebook_id)
+    seen = visibility.sees_notebook(seen_by)
+    itself = select(Notebook.id, writer("notebooks")).where(Notebook.id == notebook_id, *seen)
     parameters = select(Parameter.id, writer("notebook_parameters")).where(Parameter.notebook_id == notebook_id)
     return select(versions(itself.subquery())), select(versions(parameters.subquery()))
 
@@ -121,11 +115,15 @@ async def change(
     notebook_id: int,
     changes: Mapping[str, Any],
 ) -> Notebook:
-    """Change some fields of a notebook. Raises as :func:`register`."""
-    notebook = await get(session, notebook_id)
+    """Change some fields of a notebook; its file, its owner and as whom it is executed are its owner's to change.
+
+    Raises as :func:`register`, and :class:`NotFound` where the caller may not see it.
+    """
+    level = Level.OWNER if changes.keys() & _OWNERS else Level.EDITOR
+    notebook = await levels.require(session, principal, notebook_id, level)
     username = changes.get("username", notebook.username)
-    require_acting_for(principal, notebook.username)
-    require_acting_for(principal, username)
+    if username != notebook.username:
+        require_acting_for(principal, username)
     if "file_path" in changes or "username" in changes:
         place = await _usable(places, limit_bytes, changes.get("file_path", notebook.file_path), username)
         changes = {**changes, "file_path": str(place.path)}
@@ -139,15 +137,16 @@ async def change(
 
 async def delete(session: AsyncSession, principal: Principal, notebook_id: int) -> None:
     """Take a notebook out of the registry, its parameters with it; its file and its executions stay."""
-    notebook = await get(session, notebook_id)
-    require_acting_for(principal, notebook.username)
+    notebook = await levels.require(session, principal, notebook_id, Level.OWNER)
     await session.delete(notebook)
     await session.flush()
 
 
-async def source(session: AsyncSession, places: Places, limit_bytes: int, notebook_id: int) -> tuple[Notebook, bytes]:
-    """A notebook and the bytes of its file. Raises as :func:`register`."""
-    notebook = await get(session, notebook_id)
+async def source(
+    session: AsyncSession, places: Places, limit_bytes: int, principal: Principal, notebook_id: int
+) -> tuple[Notebook, bytes]:
+    """A notebook that ``principal`` may see, and the bytes of its file. Raises as :func:`register`."""
+    notebook = await levels.require(session, principal, notebook_id, Level.VIEWER)
     place = await asyncio.to_thread(places.locate, notebook.file_path, notebook.username)
     return notebook, await asyncio.to_thread(place.read, limit_bytes)
 

@@ -4,7 +4,21 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from pressroom.api import PAGE, Caller, Id, Limit, Page, Skip, TheParts, Transaction, page_response, problems
+from pressroom.api import (
+    PAGE,
+    Facts,
+    Id,
+    Limit,
+    Owner,
+    Page,
+    Reader,
+    Skip,
+    TheParts,
+    Transaction,
+    Writer,
+    page_response,
+    problems,
+)
 from pressroom.errors import Invalid, NotAllowed, NotFound
 from pressroom.notifications import service
 from pressroom.notifications.schemas import (
@@ -21,13 +35,15 @@ router = APIRouter(prefix="/db/notifications", tags=["notifications"])
 
 @router.post("", status_code=201, responses=problems(NotAllowed, NotFound, Invalid))
 async def add_a_notification(
-    wanted: NotificationCreate, session: Transaction, parts: TheParts, caller: Caller
+    wanted: NotificationCreate, session: Transaction, parts: TheParts, caller: Owner, facts: Facts
 ) -> NotificationCreated:
     """Have a webhook or an e-mail address told of how executions end, those of one notebook or of all.
 
     A webhook is signed by [Standard Webhooks](https://www.standardwebhooks.com) with the `secret`, which is in this
     answer and in no later one."""
+    facts["notebook_id"] = wanted.notebook_id
     notification = await service.create(session, parts.settings, caller, wanted)
+    facts["notification_id"] = notification.id
     return NotificationCreated.model_validate(notification)
 
 
@@ -35,7 +51,7 @@ async def add_a_notification(
 async def list_notifications(
     request: Request,
     session: Transaction,
-    caller: Caller,
+    caller: Reader,
     skip: Skip = 0,
     limit: Limit = 100,
     notebook_id: Annotated[int | None, Query(ge=1, le=MAX_ID, description="Only those of this notebook.")] = None,
@@ -46,14 +62,14 @@ async def list_notifications(
 
 
 @router.get("/{notification_id}", responses=problems(NotFound, Invalid))
-async def read_a_notification(notification_id: Id, session: Transaction, caller: Caller) -> NotificationOut:
+async def read_a_notification(notification_id: Id, session: Transaction, caller: Reader) -> NotificationOut:
     """One notification, without its secret."""
     return NotificationOut.model_validate(await service.get(session, caller, notification_id))
 
 
 @router.put("/{notification_id}", responses=problems(NotAllowed, NotFound, Invalid))
 async def change_a_notification(
-    notification_id: Id, wanted: NotificationUpdate, session: Transaction, parts: TheParts, caller: Caller
+    notification_id: Id, wanted: NotificationUpdate, session: Transaction, parts: TheParts, caller: Writer
 ) -> NotificationOut:
     """Change the fields that are sent; the others stay as they are. The channel cannot be changed."""
     changed = await service.change(session, parts.settings, caller, notification_id, wanted.changes())
@@ -61,7 +77,7 @@ async def change_a_notification(
 
 
 @router.delete("/{notification_id}", status_code=204, responses=problems(NotFound, Invalid))
-async def delete_a_notification(notification_id: Id, session: Transaction, caller: Caller) -> None:
+async def delete_a_notification(notification_id: Id, session: Transaction, caller: Writer) -> None:
     """Tell no more, not even of what has happened already and is waiting to be told."""
     await service.delete(session, caller, notification_id)
 
@@ -72,7 +88,7 @@ async def delete_a_notification(notification_id: Id, session: Transaction, calle
     responses=PAGE | problems(NotFound, Invalid),
 )
 async def list_deliveries_of_a_notification(
-    notification_id: Id, request: Request, session: Transaction, caller: Caller, skip: Skip = 0, limit: Limit = 100
+    notification_id: Id, request: Request, session: Transaction, caller: Reader, skip: Skip = 0, limit: Limit = 100
 ) -> Response:
     """What was told, newest first: each event of each execution, whether it was taken, and why not."""
     page = Page(*await service.deliveries(session, caller, notification_id, skip, limit))

@@ -11,9 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from pressroom.database.models import Delivery, Execution, Notebook, Notification
 from pressroom.errors import Invalid, NotFound
-from pressroom.identity.policy import is_admin, require_acting_for, require_admin
+from pressroom.identity.policy import is_admin, require_admin
 from pressroom.identity.principal import Principal
-from pressroom.notebooks import service as notebooks
+from pressroom.identity.rights import Level
+from pressroom.notebooks import levels
 from pressroom.notifications import targets
 from pressroom.notifications.failures import NotDelivered
 from pressroom.notifications.schemas import (
@@ -185,8 +186,7 @@ async def _may_tell_of(session: AsyncSession, principal: Principal, notebook_id:
     if notebook_id is None:
         require_admin(principal, "be told of every notebook; name one with notebook_id")
         return
-    notebook = await notebooks.get(session, notebook_id)
-    require_acting_for(principal, notebook.username)
+    await levels.require(session, principal, notebook_id, Level.OWNER)
 
 
 def _check_target(settings: Settings, channel: Channel, target: str) -> None:

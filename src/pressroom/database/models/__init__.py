@@ -5,17 +5,22 @@ are marked "beside the contract". ``execution_counts`` holds the totals of the h
 Procrastinate's own tables stand beside these; the functions of the queue are in ``migrations/sql/queue*.sql``.
 """
 
+from pressroom.database.models.audit import AuditEntry
 from pressroom.database.models.base import Base
 from pressroom.database.models.executions import TERMINAL, Attempt, Execution, ExecutionEvent
+from pressroom.database.models.grants import Grant
 from pressroom.database.models.history import HOUR_BLOCK_BITS, ExecutionCount, ExecutionHour, ExecutionParameter
 from pressroom.database.models.notebooks import Notebook, Parameter
 from pressroom.database.models.notifications import Delivery, Notification
+from pressroom.database.models.tokens import AccessToken
 from pressroom.database.models.workers import ExecutionTurn, Worker
 
 __all__ = [
     "HOUR_BLOCK_BITS",
     "TERMINAL",
+    "AccessToken",
     "Attempt",
+    "AuditEntry",
     "Base",
     "Delivery",
     "Execution",
@@ -24,6 +29,7 @@ __all__ = [
     "ExecutionHour",
     "ExecutionParameter",
     "ExecutionTurn",
+    "Grant",
     "Notebook",
     "Notification",
     "Parameter",

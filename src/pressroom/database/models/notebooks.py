@@ -41,6 +41,9 @@ class Notebook(Base):
     execution_defaults: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'::jsonb"), default=dict)
     """What its executions are given where their caller does not say: queue, priority, time limit, retries, ..."""
 
+    run_as: Mapped[str] = mapped_column(String(10), server_default="caller", default="caller")
+    """Whose the executions are that somebody else starts who may: their own, ``caller``, or the ``owner``'s."""
+
     parameters: Mapped[list["Parameter"]] = relationship(
         order_by="Parameter.id", cascade="all, delete-orphan", passive_deletes=True, lazy="raise"
     )

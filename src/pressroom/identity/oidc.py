@@ -1,0 +1,164 @@
+"""Access tokens of an OIDC issuer: what is checked, and whom they stand for. A :class:`~..authentication.Source`."""
+
+import unicodedata
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+from joserfc import jws, jwt
+from joserfc.errors import (
+    BadSignatureError,
+    ExpiredTokenError,
+    InvalidClaimError,
+    InvalidPayloadError,
+    JoseError,
+    MissingClaimError,
+)
+from joserfc.jwt import JWTClaimsRegistry
+from pydantic import TypeAdapter, ValidationError
+
+from pressroom.errors import NotAuthenticated, shown
+from pressroom.identity.issuer import Issuer
+from pressroom.identity.principal import ADMIN, Principal, Scope
+from pressroom.oidc_settings import OidcSettings
+from pressroom.wire import Username
+
+SOURCE = "oidc"
+_USERNAME: TypeAdapter[str] = TypeAdapter(Username)
+_HEADER_TYPES = ("jwt", "at+jwt")
+_CLAIM_TYPES = ("Bearer",)
+"""Keycloak says in each token what it is: ``Bearer``, ``ID``, ``Refresh``, ``Logout``, ..."""
+_OF_ID_TOKENS = ("at_hash", "c_hash", "s_hash")
+_CHECKED = ("iss", "aud", "exp", "nbf", "sub")
+
+
+class OidcTokens:
+    """Knows callers by the access tokens of one issuer."""
+
+    def __init__(self, settings: OidcSettings, issuer: Issuer) -> None:
+        self._settings, self._issuer = settings, issuer
+        self._algorithms = frozenset(settings.oidc_algorithms)
+        # What a header says that nobody knows is ignored, as RFC 7515 has it, unless it is marked as critical.
+        self._signatures = jws.JWSRegistry(algorithms=settings.oidc_algorithms, strict_check_header=False)
+        self._claims = JWTClaimsRegistry(
+            leeway=settings.oidc_leeway_seconds,
+            iss={"essential": True, "value": issuer.url},
+            aud={"essential": True, "value": settings.oidc_audience},
+            exp={"essential": True},
+            sub={"essential": True},
+        )
+
+    async def principal(self, token: str) -> Principal | None:
+        """Whom ``token`` stands for; ``None`` where it has not the form of a JWT.
+
+        Raises :class:`NotAuthenticated`, and :class:`Unavailable` where its key is not known and the issuer does not
+        answer.
+        """
+        if token.count(".") != 2:
+            return None
+        claims = await self._verified(token)
+        self._check(claims)
+        return self._person(claims)
+
+    async def _verified(self, token: str) -> dict[str, Any]:
+        """The claims of a token that the issuer signed."""
+        header = _header(token)
+        algorithm, kid = header.get("alg"), header.get("kid")
+        if not isinstance(algorithm, str) or algorithm not in self._algorithms:
+            raise NotAuthenticated("The token is not signed in a way that this service takes.")
+        if kid is not None and not isinstance(kid, str):
+            raise NotAuthenticated("The id of the token's key is not a text.")
+        kind = str(header.get("typ", "JWT")).lower().removeprefix("application/")
+        if kind not in _HEADER_TYPES:
+            raise NotAuthenticated("The token is not an access token, by its header.")
+        key = await self._issuer.key(kid, algorithm)
+        if key is None:
+            raise NotAuthenticated("The token is signed with a key that the issuer does not have, or no more.")
+        try:
+            claims = jwt.decode(token, key, registry=self._signatures).claims
+        except BadSignatureError as error:
+            raise NotAuthenticated("The token's signature is wrong.") from error
+        except InvalidPayloadError as error:
+            raise NotAuthenticated("The token holds no claims.") from error
+        except (JoseError, ValueError, TypeError, RecursionError) as error:
+            raise NotAuthenticated("The token cannot be checked.") from error
+        if kind == "jwt" and any(claim in claims for claim in _OF_ID_TOKENS):
+            raise NotAuthenticated("The token is an ID token; send an access token.")
+        return claims
+
+    def _check(self, claims: dict[str, Any]) -> None:
+        """Raise :class:`NotAuthenticated` where the token was not made for this service, or not for now."""
+        settings = self._settings
+        if claims.get("typ", "Bearer") not in _CLAIM_TYPES:
+            raise NotAuthenticated("The token is not an access token; send that one.")
+        if "cnf" in claims:
+            raise NotAuthenticated("The token is bound to a key of its holder, which this service does not check.")
+        try:
+            self._claims.validate({name: claims[name] for name in _CHECKED if name in claims})
+        except ExpiredTokenError as error:
+            raise NotAuthenticated("The token has expired.") from error
+        except MissingClaimError as error:
+            raise NotAuthenticated(f"The token lacks {error.claim}, which it must have.") from error
+        except InvalidClaimError as error:
+            raise NotAuthenticated(self._refusal(claims)) from error
+        party = claims.get("azp", claims.get("client_id"))
+        if party is not None and not isinstance(party, str):
+            raise NotAuthenticated("The token's azp is not a text.")
+        if settings.oidc_authorized_parties and party not in settings.oidc_authorized_parties:
+            raise NotAuthenticated("The token was made for a client (azp) that this service does not take tokens of.")
+
+    def _refusal(self, claims: Mapping[str, Any]) -> str:
+        audience = claims.get("aud")
+        if claims.get("iss") != self._issuer.url:
+            return "The token is of another issuer."
+        if audience != self._settings.oidc_audience and (
+            not isinstance(audience, list) or self._settings.oidc_audience not in audience
+        ):
+            return f"The token is not for this service: its audience (aud) lacks {self._settings.oidc_audience!r}."
+        if "nbf" in claims:
+            return "The token is not valid yet, or one of its times is no number; do the clocks differ?"
+        return "One of the token's claims has not the form that it must have."
+
+    def _person(self, claims: Mapping[str, Any]) -> Principal:
+        settings = self._settings
+        claim = settings.oidc_username_claim
+        try:
+            username = _USERNAME.validate_python(claims.get(claim), strict=True)
+        except ValidationError as error:
+            raise NotAuthenticated(f"The token's {shown(claim)} cannot be the name of a user.") from error
+        if unicodedata.normalize("NFKC", username) != username:
+            raise NotAuthenticated(f"The token's {shown(claim)} cannot be the name of a user.")
+        given = frozenset(self._roles(claims))
+        # The issuer's role of this name is none of ours, where another one makes an administrator.
+        roles = given | {ADMIN} if settings.oidc_admin_role in given else given - {ADMIN}
+        groups = frozenset(name.removeprefix("/") for name in _texts(claims.get(settings.oidc_groups_claim)))
+        person = Principal.person(username, groups=groups, roles=roles, source=SOURCE)
+        if ADMIN not in roles and settings.oidc_viewer_role in given:
+            return Principal(username, groups, roles, frozenset({Scope.READ}), SOURCE)
+        return person
+
+    def _roles(self, claims: Mapping[str, Any]) -> Iterator[str]:
+        yield from _texts(_object(claims.get("realm_access")).get("roles"))
+        clients = _object(claims.get("resource_access"))
+        for client in {self._settings.oidc_client_id, self._settings.oidc_audience}:
+            yield from _texts(_object(clients.get(client)).get("roles"))
+        yield from _texts(claims.get("roles"))
+
+
+def _header(token: str) -> dict[str, Any]:
+    """A token's header, which nobody has vouched for yet."""
+    try:
+        header: Any = jws.extract_compact(token.encode()).headers()
+    except (JoseError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise NotAuthenticated("The token cannot be read.") from error
+    if not isinstance(header, dict):
+        raise NotAuthenticated("The token cannot be read.")
+    return cast("dict[str, Any]", header)
+
+
+def _object(value: object) -> Mapping[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, list):
+        yield from (text for text in cast("list[object]", value) if isinstance(text, str) and text)

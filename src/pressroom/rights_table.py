@@ -1,0 +1,55 @@
+"""The endpoints and what each needs of its caller, read from their signatures."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import iter_route_contexts
+
+from pressroom.api import Needs
+from pressroom.identity.rights import Right
+
+OPEN = {
+    "/": "",
+    "/health": "",
+    "/docs": "",
+    "/docs/oauth2-redirect": "a page of `/docs`",
+    "/redoc": "",
+    "/openapi.json": "",
+    "/static-offline-docs": "the scripts of `/docs` and `/redoc`",
+    "/metrics": "from this machine, or with the token of `PRESSROOM_METRICS_TOKEN`",
+}
+"""What anybody may ask for, and a word about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A method and a path, and what it needs; ``None`` is open to anybody. ``name`` is the operation's."""
+
+    method: str
+    path: str
+    right: Right | None
+    name: str
+
+
+def endpoints(app: FastAPI) -> list[Endpoint]:
+    """Every endpoint of the application. Raises ``RuntimeError`` for one that needs nothing and is not :data:`OPEN`:
+    what says nothing is for nobody."""
+    found: list[Endpoint] = []
+    for route in iter_route_contexts(app.routes):
+        path, name = str(route.path), str(route.name)
+        dependant: Dependant | None = getattr(route, "dependant", None)
+        rights = list(_needed(dependant)) if dependant is not None else []
+        if len(rights) != (path not in OPEN):
+            raise RuntimeError(f"{path} ({name}) must say what it needs, once, or stand among what is open.")
+        methods = sorted(getattr(route, "methods", None) or {"GET"})
+        found += [Endpoint(method, path, rights[0] if rights else None, name) for method in methods]
+    return found
+
+
+def _needed(dependant: Dependant) -> Iterator[Right]:
+    for dependency in dependant.dependencies:
+        if isinstance(dependency.call, Needs):
+            yield dependency.call.right
+        yield from _needed(dependency)

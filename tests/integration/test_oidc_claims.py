@@ -1,0 +1,262 @@
+"""Tokens that Keycloak would not sign, from an issuer of the test's own: each wrong claim, and any text at all."""
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given, settings, strategies
+from joserfc import jwt
+from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
+from joserfc.util import urlsafe_b64encode
+
+from pressroom.errors import NotAuthenticated, Unavailable
+from pressroom.identity.issuer import Issuer
+from pressroom.identity.oidc import OidcTokens
+from pressroom.identity.principal import Principal, Scope
+from pressroom.settings import Settings
+
+RSA = RSAKey.generate_key(2048, {"kid": "rsa", "use": "sig"})
+CURVE = ECKey.generate_key("P-256", {"kid": "ec"})
+EDWARDS = OKPKey.generate_key("Ed25519", {"kid": "ed", "alg": "Ed25519"})
+SHARED = OctKey.generate_key(256, {"kid": "shared"})
+ENCRYPTING = RSAKey.generate_key(2048, {"kid": "enc", "use": "enc"})
+OF_ANOTHER_USE = RSAKey.import_key(ENCRYPTING.as_pem(private=True), {"kid": "enc"})
+PUBLISHED = [RSA, CURVE, EDWARDS, ENCRYPTING]
+
+
+class OwnIssuer:
+    """An issuer on a real port, with keys that the tests have. ``answers``: path → body."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, bytes] = {}
+        answers = self.answers
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                body = answers.get(self.path)
+                self.send_response(200 if body is not None else 404)
+                self.send_header("Content-Length", str(len(body or b"")))
+                self.end_headers()
+                self.wfile.write(body or b"")
+
+            def log_message(self, *_: Any) -> None:
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/"
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self.metadata = {"issuer": self.url, "jwks_uri": f"{self.url}keys"}
+        self.publish([key.as_dict(private=False) for key in PUBLISHED] + [SHARED.as_dict(), {"kty": "PQ"}, 7])
+
+    def publish(self, keys: Any) -> None:
+        self.answers["/.well-known/openid-configuration"] = json.dumps(self.metadata).encode()
+        self.answers["/keys"] = json.dumps({"keys": keys}).encode()
+
+    def __enter__(self) -> "OwnIssuer":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def claims(self, **changes: Any) -> dict[str, Any]:
+        now = int(time.time())
+        said = {"iss": self.url, "aud": "pressroom", "exp": now + 300, "iat": now, "sub": "1"}
+        changed = said | {"preferred_username": "ana"} | changes
+        return {name: value for name, value in changed.items() if value is not ...}
+
+    def ask(self, token: str, **changes: Any) -> Principal | None:
+        async def ask() -> Principal | None:
+            async with httpx.AsyncClient() as http:
+                chosen = Settings(auth=["oidc"], oidc_issuer=self.url, **changes)
+                return await OidcTokens(chosen, Issuer(self.url, http)).principal(token)
+
+        return asyncio.run(ask())
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[OwnIssuer]:
+    with OwnIssuer() as running:
+        yield running
+
+
+def signed(claims: dict[str, Any], key: Any = RSA, algorithm: str = "RS256", **header: Any) -> str:
+    head = {"alg": algorithm, "kid": key.kid} | header
+    return jwt.encode({k: v for k, v in head.items() if v is not ...}, claims, key, algorithms=[algorithm])
+
+
+@pytest.mark.parametrize(("key", "algorithm"), [(RSA, "PS256"), (CURVE, "ES256"), (EDWARDS, "Ed25519")])
+def test_other_algorithms_with_a_key_of_two_halves_are_taken(issuer: OwnIssuer, key: Any, algorithm: str) -> None:
+    found = issuer.ask(signed(issuer.claims(), key, algorithm))
+    assert found is not None
+    assert found.username == "ana"
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"aud": ["other", "pressroom"]},
+        {"typ": "Bearer"},
+        {"nbf": int(time.time()) + 30},
+        {"exp": int(time.time()) - 30},
+        {"iat": int(time.time()) + 300},
+        {"azp": "somebody"},
+        {"realm_access": ["no", "object"], "resource_access": {"pressroom": 5}, "groups": "text", "roles": None},
+    ],
+)
+def test_what_is_right_is_taken(issuer: OwnIssuer, claims: dict[str, Any]) -> None:
+    found = issuer.ask(signed(issuer.claims(**claims)))
+    assert found is not None
+    assert found.roles == found.groups == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("claims", "why"),
+    [
+        ({"iss": "http://127.0.0.1:9/"}, "another issuer"),
+        ({"iss": ...}, "lacks iss"),
+        ({"aud": "pressroom2"}, "audience"),
+        ({"aud": ["account"]}, "audience"),
+        ({"aud": {"pressroom": 1}}, "audience"),
+        ({"aud": ...}, "lacks aud"),
+        ({"exp": int(time.time()) - 3600}, "expired"),
+        ({"exp": "never"}, "form"),
+        ({"exp": ...}, "lacks exp"),
+        ({"nbf": int(time.time()) + 3600}, "not valid yet"),
+        ({"sub": ...}, "lacks sub"),
+        ({"typ": "ID"}, "not an access token"),
+        ({"typ": "Refresh"}, "not an access token"),
+        ({"typ": ["Bearer"]}, "not an access token"),
+        ({"at_hash": "x"}, "ID token"),
+        ({"azp": 5}, "azp"),
+        ({"cnf": {"jkt": "x"}}, "bound to a key"),
+        ({"preferred_username": ...}, "name of a user"),
+        ({"preferred_username": ""}, "name of a user"),
+        ({"preferred_username": "../root"}, "name of a user"),
+        ({"preferred_username": "a/b"}, "name of a user"),
+        ({"preferred_username": "ana\n"}, "name of a user"),
+        ({"preferred_username": "ﬁn"}, "name of a user"),
+        ({"preferred_username": ["ana"]}, "name of a user"),
+        ({"preferred_username": "a" * 101}, "name of a user"),
+    ],
+)
+def test_each_claim_that_is_wrong_is_refused_and_named(issuer: OwnIssuer, claims: dict[str, Any], why: str) -> None:
+    with pytest.raises(NotAuthenticated, match=why):
+        issuer.ask(signed(issuer.claims(**claims)))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda claims: signed(claims, SHARED, "HS256"),
+        lambda claims: signed(claims, OF_ANOTHER_USE),
+        lambda claims: signed(claims, kid="ec"),
+        lambda claims: signed(claims, EDWARDS, "Ed25519", kid="rsa"),
+        lambda claims: signed(claims, RSA, "RS384"),
+        lambda claims: signed(claims, typ="logout+jwt"),
+    ],
+)
+def test_a_signature_by_a_key_that_is_not_for_it_is_refused(issuer: OwnIssuer, make: Any) -> None:
+    with pytest.raises(NotAuthenticated):
+        issuer.ask(make(issuer.claims()))
+
+
+def test_roles_of_the_realm_and_of_our_client_count_and_no_others(issuer: OwnIssuer) -> None:
+    claims = issuer.claims(
+        realm_access={"roles": ["one"]},
+        resource_access={"pressroom": {"roles": ["two"]}, "account": {"roles": ["admin"]}},
+        groups=["/a/b", "c", 7],
+    )
+    found = issuer.ask(signed(claims))
+    assert found is not None
+    assert found.roles == {"one", "two"}
+    assert found.groups == {"a/b", "c"}
+    assert Scope.ADMIN not in found.scopes
+
+
+def test_a_client_may_be_named_whose_tokens_are_taken(issuer: OwnIssuer) -> None:
+    mine = {"oidc_authorized_parties": ["a", "b"]}
+    assert issuer.ask(signed(issuer.claims(azp="b")), **mine) is not None
+    assert issuer.ask(signed(issuer.claims(client_id="a"), typ="at+jwt"), **mine) is not None
+    for claims in ({"azp": "c"}, {}, {"azp": "c", "client_id": "a"}):
+        with pytest.raises(NotAuthenticated, match="azp"):
+            issuer.ask(signed(issuer.claims(**claims)), **mine)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "why"),
+    [
+        (b"<html>", "issuer"),
+        (b"[]", "object"),
+        (b'{"issuer": "http://elsewhere/"}', "elsewhere"),
+        (b"{}", "about the issuer None"),
+    ],
+)
+def test_an_issuer_that_is_not_what_it_should_be_is_unavailable(metadata: bytes, why: str) -> None:
+    with OwnIssuer() as wrong:
+        wrong.answers["/.well-known/openid-configuration"] = metadata
+        with pytest.raises(Unavailable, match=why):
+            wrong.ask(signed(wrong.claims()))
+
+
+def test_an_issuer_without_keys_is_unavailable() -> None:
+    with OwnIssuer() as wrong:
+        for keys in ([], None, [{"kty": "RSA", "n": "?"}]):
+            wrong.publish(keys)
+            with pytest.raises(Unavailable, match="no key"):
+                wrong.ask(signed(wrong.claims()))
+
+
+JSON = strategies.recursive(
+    strategies.none()
+    | strategies.booleans()
+    | strategies.integers()
+    | strategies.floats()
+    | strategies.text(max_size=9),
+    lambda inner: strategies.lists(inner, max_size=3) | strategies.dictionaries(strategies.text(max_size=9), inner),
+    max_leaves=6,
+)
+NAMES = strategies.sampled_from(["alg", "kid", "typ", "crit", "b64", "jwk", "cty", "x"])
+ALGORITHMS = strategies.sampled_from(["RS256", "ES256", "HS256", "none", "EdDSA"])
+HEADERS = JSON | strategies.builds(
+    lambda more, algorithm: {**more, "alg": algorithm}, strategies.dictionaries(NAMES, JSON), ALGORITHMS
+)
+PARTS = strategies.one_of(
+    strategies.text(max_size=20),
+    HEADERS.map(lambda value: urlsafe_b64encode(json.dumps(value).encode()).decode()),
+    strategies.binary(max_size=40).map(lambda value: urlsafe_b64encode(value).decode()),
+)
+TEXTS = strategies.text() | strategies.lists(PARTS, min_size=3, max_size=3).map(".".join)
+
+
+@given(TEXTS)
+@settings(max_examples=200, deadline=None)
+def test_any_text_at_all_is_nobodys(issuer: OwnIssuer, text: str) -> None:
+    try:
+        assert issuer.ask(text) is None
+    except NotAuthenticated as error:
+        assert len(text) < 20 or text not in error.detail
+
+
+CLAIMS = strategies.sampled_from(
+    ["iss", "aud", "exp", "nbf", "iat", "sub", "typ", "azp", "cnf", "at_hash", "preferred_username", "groups", "roles"]
+)
+
+
+@given(strategies.dictionaries(CLAIMS, JSON, max_size=4))
+@settings(max_examples=200, deadline=None)
+def test_any_claims_that_the_issuer_signs_are_somebodys_or_nobodys(issuer: OwnIssuer, claims: dict[str, Any]) -> None:
+    try:
+        found = issuer.ask(signed(issuer.claims(**claims)))
+    except NotAuthenticated:
+        return
+    assert found is not None
+    assert Scope.ADMIN not in found.scopes or "admin" in json.dumps(claims)
