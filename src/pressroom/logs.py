@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import structlog
 from opentelemetry import trace
-from structlog.contextvars import bound_contextvars, merge_contextvars
+from structlog.contextvars import bind_contextvars, bound_contextvars, merge_contextvars
 from structlog.processors import ExceptionRenderer, JSONRenderer, TimeStamper
 from structlog.stdlib import (
     BoundLogger,
@@ -84,6 +84,11 @@ def context(
     """
     ids = {"execution_id": execution_id, "attempt": attempt, "worker": worker, "request_id": request_id}
     return bound_contextvars(**{name: value for name, value in ids.items() if value is not None})
+
+
+def about(execution_id: int) -> None:
+    """Put the id of an execution into every line that the request or task at work logs from now on."""
+    bind_contextvars(execution_id=execution_id)
 
 
 class _Handler(logging.StreamHandler[Any]):

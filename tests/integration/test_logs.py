@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -254,6 +255,25 @@ async def test_a_request_is_one_line_with_its_id_and_without_its_query(lines: Li
     assert again.headers["X-Request-ID"] == "from-the-proxy.1"
     assert third["request_id"] == forged.headers["X-Request-ID"] not in {"two words", first["request_id"]}
     assert SECRET not in json.dumps(found)
+
+
+def test_an_execution_is_named_by_the_lines_of_the_api_and_of_the_worker(
+    lines: Lines, http: httpx.Client, notebook: Path
+) -> None:
+    done = http.post("/execute", json={"input_path": str(notebook)}).json()["execution_id"]
+    refused = http.post(f"/db/executions/{done}/cancel")
+    again = http.post(f"/db/executions/{done}/retry").json()["id"]
+    assert (refused.status_code, http.get(f"/db/executions/{again}/log?follow=true").status_code) == (409, 200)
+    for _ in range(2):  # the second is answered when the line of the first is there
+        http.get("/")
+    found = lines()
+    asked = {line["path"]: line for line in _of(found, "pressroom.requests")}
+    assert asked["/execute"]["execution_id"] == asked[f"/db/executions/{done}/cancel"]["execution_id"] == done
+    assert asked[f"/db/executions/{done}/retry"]["execution_id"] == again
+    assert "execution_id" not in asked["/"]
+    begun = [line for line in found if line["event"] == "the attempt begins"]
+    assert [(line["execution_id"], line["attempt"]) for line in begun] == [(done, 1), (again, 1)]
+    assert all(line["worker"] for line in begun)
 
 
 async def test_a_fault_is_logged_once_with_the_id_that_its_answer_says(lines: Lines) -> None:

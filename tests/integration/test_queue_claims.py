@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from sqlalchemy import func, select, text
 
-from line import ANA, Line
+from line import ANA, Line, working
 from pressroom.database.models import Attempt, Execution
 from pressroom.database.url import conninfo
 from pressroom.executions import service
@@ -170,6 +170,27 @@ async def test_a_row_and_its_job_are_committed_together_or_not_at_all(line: Line
     linked = "notebook_executions JOIN procrastinate_jobs AS j ON j.id = job_id"
     linked += r" AND (j.args ->> 'execution_id')\:\:int = notebook_executions.id"
     assert await line.count(linked) == 3
+
+
+async def test_waiting_does_not_count_as_the_time_that_an_execution_takes(line: Line) -> None:
+    [one] = await line.submit(timeout_seconds=60, max_attempts=1)
+    async with line.database.transaction() as session:
+        await session.execute(text("UPDATE notebook_executions SET submitted_at = now() - interval '1 hour'"))
+    async with working(line) as work:
+        assert await work.end() == one
+    assert await line.count("notebook_executions WHERE status = 'success'") == 1
+
+
+async def test_a_cancel_and_the_end_of_its_job_are_committed_together_or_not_at_all(line: Line) -> None:
+    [one] = await line.submit()
+    waits, jobs = "notebook_executions WHERE status = 'pending'", "procrastinate_jobs WHERE task_name = 'execute'"
+    async with line.database.transaction() as session:
+        await service.cancel(session, line.intake, ANA, one)
+        await session.rollback()
+    assert (await line.count(waits), await line.count(jobs)) == (1, 1)
+    async with line.database.transaction() as session:
+        await service.cancel(session, line.intake, ANA, one)
+    assert (await line.count(waits), await line.count(jobs)) == (0, 0)
 
 
 async def test_what_is_cancelled_while_it_waits_is_never_claimed(line: Line) -> None:

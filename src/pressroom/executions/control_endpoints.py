@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter, Request, Response
 
+from pressroom import logs
 from pressroom.api import Administrator, Canceller, Id, Reader, Runner, TheParts, Transaction, Viewer, problems
 from pressroom.errors import AlreadyEnded, AlreadyExists, Invalid, NotAllowed, NotFound
 from pressroom.executions import service, staff
@@ -21,6 +22,7 @@ async def cancel_an_execution(
 ) -> ExecutionOut:
     """Cancel an execution. One that waits never starts; one that runs is interrupted, and killed some seconds later if
     it goes on; what it put out is kept. The answer shows it as it stands: follow it to see its end."""
+    logs.about(execution_id)
     execution, ended = await service.cancel(session, parts.intake, caller, execution_id)
     if ended:
         parts.metrics.execution_ended(execution.status, "cancelled", None)
@@ -41,6 +43,7 @@ async def execute_again(
     once = service.Once(key, service.digest_of([request.url.path])) if key is not None else None
     again = await service.retry(session, parts.intake, caller, execution_id, once)
     facts(request.scope)["execution_ids"] = [again.id]
+    logs.about(again.id)
     return accepted(again)
 
 

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
+from pressroom import logs
 from pressroom.api import ActingRunner, Id, Parts, Runner, TheParts, Transaction, problems, record
 from pressroom.database.models import Execution
 from pressroom.errors import (
@@ -78,6 +79,7 @@ async def _execute(
         async with parts.database.statements() as connection:
             [execution_id] = await service.submit_on(connection, parts.intake, caller, [order], audit=entry)
     await parts.audit.tell(entry)
+    logs.about(execution_id)
     ended = seconds != 0 and await parts.following.wait(execution_id, seconds)
     async with parts.database.transaction() as session:
         execution = await service.get(session, execution_id)
