@@ -241,14 +241,12 @@ async def test_uvicorns_lines_are_the_same_and_its_access_log_has_no_query(
 async def test_a_request_is_one_line_with_its_id_and_without_its_query(lines: Lines) -> None:
     with _refusing() as app:
         async with _served(app, access_log=False) as client:
-            answer = await client.get(f"/problems/not-found?token={SECRET}")
-            again = await client.get("/problems/none", headers={"X-Request-ID": "from-the-proxy.1"})
-            forged = await client.get("/problems/none", headers={"X-Request-ID": "two words"})
+            answer = await client.get(f"/?token={SECRET}")
+            again = await client.get("/none", headers={"X-Request-ID": "from-the-proxy.1"})
+            forged = await client.get("/none", headers={"X-Request-ID": "two words"})
     found = lines()
     first, second, third = _of(found, "pressroom.requests")
-    assert (first["method"], first["path"], first["status"], first["level"]) == (
-        *("GET", "/problems/not-found", 200, "info"),
-    )
+    assert (first["method"], first["path"], first["status"], first["level"]) == (*("GET", "/", 200, "info"),)
     assert 0 < first["seconds"] < 10
     assert first["request_id"] == answer.headers["X-Request-ID"]
     assert (second["request_id"], second["status"]) == ("from-the-proxy.1", 404)
