@@ -360,15 +360,42 @@ async def test_servers_that_were_not_used_for_longest_make_room(tmp_path: Path) 
     from pressroom.press.launch import Launch
     from pressroom.press.servers import MOST_SERVERS
 
-    servers = Servers()
+    servers, launches = Servers(), list[Launch]()
     argv = (sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}")
     try:
         for number in range(MOST_SERVERS + 2):
             launch = Launch("python3", argv, ENVIRONMENT | {"MPLCONFIGDIR": f"/tmp/{number}"}, "python")
+            launches.append(launch)
             await asyncio.to_thread(servers.kernels, launch)
+            assert (first := servers.ready_kernels(launches[0])) is not None, "it was used a moment ago"
         assert len(servers.pids()) == MOST_SERVERS
+        assert first.pid in servers.pids()
     finally:
         servers.close()
+
+
+async def test_a_press_that_was_closed_says_so(tmp_path: Path) -> None:
+    press = Press(ENVIRONMENT, preload=[])
+    await press.close()
+    finished, _ = await run(press, tmp_path, "1")
+    assert finished.message == "The execution could not be started: the press was closed."
+
+
+def test_a_folder_that_cannot_be_looked_into_holds_no_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path.joinpath("module.py").touch()
+    tmp_path.joinpath("package").mkdir()
+    tmp_path.joinpath("package", "__init__.py").touch()
+    assert server._modules(str(tmp_path)) == {"module.py", "package"}
+    real = os.stat
+
+    def closed(path: Any, *args: Any, **options: Any) -> os.stat_result:
+        if "package/" in str(path):
+            raise PermissionError(path)
+        return real(path, *args, **options)
+
+    monkeypatch.setattr(os, "stat", closed)  # root may enter every folder
+    assert server._modules(str(tmp_path)) == {"module.py"}
+    assert server._modules(str(tmp_path / "missing")) == frozenset()
 
 
 async def test_nothing_stays_open_where_no_more_files_can_be_opened(tmp_path: Path, opened: list[Press]) -> None:

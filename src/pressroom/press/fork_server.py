@@ -209,6 +209,7 @@ class Settings:
         self.refused = dict(given.get("refused", {}))
         self.ahead = given.get("ahead", AHEAD)
         self.call = given.get("call")
+        # Kernels have prepared themselves the longer they wait; a process that served a moment ago is the quickest.
         self.next = -1 if self.mode == "call" else 0
         self.path = given.get("path", [])
         self.ahead_of_cwd = frozenset()
@@ -221,9 +222,10 @@ class Server:
         self.owner, self.settings = owner, settings
         self.forks = 0
         self.wake = heed_children()
-        self.keepers = {}
-        """The process of each keeper, by the file of the socket to it."""
+        self.keepers = set()
+        """The processes of the keepers."""
         self.sockets = {}
+        """The socket to each keeper, by its number."""
         self.idle = []
         self.hungry = settings.ahead > 0
         self.poll = select.poll()
@@ -336,7 +338,8 @@ class Server:
                 os._exit(1)
         theirs.close()
         keeper = ours.fileno()
-        self.keepers[keeper], self.sockets[keeper] = pid, ours
+        self.keepers.add(pid)
+        self.sockets[keeper] = ours
         self.poll.register(ours, select.POLLIN)
         return keeper
 
@@ -345,6 +348,8 @@ class Server:
         said, _ = receive(self.sockets[keeper])
         if said is not None and len(self.idle) < KEPT:
             self.idle.append(keeper)
+            with suppress(OSError):
+                send(self.sockets[keeper], {"stay": True})
         else:
             self.forget(keeper)
 
@@ -352,6 +357,7 @@ class Server:
         """Have no more to do with a keeper, which then ends."""
         if keeper in self.idle:
             self.idle.remove(keeper)
+            self.hungry = True
         self.poll.unregister(keeper)
         self.sockets.pop(keeper).close()
 
@@ -364,21 +370,15 @@ class Server:
                 break
             if pid == 0:
                 break
-            if pid in self.keepers.values():
-                self.keepers = {keeper: known for keeper, known in self.keepers.items() if known != pid}
+            if pid in self.keepers:
+                self.keepers.discard(pid)
                 if os.WIFSIGNALED(status):
-                    kill_below(self.wake, set(self.keepers.values()))
+                    kill_below(self.wake, self.keepers)
 
     @property
     def child(self):
         """What a child does."""
         return {"line": LineChild, "zmq": ZmqChild, "call": CallChild}[self.settings.mode]
-
-
-def _gone(pid):
-    with suppress(ChildProcessError):
-        return os.waitpid(pid, os.WNOHANG)[0] == pid
-    return True
 
 
 def _flags():
@@ -499,6 +499,8 @@ class Keeper:
         self.server, self.child, self.settings = server, child, settings
         self.pid = 0
         self.work: Any = None
+        self.stays = True
+        """Whether another request may come, so that a child is to wait for it."""
 
     def keep(self):
         """Serve one request after the other until the server is gone, and leave nothing behind of any."""
@@ -511,6 +513,7 @@ class Keeper:
             if request is None:
                 os._exit(0)  # the child that waits ends with it
             self.attend(request, fds)
+            self.stays = False
             with suppress(OSError):
                 send(self.server, {"free": True})
 
@@ -541,17 +544,20 @@ class Keeper:
     def awaited(self):
         """The next request, while a child waits for it."""
         while True:
-            if self.pid == 0:
+            if self.pid == 0 and self.stays:
                 self.fork()
             readable, _, _ = select.select([self.server, self.wake], [], [])
             if self.wake in readable:
                 _drain(self.wake)
-                if (status := _reaped(self.pid)) is not None:
+                if (status := _reaped(self.pid or -1)) is not None:
                     if os.WIFEXITED(status):
                         os._exit(1)  # it cannot even wait, and said why
                     self.leave()
             if self.server in readable:
-                return receive(self.server)
+                request, fds = receive(self.server)
+                if request is None or "stay" not in request:
+                    return request, fds
+                self.stays = True
 
     def leave(self):
         """Take leave of the child."""
@@ -591,11 +597,15 @@ class Keeper:
                 message, _ = receive(control)
                 if message is None:
                     heeded.remove(control)
-                    _kill(self.pid, signal.SIGKILL)
-                elif "group" in message:
+                message = message or {"signal": int(signal.SIGKILL)}
+                if "group" in message:
                     group = message["group"]
                 elif "signal" in message:
                     _kill(self.pid, message["signal"], group=message.get("all", False))
+                    if message["signal"] == signal.SIGKILL:
+                        done = False  # it said so a moment before; it serves no more
+                        if self.work in heeded:
+                            heeded.remove(self.work)
         kill_below(self.wake, {self.pid} if status is None else ())
         end = {"exit": 0 if status is None else os.waitstatus_to_exitcode(status)}
         if status is not None:
@@ -783,6 +793,8 @@ class CallChild(Child):
             request, fds = receive(requests)
             if request is None or not self.run(request, fds, settings, requests.fileno()):
                 return
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()  # nothing of it is for the next request's
             null = os.open(os.devnull, os.O_RDWR)
             for number in (0, 1, 2):
                 os.dup2(null, number)
@@ -790,7 +802,7 @@ class CallChild(Child):
             os.chdir("/")
             name_process("pressroom-wait")
             if resident_mb() > self.most_mb or open_files() - {0, 1, 2, requests.fileno()}:
-                return
+                os._exit(0)
             send(requests, {"done": True})
 
     @classmethod
@@ -1282,24 +1294,28 @@ class LineChild(Child):
                 folder, errors = os.open("/", os.O_RDONLY), os.open(os.devnull, os.O_WRONLY)
                 request = {"env": dict(os.environ), "umask": 0o077, "rehearsal": True}
                 cls().run(request, [folder, errors, theirs.fileno(), tells], settings)
+            except BaseException:  # as above
+                traceback.print_exc()
             finally:
                 os._exit(1)
         theirs.close()
         os.close(tells)
         cells = [{"code": code, "silent": False, "store_history": True} for code in ("a = 1", "print(a)\na")]
         requests = [("execute_request", cell) for cell in cells]
-        for kind, content in (*requests, ("kernel_info_request", {}), ("shutdown_request", {})):
-            message = {"header": {"msg_id": kind, "msg_type": kind}, "content": content, "metadata": {}}
-            ours.sendall(json.dumps(message).encode() + b"\n")
-        ours.settimeout(REHEARSAL_SECONDS)
-        with suppress(TimeoutError, ConnectionResetError):
-            while ours.recv(2**16):
-                pass
-        _kill(pid, signal.SIGKILL)  # if it has not ended; then, kernels get their pages when they write to them
+        until = time.monotonic() + REHEARSAL_SECONDS
+        with ours, suppress(OSError):
+            for kind, content in (*requests, ("kernel_info_request", {}), ("shutdown_request", {})):
+                message = {"header": {"msg_id": kind, "msg_type": kind}, "content": content, "metadata": {}}
+                ours.sendall(json.dumps(message).encode() + b"\n")
+            while (left := until - time.monotonic()) > 0:
+                ours.settimeout(left)
+                if not ours.recv(2**16):
+                    break
+        # One that has not ended, or told no pages, is no harm: kernels get theirs when they write to them.
+        _kill(pid, signal.SIGKILL)
+        with os.fdopen(told) as file, suppress(ValueError):
+            cls.pages = json.load(file)
         os.waitpid(pid, 0)
-        with os.fdopen(told) as file:
-            cls.pages = json.loads(file.read() or "[]")
-        ours.close()
 
     def work(self, request, fds, settings):
         app, line, streams = self.app, self.line, self.streams

@@ -1,4 +1,4 @@
-"""The caller's side of the press: has the runner and the kernel forked, reads the events, and leaves nothing behind."""
+"""The press, and what is asked of it."""
 
 import asyncio
 import os

@@ -69,17 +69,21 @@ class Run:
             given.callback(os.close, root)
             fds = [keepers.fileno(), root, self._errors, theirs.fileno(), their_events, *self._fds]
             told = {"request": self._told(), "env": self._environment, "umask": self._umask, "title": "pressroom-run"}
-            server = servers.ready_runners() or await loop.run_in_executor(servers.threads, servers.runners, *call)
+            server = servers.ready_runners() or await asyncio.wrap_future(servers.waiting(servers.runners, *call))
             try:
                 server.fork(told, fds)
             except OSError:
                 # It was killed: another takes its place.
-                server = await loop.run_in_executor(servers.threads, servers.runners, *call)
+                server = await asyncio.wrap_future(servers.waiting(servers.runners, *call))
                 server.fork(told, fds)
             kept.pop_all()
         self._ended = loop.create_future()
         loop.add_reader(self._control.fileno(), self._heard)
-        self._reader, self._pipe = await _reading(events)
+        try:
+            self._reader, self._pipe = await _reading(events)
+        except BaseException:
+            os.close(errors)
+            raise
         tail, self._tail_pipe = await _reading(errors)
         self._tasks = [asyncio.create_task(self._drain(tail)), asyncio.create_task(self._supervise())]
 
@@ -145,12 +149,11 @@ class Run:
 
     async def _give_kernel(self, said: dict[str, Any]) -> None:
         """Have a kernel forked for the runner, or tell it that none can be had."""
-        launch, servers, loop = Launch(**said["launch"]), self._press.servers, asyncio.get_running_loop()
+        launch, servers = Launch(**said["launch"]), self._press.servers
         for _ in range(2):
             try:
-                server = servers.ready_kernels(launch) or await loop.run_in_executor(
-                    servers.threads, servers.kernels, launch
-                )
+                ready = servers.ready_kernels(launch)
+                server = ready or await asyncio.wrap_future(servers.waiting(servers.kernels, launch))
                 await self._fork_kernel(server, launch, said["limits"])
             except CannotFork:
                 break
@@ -164,6 +167,8 @@ class Run:
             fork_server.send(self._gate, {"kernel": False})
 
     async def _fork_kernel(self, server: ForkServer, launch: Launch, limits: dict[str, Any]) -> None:
+        if self._errors == -1:
+            raise CannotFork("the execution has ended")
         with ExitStack() as kept, ExitStack() as given:
             line, kernels = _pair(given, given)
             control, keepers = _pair(given, given)

@@ -3,7 +3,7 @@
 """The process that drives one kernel: :func:`main`, in a child of the fork server of the service's own processes.
 
 It talks to its caller over two sockets. The *gate* brings stops, and the kernel that it asks for; at the end of it the
-caller is gone, and everything is killed at once. *Events* go out, a JSON object a line.
+caller is gone, and everything ends, here as soon as nothing else is done. *Events* go out, a JSON object a line.
 """
 
 import asyncio

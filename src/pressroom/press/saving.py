@@ -65,7 +65,7 @@ def _older(directory: int, name: str) -> os.stat_result | None:
 
 @contextmanager
 def _written(directory: int, data: bytes, like: os.stat_result | None) -> Iterator[str]:
-    """A temporary file with ``data``, on disk; it is gone afterwards, whatever happened.
+    """A temporary file with ``data``, on disk; it is gone afterwards, whatever was raised.
 
     It has no name before it is whole, where the file system can do that: a process that is killed leaves no half.
     """

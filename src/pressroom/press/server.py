@@ -193,14 +193,13 @@ class ForkServer:
 
 
 def _modules(folder: str) -> frozenset[str]:
-    """What Python could import from a folder. Raises ``OSError``."""
-    with os.scandir(folder) as entries:
-        return frozenset(
-            entry.name
-            for entry in entries
-            if entry.name.endswith((".py", ".so", ".pth", ".zip", "-info", ".egg-link"))
-            or (entry.is_dir() and Path(entry.path, "__init__.py").exists())
-        )
+    """What this process could import from a folder: nothing of what it cannot enter."""
+    try:
+        names = [path.name for path in Path(folder).iterdir()]
+    except OSError:
+        return frozenset()
+    endings = (".py", ".so", ".pth", ".zip", "-info", ".egg-link")
+    return frozenset(n for n in names if n.endswith(endings) or os.path.exists(f"{folder}/{n}/__init__.py"))  # noqa: PTH110 - that of Path raises
 
 
 def _ends(pid: int, seconds: float) -> bool:

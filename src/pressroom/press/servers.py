@@ -7,8 +7,8 @@ import sys
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +43,7 @@ class Servers:
     def __init__(self, preload: Sequence[str] = (), memory_mb: int = 1024, mode: str = "line") -> None:
         self._preload, self._memory_mb, self._mode = tuple(preload), memory_mb, mode
         self._lock = threading.RLock()
-        self.threads = ThreadPoolExecutor(MOST_WAITING, "pressroom-servers")
-        """Where to wait for a server: in the threads of others, its start would hold up what they are for."""
+        self._threads = ThreadPoolExecutor(MOST_WAITING, "pressroom-servers")
         self._kernels: OrderedDict[Key, ForkServer] = OrderedDict()
         self._coming: dict[Key, ForkServer] = {}
         self._runners: ForkServer | None = None
@@ -54,6 +53,14 @@ class Servers:
     def preload(self, modules: Sequence[str]) -> None:
         """Load other modules ahead from now on."""
         self._preload = tuple(modules)
+
+    def waiting(self, wanted: Callable[..., ForkServer], *of: Any) -> Future[ForkServer]:
+        """Wait for a server in a thread of theirs: in those of others, its start would hold up what they are for.
+        Raises :class:`CannotFork` when they were closed."""
+        try:
+            return self._threads.submit(wanted, *of)
+        except RuntimeError as error:
+            raise CannotFork("the press was closed") from error
 
     def runners(self, environment: Mapping[str, str], call: str) -> ForkServer:
         """The server of the service's own processes, ready. Blocks while it starts. Raises :class:`CannotFork`."""
@@ -81,9 +88,13 @@ class Servers:
         """The server that forks a spec's kernels, if it is up and as it should be: does not block. Raises
         :class:`CannotFork`."""
         with self._lock:
-            server = self._kernels.get(_key(launch))
+            key = _key(launch)
+            server = self._kernels.get(key)
             wanted = server is not None and tuple(server.settings["preload"]) == self._preload
-            return server if server is not None and wanted and server.is_ready and not self._is_done(server) else None
+            if server is None or not wanted or not server.is_ready or self._is_done(server):
+                return None
+            self._kernels.move_to_end(key)
+            return server
 
     def kernels(self, launch: Launch) -> ForkServer:
         """The server that forks a spec's kernels, ready. Blocks while it starts. Raises :class:`CannotFork`, whose
@@ -191,7 +202,7 @@ class Servers:
             self._runners = None
         for server in servers:
             server.close()
-        self.threads.shutdown(wait=False)
+        self._threads.shutdown(wait=False)
 
 
 def _read_at_start(name: str) -> bool:
