@@ -22,7 +22,7 @@ from pressroom.executions.orders import Intake
 from pressroom.executions.refusals import WrongField, not_valid, problem_of
 from pressroom.identity import audit, rights
 from pressroom.identity.audit import AuditFile, Entry
-from pressroom.identity.authentication import Authentication
+from pressroom.identity.authentication import Authentication, known_caller
 from pressroom.identity.principal import Principal
 from pressroom.identity.rights import Right, require_scope
 from pressroom.kept_answers import KeptAnswers
@@ -76,6 +76,7 @@ class Needs:
 
     async def __call__(self, request: Request, _: Annotated[object, Security(_BEARER)]) -> Principal:
         """Raises :class:`NotAuthenticated` or :class:`NotAllowed`."""
+        audit.facts(request.scope)
         caller = await _parts(request).authentication.caller(request.scope)
         require_scope(caller, self.right.scope)
         return caller
@@ -101,10 +102,7 @@ async def record(request: Request, session: AsyncSession) -> Entry:
 
 async def _refused(request: Request, error: PressroomError) -> None:
     """Write a refusal into the audit."""
-    caller: Principal | None = None
-    if not isinstance(error, NotAuthenticated):
-        caller = await _parts(request).authentication.caller(request.scope)
-    entry = Entry.of(request.scope, caller, refused=error.status)
+    entry = Entry.of(request.scope, known_caller(request.scope), refused=error.status)
     try:
         async with _parts(request).database.transaction() as session:
             await audit.record(session, entry)
@@ -227,7 +225,8 @@ def install_problem_handlers(app: FastAPI) -> None:
     """Answer every error of ``app`` with a problem document."""
 
     async def pressroom_error(request: Request, error: Exception) -> Response:
-        if isinstance(error, NotAuthenticated | NotAllowed):
+        # A refusal of what needs no right, the metrics say, is the matter of that endpoint alone.
+        if isinstance(error, NotAuthenticated | NotAllowed) and audit.begun(request.scope):
             await _refused(request, error)
         return problem_response(cast("PressroomError", error))
 

@@ -116,12 +116,13 @@ from pressroom.app import create_app
 assert traces.configure()
 app = create_app(Settings())
 app.add_api_route("/boom", lambda: 1 / 0)
+app.add_api_route("/things/{{name}}", lambda name: name)
 async def main():
     transport = httpx.ASGITransport(app, client=("127.0.0.1", 9))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         await client.get("/health")
         parent = {{"traceparent": "00-{TRACE}-{PARENT}-01"}}
-        assert (await client.get("/problems/not-found?q={SECRET}", headers=parent)).status_code == 200
+        assert (await client.get("/things/first?q={SECRET}", headers=parent)).status_code == 200
         assert (await client.get("/boom")).status_code == 500
 asyncio.run(main())
 traces.flush()
@@ -130,15 +131,15 @@ traces.flush()
         OTEL_SERVICE_NAME="reports",
     )
     spans, about = receiver.spans()
-    assert set(spans) == {"GET /problems/{name}", "GET /boom"}
-    request, boom = spans["GET /problems/{name}"], spans["GET /boom"]
+    assert set(spans) == {"GET /things/{name}", "GET /boom"}
+    request, boom = spans["GET /things/{name}"], spans["GET /boom"]
     assert (request.trace_id.hex(), request.parent_span_id.hex()) == (TRACE, PARENT)
     assert request.kind == Span.SPAN_KIND_SERVER
     assert _attributes(request) == {
         "http.request.method": "GET",
         "http.response.status_code": 200,
-        "http.route": "/problems/{name}",
-        "url.path": "/problems/not-found",
+        "http.route": "/things/{name}",
+        "url.path": "/things/first",
         "url.scheme": "http",
         "client.address": "127.0.0.1",
     }

@@ -65,6 +65,11 @@ def facts(scope: Any) -> dict[str, Any]:
     return scope.setdefault("pressroom.facts", {})
 
 
+def begun(scope: Mapping[str, Any]) -> bool:
+    """Whether a request came to an endpoint that needs a right."""
+    return "pressroom.facts" in scope
+
+
 async def record(session: AsyncSession, entry: Entry) -> None:
     """Write an entry in the transaction of ``session``."""
     await session.execute(insert(AuditEntry).values(**asdict(entry)))

@@ -56,3 +56,8 @@ class Authentication:
                 raise NotAuthenticated("Authorization was sent more than once.")
             known = scope[_KNOWN] = await self.principal(given[0] if given else None)
         return known
+
+
+def known_caller(scope: MutableMapping[str, Any]) -> Principal | None:
+    """Who sent the request of an ASGI scope, where that was asked and found."""
+    return scope.get(_KNOWN)
