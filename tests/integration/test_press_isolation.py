@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import socket
 from pathlib import Path
 from typing import Any
@@ -208,6 +209,15 @@ async def test_a_file_beside_the_notebook_comes_before_a_library_loaded_ahead(tm
 
 
 async def test_a_kernel_finds_what_the_stock_launcher_gives_it(tmp_path: Path) -> None:
+    # A stock kernel inherits what its launcher ignores, as nohup has it; a forked one begins with the defaults.
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        await _finds_what_the_stock_launcher_gives_it(tmp_path)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+async def _finds_what_the_stock_launcher_gives_it(tmp_path: Path) -> None:
     source = """
 import __main__, json, os, signal, sys
 names = ("TERM", "PAGER", "GIT_PAGER", "CLICOLOR", "CLICOLOR_FORCE", "FORCE_COLOR", "MPLBACKEND")

@@ -227,7 +227,7 @@ async def test_going_over_a_limit_is_a_failure_with_that_reason(
     assert (row.status, row.failure, row.attempt) == ("failed", {"reason": reason.value}, 2)
     assert reason.value in str(row.error_message)
     async with database.transaction() as session:
-        assert [a.reason for a in await executions.attempts(session, row.id)] == [reason.value] * 2
+        assert [a.reason for a in await executions.attempts(session, ANA, row.id)] == [reason.value] * 2
     with pytest.raises(executions.ExecutionFailed) as failed:
         executions.raise_for_status(row)
     assert (failed.value.status, failed.value.reason) == (422, reason.value)
