@@ -3,7 +3,8 @@
 Run it as ``python bench/press.py [--rounds 3] [--only one,hundred,thousand,report,outputs,at-once,memory] [--whole]``.
 *The press* is called directly; *over HTTP* is `pressroom serve` on an embedded PostgreSQL, from the POST to the answer
 that the execution is done. papermill, nbclient and ploomber-engine (which executes in its own process: the floor) are
-called as functions. Each is warm, in a process of its own, and executes the notebook once before anything counts.
+called as functions. Each is warm, in a process of its own, and executes the notebook before
+anything counts.
 
 A round goes through all of them in turns, each as often as fits in a second, at most 20 times; a figure is the median
 of the rounds' medians. The ratio is papermill's wall time to theirs (of memory, ours to a stock kernel's), the median

@@ -356,8 +356,7 @@ class Server:
     def forget(self, keeper):
         """Have no more to do with a keeper, which then ends."""
         if keeper in self.idle:
-            self.idle.remove(keeper)
-            self.hungry = True
+            self.idle.remove(keeper)  # the next request makes another: where none can be forked, this would never end
         self.poll.unregister(keeper)
         self.sockets.pop(keeper).close()
 
