@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import pytest
 from sqlalchemy import URL
 
 import pressroom
+from ports import free_port
 from pressroom.client.options import BulkOrder
 from pressroom.client.stream import Frames
 from pressroom.errors import (
@@ -224,11 +224,6 @@ def shell(database_url: URL, home: Path) -> dict[str, str]:
     }
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]
-
-
 def _gate(home: Path) -> tuple[Path, Path]:
     """A notebook that waits for a reader of a pipe, and the pipe."""
     pipe = home / "gate"
@@ -239,7 +234,7 @@ def _gate(home: Path) -> tuple[Path, Path]:
 @pytest.mark.parametrize("how", ["SIGTERM", "SIGKILL"])
 def test_a_client_that_waits_outlives_a_restart_of_the_service(shell: dict[str, str], home: Path, how: str) -> None:
     path, pipe = _gate(home)
-    port = _free_port()
+    port = free_port()
     serve = ["serve", "--port", str(port)]
     with (
         _process(["worker", "--concurrency", "1"], shell, "Worker "),
@@ -267,7 +262,7 @@ def test_a_client_that_waits_outlives_a_restart_of_the_service(shell: dict[str, 
 
 
 def test_a_client_gives_up_on_a_service_that_stays_away(shell: dict[str, str], slow: Path) -> None:
-    port = _free_port()
+    port = free_port()
     with pressroom.Client(f"http://127.0.0.1:{port}", give_up_seconds=1) as client:
         with _process(["serve", "--port", str(port)], shell, "Uvicorn running"):
             execution = client.submit(slow)

@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import URL
 from typer.testing import CliRunner
 
+from ports import free_port
 from pressroom.cli.main import app
 from pressroom.settings import Settings
 
@@ -94,10 +95,17 @@ def test_serve_refuses_an_address_that_others_reach(shell: dict[str, str], host:
     assert "loopback" in refused.stderr
 
 
+def test_serve_says_that_its_port_is_taken_before_it_starts_anything(shell: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        refused = CliRunner().invoke(app, ["serve", "--port", str(port)], env=shell)
+    assert refused.exit_code == 1
+    assert f"cannot listen at 127.0.0.1, port {port}: Address already in use" in refused.stderr
+
+
 def test_who_waits_when_the_service_ends_is_told_that_the_execution_goes_on(shell: dict[str, str], home: Path) -> None:
     path = write_notebook(home / "slow.ipynb", "import time; time.sleep(600)")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    url = f"http://127.0.0.1:{free_port()}"
     words = ["serve", "--port", url.rpartition(":")[2], "--users-root", str(home.parent), "--grace-seconds", "1"]
     words += ["--worker-grace-seconds", "0"]
     with (

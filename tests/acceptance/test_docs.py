@@ -8,7 +8,6 @@ is a program. The service of the pages is a running one at another address.
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -44,13 +43,11 @@ def blocks(page: str) -> list[tuple[str, str, str, str]]:
 def shell(service: Any, settings: Settings) -> dict[str, str]:
     """The environment of a reader's shell: the programs of this product, and the running service."""
     assert settings.database_url is not None
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     return os.environ | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "DATABASE_URL": settings.database_url.get_secret_value(),
         "PRESSROOM_URL": service.url,
-        "PRESSROOM_PORT": str(port),
+        "PRESSROOM_PORT": "0",
         "PRESSROOM_USERS_ROOT": str(settings.users_root),
         "PRESSROOM_LOCAL_USER": "ana",
         "PRESSROOM_SMTP_URL": "smtp://127.0.0.1:9",
@@ -67,7 +64,10 @@ def started(command: str, said: str, shell: dict[str, str], folder: Path) -> Ite
     ) as process:
         assert process.stderr is not None
         try:
-            assert any(said in line for line in process.stderr), command
+            lines: list[str] = []
+            while said not in (line := process.stderr.readline()):
+                assert line, f"{command} ended: {''.join(lines)}"
+                lines.append(line)
             yield
         finally:
             process.send_signal(signal.SIGTERM)

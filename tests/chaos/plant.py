@@ -4,7 +4,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ import psutil
 import psycopg
 from sqlalchemy import URL
 
+from ports import free_port
 from pressroom.database.postmaster import Postmaster
 
 PRESSROOM = str(Path(sys.executable).with_name("pressroom"))
@@ -76,9 +76,7 @@ class Plant:
         for made in (self.users, self.tmp, self.logs, root / "state"):
             made.mkdir()
         self.ledger.touch()
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
 
     def environment(self, *, off_time: bool = False) -> dict[str, str]:

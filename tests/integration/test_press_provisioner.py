@@ -21,6 +21,7 @@ from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning.factory import KernelProvisionerFactory
 
+from ports import free_port
 from pressroom.press.provisioner import PressroomProvisioner
 from pressroom.press.server import ForkServer
 
@@ -125,7 +126,7 @@ async def test_ports_that_the_manager_was_told_of_are_used(kernels: Kernels, for
     manager = AsyncKernelManager(kernel_name="forked")
     kernels.managers.append(manager)
     manager.shell_port = 0
-    manager.iopub_port = _free_port()
+    manager.iopub_port = free_port()
     await manager.start_kernel()
     client = await kernels.client(manager)
 
@@ -319,14 +320,6 @@ async def test_its_output_goes_where_the_launch_says(
         await kernels.managers[0].shutdown_kernel()
     assert (tmp_path / "out").read_text() == "out"
     assert (tmp_path / "err").read_text() == "err"
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 def test_no_folder_of_sockets_is_left() -> None:

@@ -51,6 +51,7 @@ def serve(**flags: Any) -> None:
             f"listens on a loopback address only; {settings.host} is none. Use 127.0.0.1."
         )
         raise typer.Exit(WRONG)
+    _bindable(settings.host, settings.port)
     logs.configure(settings)
     traces.configure()
     app = create_app(settings)
@@ -69,6 +70,16 @@ def serve(**flags: Any) -> None:
         complain("The worker has ended although nobody stopped it, and the service with it; the log says why.")
     if server.worker_failed or not server.started:
         raise typer.Exit(FAILED)
+
+
+def _bindable(host: str, port: int) -> None:
+    """Say it in a sentence where nothing can listen at an address, before anything is started for it."""
+    try:
+        for family, _, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            socket.create_server(address[:2], family=family).close()
+    except OSError as error:
+        complain(f"The service cannot listen at {host}, port {port}: {error.strerror}. Another one: --port, --host.")
+        raise typer.Exit(FAILED) from error
 
 
 def _flags() -> list[inspect.Parameter]:
