@@ -139,7 +139,7 @@ def create_app(settings: Settings) -> FastAPI:
             else:
                 await opened.enter_async_context(open_sweep(shop))
             valid = ValidFiles(int(settings.max_notebook_mb * MEBIBYTE))
-            intake = Intake(places, settings, jobs, valid)
+            intake = Intake(places, settings, jobs, valid, settings.executions_per_minute)
             reads = SharedReads()
             audit_file = AuditFile(settings.audit_file)
             opened.callback(audit_file.close)
