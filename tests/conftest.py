@@ -23,6 +23,7 @@ from pressroom.app import create_app
 from pressroom.database import migrate
 from pressroom.database.embedded import EmbeddedServer
 from pressroom.database.session import Database
+from pressroom.http_protocol import bounded_http
 from pressroom.settings import Settings
 
 TEMPLATE = "pressroom_template"
@@ -147,7 +148,15 @@ class Service:
         self._socket.bind(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self._server = uvicorn.Server(
-            uvicorn.Config(create_app(settings), log_config=None, log_level="warning", access_log=False)
+            uvicorn.Config(
+                create_app(settings),
+                log_config=None,
+                log_level="warning",
+                access_log=False,
+                http=bounded_http(settings.max_header_kb),
+                ws="none",
+                proxy_headers=False,
+            )
         )
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._serve)

@@ -16,7 +16,16 @@ from starlette.exceptions import HTTPException
 
 from pressroom.database.session import Database
 from pressroom.database.shared_read import SharedReads
-from pressroom.errors import PROBLEM_BASE, Invalid, NotAllowed, NotAuthenticated, NotFound, PressroomError, Unavailable
+from pressroom.errors import (
+    PROBLEM_BASE,
+    Invalid,
+    NotAllowed,
+    NotAuthenticated,
+    NotFound,
+    PressroomError,
+    TooMany,
+    Unavailable,
+)
 from pressroom.executions.following import Following
 from pressroom.executions.orders import Intake
 from pressroom.executions.refusals import WrongField, not_valid, problem_of
@@ -25,6 +34,7 @@ from pressroom.identity.audit import AuditFile, Entry
 from pressroom.identity.authentication import Authentication, known_caller
 from pressroom.identity.principal import Principal
 from pressroom.identity.rights import Right, require_scope
+from pressroom.identity.strangers import Strangers
 from pressroom.kept_answers import KeptAnswers
 from pressroom.metrics import Metrics
 from pressroom.notebooks.places import Places
@@ -54,6 +64,7 @@ class Parts:
     kernels: Kernels
     metrics: Metrics
     audit: AuditFile
+    strangers: Strangers
 
 
 # Coroutines, though nothing is awaited: FastAPI calls a plain function in a thread, which costs more than all else.
@@ -100,15 +111,24 @@ async def record(request: Request, session: AsyncSession) -> Entry:
     return entry
 
 
-async def _refused(request: Request, error: PressroomError) -> None:
-    """Write a refusal into the audit."""
+async def _refused(request: Request, error: PressroomError) -> PressroomError:
+    """Write a refusal into the audit; what to answer."""
     entry = Entry.of(request.scope, known_caller(request.scope), refused=error.status)
+    if isinstance(error, NotAuthenticated):
+        try:
+            count = _parts(request).strangers.met(entry.address)
+        except TooMany as too_many:
+            return too_many
+        if count is None:
+            return error
+        entry.facts["refused_this_minute"] = count
     try:
         async with _parts(request).database.transaction() as session:
             await audit.record(session, entry)
     except (Unavailable, OperationalError) as away:
         log.error("a refusal is not in the audit: %s %s: %s", request.method, request.url.path, away)  # noqa: TRY400
     await _parts(request).audit.tell(entry)
+    return error
 
 
 async def _facts(request: Request) -> dict[str, Any]:
@@ -209,7 +229,9 @@ PAGE: dict[int | str, dict[str, Any]] = {
 
 def problem_response(error: PressroomError) -> Response:
     """The answer to an error."""
-    headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, NotAuthenticated) else None
+    headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, NotAuthenticated) else {}
+    if isinstance(error, TooMany):
+        headers["Retry-After"] = str(error.facts["retry_after_seconds"])
     return JSONResponse(problem_of(error), status_code=error.status, headers=headers, media_type=PROBLEM_JSON)
 
 
@@ -227,7 +249,7 @@ def install_problem_handlers(app: FastAPI) -> None:
     async def pressroom_error(request: Request, error: Exception) -> Response:
         # A refusal of what needs no right, the metrics say, is the matter of that endpoint alone.
         if isinstance(error, NotAuthenticated | NotAllowed) and audit.begun(request.scope):
-            await _refused(request, error)
+            error = await _refused(request, error)
         return problem_response(cast("PressroomError", error))
 
     async def fields_not_valid(_: Request, error: Exception) -> Response:

@@ -3,17 +3,22 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, cast
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from pressroom import __version__, errors, health, metrics_endpoint, traces
 from pressroom.api import ANOTHER_PROBLEM, Parts, Reader, install_problem_handlers, problems
 from pressroom.database.checks import open_checks
 from pressroom.database.session import Database, open_database
 from pressroom.database.shared_read import SharedReads
+from pressroom.docs_pages import add_docs
 from pressroom.executions import control_endpoints, live_endpoints
 from pressroom.executions import endpoints as executions
 from pressroom.executions import history_endpoints as history
@@ -27,10 +32,11 @@ from pressroom.identity.authentication import Authentication, Source
 from pressroom.identity.issuer import open_issuer
 from pressroom.identity.oidc import OidcTokens
 from pressroom.identity.principal import Principal
+from pressroom.identity.strangers import Strangers
 from pressroom.identity.tokens import TokenSource
 from pressroom.kept_answers import KeptAnswers
 from pressroom.metrics import Metrics
-from pressroom.middleware import BodyLimit, KeptFirst, LoopbackOnly
+from pressroom.middleware import AllowedHosts, BodyLimit, KeptFirst, LoopbackOnly, allowed_hosts
 from pressroom.notebooks import endpoints as notebooks
 from pressroom.notebooks import file_endpoints as files
 from pressroom.notebooks import grant_endpoints as grants
@@ -41,6 +47,7 @@ from pressroom.parameters import endpoints as parameters
 from pressroom.press.kernels import Kernels
 from pressroom.request_log import RequestLog
 from pressroom.rights_table import endpoints
+from pressroom.security_headers import SecurityHeaders
 from pressroom.settings import LOCAL, MEBIBYTE, OIDC, Settings
 from pressroom.wire import example
 from pressroom.worker import Crew, Staffing, open_crew, open_jobs, open_sweep
@@ -48,6 +55,12 @@ from pressroom.worker import Crew, Staffing, open_crew, open_jobs, open_sweep
 DESCRIPTION = "Turns Jupyter notebooks into jobs: typed parameters in, a recorded execution out."
 MULTIPART_BYTES = 64 * 1024
 """What the form around an uploaded file may take."""
+CORS: dict[str, Any] = {
+    "allow_methods": ["GET", "POST", "PUT", "DELETE"],
+    "allow_headers": ["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "Prefer", "X-Request-ID"],
+    "expose_headers": ["Link", "Location", "Retry-After", "X-Request-ID", "X-Total-Count"],
+}
+"""What pages of the origins that are let in may send and read. Cookies are never asked for: they send a token."""
 TAGS = [
     {"name": "notebooks", "description": "The registry."},
     {"name": "parameters", "description": "Typed, checked parameters of registered notebooks."},
@@ -126,7 +139,7 @@ def create_app(settings: Settings) -> FastAPI:
             else:
                 await opened.enter_async_context(open_sweep(shop))
             valid = ValidFiles(int(settings.max_notebook_mb * MEBIBYTE))
-            intake = Intake(places, settings, jobs, valid)
+            intake = Intake(places, settings, jobs, valid, settings.executions_per_minute)
             reads = SharedReads()
             audit_file = AuditFile(settings.audit_file)
             opened.callback(audit_file.close)
@@ -142,6 +155,7 @@ def create_app(settings: Settings) -> FastAPI:
                 Kernels(),
                 shop.metrics,
                 audit_file,
+                Strangers(settings.refusals_per_minute),
             )
             yield
         await asyncio.to_thread(traces.flush)
@@ -152,6 +166,8 @@ def create_app(settings: Settings) -> FastAPI:
         description=DESCRIPTION,
         openapi_tags=TAGS,
         lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
         generate_unique_id_function=_operation_id,
         # The problem document is named in every operation's answers.
         responses=ANOTHER_PROBLEM,
@@ -177,6 +193,7 @@ def create_app(settings: Settings) -> FastAPI:
         audit_endpoints.router,
     ):
         app.include_router(router)
+    add_docs(app)
     endpoints(app)  # none goes without saying what it needs
     install_problem_handlers(app)
     notebook_bytes = int(settings.max_notebook_mb * MEBIBYTE)
@@ -185,8 +202,21 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(BodyLimit, limit_bytes=int(settings.max_body_mb * MEBIBYTE), uploads=uploads)
     if LOCAL in settings.auth:
         app.add_middleware(LoopbackOnly)
-    # Around the answers to unforeseen errors too, which middleware that is added does not see. Nothing is added after.
-    app.middleware_stack = RequestLog(app.build_middleware_stack())
+    if names := allowed_hosts(settings):
+        app.add_middleware(AllowedHosts, names=names)
+    if settings.cors_origins:
+        app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS)
+    app.middleware_stack = _around_all(app.build_middleware_stack(), settings)
+    return app
+
+
+def _around_all(app: ASGIApp, settings: Settings) -> ASGIApp:
+    """What stands around the answers to unforeseen errors too, which middleware that is added does not see. Nothing is
+    added after."""
+    https = (settings.public_url or "").startswith("https://")
+    app = RequestLog(SecurityHeaders(app, https=https))
+    if settings.trusted_proxies:
+        app = cast("ASGIApp", ProxyHeadersMiddleware(cast("Any", app), settings.trusted_proxies))
     return app
 
 

@@ -2,7 +2,8 @@
 
 The tree (the number is the HTTP status that the API answers with; the last word is the end of the problem's ``type``)::
 
-    PressroomError ─┬─ NotAuthenticated        401  not-authenticated
+    PressroomError ─┬─ HostNotAllowed          400  host-not-allowed
+                    ├─ NotAuthenticated        401  not-authenticated
                     ├─ NotAllowed              403  not-allowed
                     │   └─ PathNotAllowed      403  path-not-allowed
                     ├─ NotFound                404  not-found
@@ -16,6 +17,7 @@ The tree (the number is the HTTP status that the API answers with; the last word
                     │   ├─ RuleInvalid         422  rule-invalid
                     │   ├─ OverLimit           422  over-limit
                     │   └─ NotebookInvalid     422  notebook-invalid
+                    ├─ TooMany                 429  too-many
                     ├─ ExecutionEnded
                     │   ├─ ExecutionCancelled  409  execution-cancelled
                     │   ├─ ExecutionFailed     422  execution-failed
@@ -79,6 +81,18 @@ class PressroomError(Exception):
         yield cls
         for child in cls.__subclasses__():
             yield from child.tree()
+
+
+class HostNotAllowed(PressroomError):
+    """The request asks for a host that is not this service. Facts: ``host``."""
+
+    status, slug, title = 400, "host-not-allowed", "Not a name of this service"
+
+    def __init__(self, host: str) -> None:
+        super().__init__(
+            f"This service is not asked by the name {shown(host)!r}; PRESSROOM_ALLOWED_HOSTS says by which it is.",
+            host=shown(host),
+        )
 
 
 class NotAuthenticated(PressroomError):
@@ -250,6 +264,24 @@ class NotebookInvalid(Invalid):
     def __init__(self, path: str, why: str) -> None:
         """``why`` completes the sentence that starts with the path, without a full stop."""
         super().__init__(f"{shown(path)} {ended(why)}", path=shown(path))
+
+
+class TooMany(PressroomError):
+    """There were too many such requests lately; ``Retry-After`` says when to try again.
+
+    Facts: ``limit`` a minute, ``setting`` (its variable), ``retry_after_seconds``.
+    """
+
+    status, slug, title = 429, "too-many", "Too many of them"
+
+    def __init__(self, what: str, limit: int, setting: str, retry_after_seconds: int) -> None:
+        """``what`` there were too many of, and by whom or from where."""
+        super().__init__(
+            f"{what}: {limit} a minute are allowed ({setting}). Try again in {retry_after_seconds} s.",
+            limit=limit,
+            setting=setting,
+            retry_after_seconds=retry_after_seconds,
+        )
 
 
 class ExecutionEnded(PressroomError):

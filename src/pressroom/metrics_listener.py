@@ -17,6 +17,7 @@ from starlette.routing import Route
 from pressroom import logs
 from pressroom.database.session import Database
 from pressroom.errors import Invalid
+from pressroom.http_protocol import BoundedHttp
 from pressroom.metrics import Metrics
 
 REFUSED = "Only programs on this machine may read the metrics, or those that send the token of PRESSROOM_METRICS_TOKEN."
@@ -68,7 +69,17 @@ async def serve_metrics(
         return Response(body, headers={"Content-Type": content_type})
 
     app = Starlette(routes=[Route("/metrics", answer)])
-    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=1,
+        http=BoundedHttp,
+        ws="none",
+        proxy_headers=False,
+        server_header=False,
+    )
     server = _Listener(config)
     with _bound(host, port) as opened:
         # Uvicorn says at once where it listens; that is said here in words that tell it from the API.

@@ -1,15 +1,19 @@
-"""What stands before every endpoint: limits on bodies, who may talk to a service without a sign-in, kept answers."""
+"""What stands before every endpoint: limits on bodies, by which names it may be asked and from where, kept answers."""
 
+from collections.abc import Sequence
 from functools import lru_cache
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pressroom.api import problem_response
-from pressroom.errors import NotAllowed, PressroomError, TooLarge
+from pressroom.errors import HostNotAllowed, NotAllowed, PressroomError, TooLarge
 from pressroom.kept_answers import KeptAnswer, KeptAnswers
-from pressroom.settings import is_loopback
+from pressroom.request_log import QUIET_PATHS
+from pressroom.settings import Settings, is_loopback
+
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 
 class BodyLimit:
@@ -73,6 +77,40 @@ class LoopbackOnly:
         await self._app(scope, receive, send)
 
 
+class AllowedHosts:
+    """Answers 400 to a request that asks for a name which is not one of this service's: its answers hold links, and a
+    link by somebody else's name leads there. Monitors ask by address, and the answers to them hold none.
+
+    ``names``: each a host's name, or ``*.`` and the end of many.
+    """
+
+    def __init__(self, app: ASGIApp, names: Sequence[str]) -> None:
+        self._app = app
+        self._names = frozenset(name for name in names if not name.startswith("*."))
+        self._ends = tuple(name[1:] for name in names if name.startswith("*."))
+        self._allowed = lru_cache(maxsize=64)(self._is_allowed)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102
+        if scope["type"] == "http" and scope["path"] not in QUIET_PATHS:
+            given = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+            if len(given) != 1 or not self._allowed(given[0]):
+                await problem_response(HostNotAllowed(", ".join(given)))(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _is_allowed(self, given: str) -> bool:
+        url = _split("//" + given)
+        name = (url.hostname or "").rstrip(".") if url is not None and url.netloc == given and "@" not in given else ""
+        return bool(name) and (name in self._names or f"[{name}]" in self._names or name.endswith(self._ends))
+
+
+def allowed_hosts(settings: Settings) -> list[str]:
+    """The names that a service may be asked by; none where it may be any."""
+    if settings.allowed_hosts or settings.public_url is None:
+        return settings.allowed_hosts
+    return [*LOOPBACK, urlsplit(settings.public_url).hostname or ""]
+
+
 class KeptFirst:
     """Sends an answer that is kept and still holds; every other request goes on to its endpoint."""
 
@@ -100,8 +138,15 @@ class KeptFirst:
 
 
 @lru_cache(maxsize=64)
-def _is_loopback(url: str) -> bool:
+def _is_loopback(text: str) -> bool:
+    url = _split(text)
+    return url is not None and is_loopback(url.hostname or "")
+
+
+def _split(text: str) -> SplitResult | None:
     try:
-        return is_loopback(urlsplit(url).hostname or "")
+        url = urlsplit(text)
+        _ = url.port
     except ValueError:
-        return False
+        return None
+    return url

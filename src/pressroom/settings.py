@@ -10,11 +10,13 @@ import re
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
 from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
+from pressroom.door_settings import DoorSettings
 from pressroom.oidc_settings import OidcSettings
 from pressroom.smtp import mail_server, mailbox
 
@@ -27,7 +29,7 @@ AUTH = (LOCAL, OIDC)
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
-class Settings(OidcSettings):
+class Settings(OidcSettings, DoorSettings):
     """The settings of a service or a command."""
 
     model_config = SettingsConfigDict(
@@ -231,6 +233,15 @@ class Settings(OidcSettings):
             raise ValueError("oidc needs PRESSROOM_OIDC_ISSUER")
         return list(dict.fromkeys(value))
 
+    @field_validator("auth")
+    @classmethod
+    def _no_other_site_as_the_local_user(cls, value: list[str], info: ValidationInfo) -> list[str]:
+        origins: list[str] = info.data.get("cors_origins", [])
+        for origin in origins:
+            if LOCAL in value and not is_loopback(urlsplit(origin).hostname or ""):
+                raise ValueError(f"with local, pages of {origin} (PRESSROOM_CORS_ORIGINS) would be the local user")
+        return value
+
     @field_validator("queue_limits", mode="before")
     @classmethod
     def _split_limits(cls, value: object) -> object:
@@ -240,6 +251,14 @@ class Settings(OidcSettings):
         if wrong := [name for name, _, number in pairs if not (number.strip().isdigit() and int(number) > 0)]:
             raise ValueError(f"{wrong[0].strip()!r} needs a number of 1 or more: gpu=2,reports=4")
         return {name.strip(): int(number) for name, _, number in pairs}
+
+    @field_validator("users_root", "data_dir", "audit_file", mode="before")
+    @classmethod
+    def _a_path(cls, value: object) -> object:
+        # A variable that was set to nothing would be the working directory, whichever that is.
+        if isinstance(value, str) and not value.strip():
+            raise ValueError("is empty; name a path, or leave it out")
+        return value
 
     @field_validator("users_root", "data_dir")
     @classmethod

@@ -78,7 +78,11 @@ def cancel(execution_id: Id, *, json: Json = False) -> None:
     """Cancel an execution: one that waits never starts, one that runs is stopped and keeps its partial output."""
 
     async def work(room: Room) -> ExecutionOut:
-        async with open_jobs(room.database) as jobs, room.database.transaction() as session:
+        async with (
+            open_jobs(room.database) as jobs,
+            room.change("executions cancel", "cancel_an_execution") as (session, told),
+        ):
+            told["execution_ids"] = [execution_id]
             cancelled, _ = await service.cancel(session, room.intake(jobs), room.caller, execution_id)
             return ExecutionOut.model_validate(cancelled)
 
@@ -92,8 +96,12 @@ def retry(execution_id: Id, *, json: Json = False) -> None:
     """Execute again what an ended execution did, with the same parameters, and print the new id."""
 
     async def work(room: Room) -> ExecutionOut:
-        async with open_jobs(room.database) as jobs, room.database.transaction() as session:
+        async with (
+            open_jobs(room.database) as jobs,
+            room.change("executions retry", "execute_again") as (session, told),
+        ):
             again = await service.retry(session, room.intake(jobs), room.caller, execution_id)
+            told |= {"retry_of": execution_id, "execution_ids": [again.id]}
             return ExecutionOut.model_validate(again)
 
     execution = in_room(work)

@@ -39,7 +39,8 @@ def grant(
         raise typer.Exit(WRONG)
 
     async def work(room: Room) -> GrantOut:
-        async with room.database.transaction() as session:
+        async with room.change("notebooks grant", "grant_a_notebook") as (session, told):
+            told |= {"notebook_id": notebook_id, "kind": kind.value, "grantee": name, "level": level}
             made = await service.grant(session, room.caller, notebook_id, kind, name, Level(level))
             return GrantOut.model_validate(made)
 
@@ -51,7 +52,8 @@ def revoke(notebook_id: Id, *, user: User = None, group: Group = None, json: Jso
     kind, name = _grantee(user, group)
 
     async def work(room: Room) -> None:
-        async with room.database.transaction() as session:
+        async with room.change("notebooks revoke", "revoke_a_grant") as (session, told):
+            told |= {"notebook_id": notebook_id, "kind": kind.value, "grantee": name}
             await service.revoke(session, room.caller, notebook_id, kind, name)
 
     in_room(work)

@@ -98,10 +98,11 @@ def add(
             "execution_defaults": limits.said(memory_mb, cpu_seconds, max_processes),
         }
         notes: list[str] = []
-        async with room.database.transaction() as session:
+        async with room.change("notebooks add", "register_a_notebook") as (session, told):
             wanted = NotebookCreate(**fields)
             require_defaults(room.settings, wanted.execution_defaults)
             notebook = await service.register(session, room.places, limit_of(room), room.caller, wanted)
+            told["notebook_id"] = notebook.id
             if infer:
                 _, data = await service.source(session, room.places, limit_of(room), room.caller, notebook.id)
                 proposed, _, notes = propose(data, notebook.file_path)
@@ -147,7 +148,8 @@ def update(
 
     async def work(room: Room) -> NotebookOut:
         given = {key: value for key, value in fields.items() if value is not None}
-        async with room.database.transaction() as session:
+        async with room.change("notebooks update", "change_a_notebook") as (session, told):
+            told["notebook_id"] = notebook_id
             if allowed:
                 before = await levels.require(session, room.caller, notebook_id, Level.EDITOR)
                 given["execution_defaults"] = {**before.execution_defaults, **allowed}
@@ -166,7 +168,8 @@ def remove(notebook_id: Id, *, json: Json = False) -> None:
     """Take a notebook out of the registry; its file and its history stay."""
 
     async def work(room: Room) -> None:
-        async with room.database.transaction() as session:
+        async with room.change("notebooks remove", "delete_a_notebook") as (session, told):
+            told["notebook_id"] = notebook_id
             await service.delete(session, room.caller, notebook_id)
 
     in_room(work)

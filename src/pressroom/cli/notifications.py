@@ -60,8 +60,9 @@ def add(
 
     async def work(room: Room) -> NotificationCreated:
         wanted = NotificationCreate(channel=channel, target=target, events=on, notebook_id=notebook, secret=secret)
-        async with room.database.transaction() as session:
+        async with room.change("notifications add", "add_a_notification") as (session, told):
             made = await service.create(session, room.settings, room.caller, wanted)
+            told |= {"notification_id": made.id, "notebook_id": made.notebook_id}
             return NotificationCreated.model_validate(made)
 
     made = in_room(work)
@@ -79,7 +80,8 @@ def remove(notification_id: Id, *, json: Json = False) -> None:
     """Tell no more; what was not delivered yet is not delivered, and the record of deliveries goes."""
 
     async def work(room: Room) -> None:
-        async with room.database.transaction() as session:
+        async with room.change("notifications remove", "delete_a_notification") as (session, told):
+            told["notification_id"] = notification_id
             await service.delete(session, room.caller, notification_id)
 
     in_room(work)

@@ -70,7 +70,8 @@ def add(
     }
 
     async def work(room: Room) -> ParameterOut:
-        async with room.database.transaction() as session:
+        async with room.change("parameters add", "define_a_parameter") as (session, told):
+            told["notebook_id"] = notebook_id
             [row] = await service.add(session, notebook_id, [ParameterFields(**fields)])
             return ParameterOut.model_validate(row)
 
@@ -89,8 +90,10 @@ def infer(
     async def work(room: Room) -> tuple[list[ParameterFields], list[str]]:
         async with room.database.transaction() as session:
             notebook, data = await notebooks.source(session, room.places, limit_of(room), room.caller, notebook_id)
-            proposed, _, notes = propose(data, notebook.file_path)
-            if save:
+        proposed, _, notes = propose(data, notebook.file_path)
+        if save:
+            async with room.change("parameters infer", "define_several_parameters") as (session, told):
+                told["notebook_id"] = notebook_id
                 await service.add(session, notebook_id, proposed)
         return proposed, notes
 
@@ -105,7 +108,8 @@ def remove(parameter_id: Annotated[int, typer.Argument(min=1)], *, json: Json = 
     """Delete a definition."""
 
     async def work(room: Room) -> None:
-        async with room.database.transaction() as session:
+        async with room.change("parameters remove", "delete_a_parameter") as (session, told):
+            told["parameter_id"] = parameter_id
             await service.delete(session, parameter_id)
 
     in_room(work)

@@ -45,6 +45,10 @@ def prune(
         async def work(room: Room) -> Pruned:
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, stop)
+            if not dry_run:
+                # Before anything goes: it may be ended at any time, and what is gone by then is gone.
+                async with room.change("prune", "prune") as (_, told):
+                    told |= {"older_than_seconds": older_than.total_seconds(), "keep_last": keep_last}
             return await retention.prune(
                 room.database,
                 room.places,

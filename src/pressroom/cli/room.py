@@ -1,12 +1,14 @@
 """What every command stands in: the settings, the database, the caller, and how errors are said."""
 
 import asyncio
+import os
+import pwd
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import typer
 from procrastinate.manager import JobManager
@@ -14,10 +16,13 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.text import Text
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from pressroom.database.session import Database, open_database
 from pressroom.errors import PressroomError, Unavailable
 from pressroom.executions.orders import Intake
+from pressroom.identity import audit
+from pressroom.identity.audit import AuditFile, Entry
 from pressroom.identity.principal import Principal
 from pressroom.notebooks.files import ValidFiles
 from pressroom.notebooks.places import Places
@@ -37,6 +42,23 @@ class Room:
     caller: Principal
     places: Places
 
+    @asynccontextmanager
+    async def change(self, command: str, operation: str) -> AsyncGenerator[tuple[AsyncSession, dict[str, Any]]]:
+        """A transaction that changes something, and the facts that the audit is to have of it. The entry is of that
+        transaction: ``command`` is what was called, ``operation`` what the API calls the same."""
+        facts: dict[str, Any] = {}
+        async with self.database.transaction() as session:
+            yield session, facts
+            entry = Entry.of_command(self.caller, f"pressroom {command}", operation, _account(), facts)
+            await audit.record(session, entry)
+        try:
+            file = AuditFile(self.settings.audit_file)
+        except Unavailable as error:
+            complain(f"It is done and in the audit, but not in its file. {error.detail}")
+            return
+        await file.tell(entry)
+        file.close()
+
     def intake(self, jobs: JobManager) -> Intake:
         """What taking orders needs."""
         return Intake(self.places, self.settings, jobs, ValidFiles(int(self.settings.max_notebook_mb * MEBIBYTE)))
@@ -49,6 +71,14 @@ async def open_room() -> AsyncIterator[Room]:
     places = Places(settings.users_root, tuple(settings.shared_roots), everywhere=True)
     async with open_database(settings) as database:
         yield Room(settings, database, Principal.local(settings.local_user), places)
+
+
+def _account() -> str:
+    """Who is really there, whatever the environment says."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid {os.getuid()}"
 
 
 def in_room(work: Callable[[Room], Awaitable[T]]) -> T:

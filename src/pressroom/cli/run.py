@@ -81,13 +81,15 @@ async def _run(room: Room, order: Order, shown: Shown) -> Execution:
         open_following(room.database) as following,
         open_crew(shop, staffing, lambda _, event: shown.take(event)) as crew,
     ):
-        async with room.database.transaction() as session:
+        async with room.change("run", "execute_a_notebook") as (session, told):
             [execution_id] = await service.submit(session, room.intake(crew.jobs), room.caller, [order])
+            told["execution_ids"] = [execution_id]
         stopping: set[asyncio.Task[None]] = set()
 
         async def cancel() -> None:
             try:
-                async with room.database.transaction() as session:
+                async with room.change("run", "cancel_an_execution") as (session, told):
+                    told["execution_ids"] = [execution_id]
                     await service.cancel(session, room.intake(crew.jobs), room.caller, execution_id)
             except AlreadyEnded:
                 return

@@ -13,6 +13,8 @@ from pydantic_core import PydanticUndefined
 from pressroom import logs, traces
 from pressroom.app import create_app, leave, worker_failed
 from pressroom.cli.room import FAILED, WRONG, complain, explained
+from pressroom.cli.tls import tls_context
+from pressroom.http_protocol import bounded_http
 from pressroom.settings import LOCAL, Settings
 
 _PLAIN = {int: int, float: float, Path: Path}
@@ -51,6 +53,7 @@ def serve(**flags: Any) -> None:
             f"listens on a loopback address only; {settings.host} is none. Use 127.0.0.1."
         )
         raise typer.Exit(WRONG)
+    tls = explained(lambda: tls_context(settings))
     _bindable(settings.host, settings.port)
     logs.configure(settings)
     traces.configure()
@@ -63,6 +66,11 @@ def serve(**flags: Any) -> None:
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=5,
+        http=bounded_http(settings.max_header_kb),
+        ws="none",
+        proxy_headers=False,  # the application believes those that are trusted
+        server_header=False,
+        ssl_context_factory=None if tls is None else lambda _, __: tls,
     )
     server = Server(config, app)
     explained(server.run)

@@ -120,11 +120,12 @@ async def _accepted(room: Room, order: Order, key: str | None, digest: str) -> E
     """The execution of an order. A worker executes it, so the order is checked by a worker's rights on files."""
     settings = room.settings
     places = Places(settings.users_root, tuple(settings.shared_roots))
-    async with open_jobs(room.database) as jobs, room.database.transaction() as session:
+    async with open_jobs(room.database) as jobs, room.change("submit", "execute_a_notebook") as (session, told):
         intake = Intake(places, settings, jobs, ValidFiles(int(settings.max_notebook_mb * MEBIBYTE)))
         if key is not None:
             once = service.Once(key, digest)
             [execution_id] = await service.submit_once(session, intake, room.caller, [order], once)
         else:
             [execution_id] = await service.submit(session, intake, room.caller, [order])
+        told["execution_ids"] = [execution_id]
         return ExecutionOut.model_validate(await service.get(session, execution_id))

@@ -37,8 +37,10 @@ def create(
         wanted = TokenWanted(
             name=name, scopes=scope, expires_at=datetime.now(UTC) + valid, username=user, groups=group or []
         )
-        async with room.database.transaction() as session:
-            return given(*await service.create(session, room.caller, wanted))
+        async with room.change("tokens create", "make_a_token") as (session, told):
+            made, secret = await service.create(session, room.caller, wanted)
+            told |= {"token_id": made.id, "username": made.username, "scopes": made.scopes}
+            return given(made, secret)
 
     made = in_room(work)
     if json:
@@ -67,7 +69,8 @@ def revoke(token_id: Annotated[int, typer.Argument(help="The token's id.", min=1
     """Make a token worthless at once."""
 
     async def work(room: Room) -> None:
-        async with room.database.transaction() as session:
+        async with room.change("tokens revoke", "revoke_a_token") as (session, told):
+            told["token_id"] = token_id
             await service.revoke(session, room.caller, token_id)
 
     in_room(work)

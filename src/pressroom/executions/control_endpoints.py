@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request, Response
 
 from pressroom import logs
 from pressroom.api import Administrator, Canceller, Id, Reader, Runner, TheParts, Transaction, Viewer, problems
-from pressroom.errors import AlreadyEnded, AlreadyExists, Invalid, NotAllowed, NotFound
+from pressroom.errors import AlreadyEnded, AlreadyExists, Invalid, NotAllowed, NotFound, TooMany
 from pressroom.executions import service, staff
 from pressroom.executions.endpoints import ACCEPTED, Key, accepted
 from pressroom.executions.kernel_schemas import KernelOut
@@ -33,7 +33,7 @@ async def cancel_an_execution(
     "/db/executions/{execution_id}/retry",
     status_code=202,
     response_model=ExecutionOut,
-    responses=ACCEPTED | problems(NotAllowed, NotFound, AlreadyExists, Invalid),
+    responses=ACCEPTED | problems(NotAllowed, NotFound, AlreadyExists, Invalid, TooMany),
 )
 async def execute_again(
     execution_id: Id, request: Request, session: Transaction, parts: TheParts, caller: Runner, key: Key = None

@@ -18,6 +18,7 @@ from pressroom.errors import (
     Invalid,
     NotAllowed,
     NotFound,
+    TooMany,
 )
 from pressroom.executions import limits, service
 from pressroom.executions.options import KEY_PATTERN
@@ -61,7 +62,9 @@ ACCEPTED = {
         "headers": {"Location": {"description": "The execution.", "schema": {"type": "string"}}},
     }
 }
-ANSWERS = problems(NotAllowed, NotFound, AlreadyExists, ExecutionCancelled, Invalid, ExecutionFailed, ExecutionTimedOut)
+ANSWERS = problems(
+    NotAllowed, NotFound, AlreadyExists, ExecutionCancelled, Invalid, TooMany, ExecutionFailed, ExecutionTimedOut
+)
 
 
 async def _execute(
@@ -172,7 +175,11 @@ async def execute_a_registered_notebook(
     return goes_on or _answer(execution)
 
 
-@router.post("/db/executions/bulk", status_code=202, responses=problems(NotAllowed, NotFound, AlreadyExists, Invalid))
+@router.post(
+    "/db/executions/bulk",
+    status_code=202,
+    responses=problems(NotAllowed, NotFound, AlreadyExists, Invalid, TooMany),
+)
 async def submit_many_executions(
     wanted: BulkRequest, session: Transaction, parts: TheParts, caller: ActingRunner, request: Request, key: Key = None
 ) -> BulkAnswer:

@@ -88,12 +88,14 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """What taking orders needs. ``jobs`` is Procrastinate's; ``valid`` remembers which files are usable notebooks."""
+    """What taking orders needs. ``jobs`` is Procrastinate's; ``valid`` remembers which files are usable notebooks;
+    ``per_minute`` is how many a caller may give, a minute."""
 
     places: Places
     settings: Settings
     jobs: JobManager
     valid: files.ValidFiles
+    per_minute: int | None = None
 
 
 class OrderBook:

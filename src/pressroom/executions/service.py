@@ -27,6 +27,7 @@ from pressroom.errors import (
     PressroomError,
 )
 from pressroom.executions import access
+from pressroom.executions.allowances import taken
 from pressroom.executions.orders import Intake, Order, OrderBook, repeated
 from pressroom.executions.refusals import refusal
 from pressroom.executions.registered import opened
@@ -97,8 +98,8 @@ async def submit(
 
     Answers the executions' ids; ``once`` is kept with them. Where several are refused, the error of the first names
     them all. Raises :class:`NotAllowed`, :class:`PathNotAllowed`,
-    :class:`NotFound`, :class:`NotebookInvalid`, :class:`ParameterInvalid`, or :class:`AlreadyExists` where another
-    execution under way writes to the same file.
+    :class:`NotFound`, :class:`NotebookInvalid`, :class:`ParameterInvalid`, :class:`TooMany`, or :class:`AlreadyExists`
+    where another execution under way writes to the same file.
     """
     return await submit_on(await driver_connection(session), intake, principal, orders, once)
 
@@ -132,7 +133,8 @@ async def submit_on(
         for row, key in zip(rows.values(), once.keys(len(rows)), strict=True):
             row |= {"idempotency_key": key, "idempotency_digest": once.digest}
     try:
-        await _add(connection, list(rows.values()), audit)
+        async with taken(connection, principal.username, len(rows), intake.per_minute):
+            await _add(connection, list(rows.values()), audit)
     except psycopg.IntegrityError as error:
         if violated(error) == "uq_notebook_executions_output_path_under_way":
             said = error.diag.message_detail or ""

@@ -59,6 +59,24 @@ class Entry:
             status=refused,
         )
 
+    @classmethod
+    def of_command(
+        cls, caller: Principal, command: str, operation: str, account: str, facts: dict[str, Any]
+    ) -> "Entry":
+        """What a command of the shell did, called by whoever has that ``account`` of the system."""
+        return cls(
+            username=caller.username[:100],
+            source="cli",
+            token_id=None,
+            address=None,
+            operation=operation,
+            method="CLI",
+            path=command,
+            facts={"account": account, **facts},
+            allowed=True,
+            status=None,
+        )
+
 
 def facts(scope: Any) -> dict[str, Any]:
     """What a request is done to, for its entry; whoever knows more than the path says puts it in."""

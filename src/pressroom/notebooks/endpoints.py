@@ -29,8 +29,10 @@ from pressroom.errors import AlreadyExists, Invalid, NotAllowed, NotFound
 from pressroom.executions.limits import require_defaults
 from pressroom.identity.policy import viewer
 from pressroom.identity.principal import Principal
-from pressroom.notebooks import service
+from pressroom.identity.rights import Level
+from pressroom.notebooks import levels, service
 from pressroom.notebooks.schemas import NotebookCreate, NotebookOut, NotebookUpdate, NotebookWithParameters
+from pressroom.notifications import service as notifications
 from pressroom.settings import MEBIBYTE
 from pressroom.wire import Username
 
@@ -113,11 +115,16 @@ async def read_a_notebook(request: Request, notebook_id: Id, parts: TheParts, ca
 
 @router.put("/{notebook_id}", responses=problems(NotAllowed, NotFound, AlreadyExists, Invalid))
 async def change_a_notebook(
-    notebook_id: Id, wanted: NotebookUpdate, session: Transaction, parts: TheParts, caller: Editor
+    notebook_id: Id, wanted: NotebookUpdate, session: Transaction, parts: TheParts, caller: Editor, facts: Facts
 ) -> NotebookOut:
-    """Change the fields that are sent; the others stay as they are."""
+    """Change the fields that are sent; the others stay as they are. Another `username` makes it another user's: its
+    former owner's notifications of it end."""
     require_defaults(parts.settings, wanted.execution_defaults)
+    owner = (await levels.require(session, caller, notebook_id, Level.EDITOR)).username
     notebook = await service.change(session, parts.places, limit_of(parts), caller, notebook_id, wanted.changes())
+    if notebook.username != owner:
+        await notifications.owner_left(session, notebook_id, owner)
+        facts |= {"former_owner": owner, "username": notebook.username}
     return NotebookOut.model_validate(notebook)
 
 

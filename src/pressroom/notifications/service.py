@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from pydantic import TypeAdapter
+from sqlalchemy import delete as delete_
 from sqlalchemy import func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -107,6 +108,12 @@ async def delete(session: AsyncSession, principal: Principal, notification_id: i
     """Delete a notification and the record of its deliveries; what is not yet delivered is not delivered any more."""
     await session.delete(await get(session, principal, notification_id))
     await session.flush()
+
+
+async def owner_left(session: AsyncSession, notebook_id: int, owner: str) -> None:
+    """Tell a notebook's former ``owner`` of it no more: delete what they made, with what is not yet delivered."""
+    theirs = delete_(Notification).where(Notification.notebook_id == notebook_id, Notification.username == owner)
+    await session.execute(theirs)
 
 
 async def deliveries(

@@ -5,6 +5,7 @@ are marked "beside the contract". ``execution_counts`` holds the totals of the h
 Procrastinate's own tables stand beside these; the functions of the queue are in ``migrations/sql/queue*.sql``.
 """
 
+from pressroom.database.models.allowances import ExecutionAllowance
 from pressroom.database.models.audit import AuditEntry
 from pressroom.database.models.base import Base
 from pressroom.database.models.executions import TERMINAL, Attempt, Execution, ExecutionEvent
@@ -24,6 +25,7 @@ __all__ = [
     "Base",
     "Delivery",
     "Execution",
+    "ExecutionAllowance",
     "ExecutionCount",
     "ExecutionEvent",
     "ExecutionHour",
