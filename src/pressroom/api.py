@@ -1,8 +1,8 @@
 """The rules that every endpoint shares: who calls, the transaction, pages of a list, problem documents."""
 
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, Any, cast
 
 from fastapi import Depends, FastAPI, Path, Query, Request, Response, Security
@@ -31,10 +31,12 @@ from pressroom.executions.orders import Intake
 from pressroom.executions.refusals import WrongField, not_valid, problem_of
 from pressroom.identity import audit, rights
 from pressroom.identity.audit import AuditFile, Entry
-from pressroom.identity.authentication import Authentication, known_caller
+from pressroom.identity.authentication import READING, Authentication, known_caller
+from pressroom.identity.doors import Door
 from pressroom.identity.principal import Principal
 from pressroom.identity.rights import Right, require_scope
 from pressroom.identity.strangers import Strangers
+from pressroom.identity.sessions import Sessions
 from pressroom.kept_answers import KeptAnswers
 from pressroom.metrics import Metrics
 from pressroom.notebooks.places import Places
@@ -42,7 +44,6 @@ from pressroom.press.kernels import Kernels
 from pressroom.settings import Settings
 from pressroom.wire import MAX_ID, checked
 
-READING = ("GET", "HEAD", "OPTIONS")
 PROBLEM_JSON = "application/problem+json"
 MOST_ERRORS = 10_000
 """How many of a body's errors are named: of as many executions as may be submitted together, one each."""
@@ -65,6 +66,9 @@ class Parts:
     metrics: Metrics
     audit: AuditFile
     strangers: Strangers
+    sessions: Sessions | None = None
+    """Those of browsers, where people can sign in with one; and by which ``doors``, by their sources."""
+    doors: Mapping[str, Door] = field(default_factory=dict[str, Door])
 
 
 # Coroutines, though nothing is awaited: FastAPI calls a plain function in a thread, which costs more than all else.

@@ -25,7 +25,7 @@ from pressroom.executions import history_endpoints as history
 from pressroom.executions.following import open_following
 from pressroom.executions.orders import Intake
 from pressroom.executions.tasks import Workshop
-from pressroom.identity import audit_endpoints
+from pressroom.identity import audit_endpoints, session_endpoints
 from pressroom.identity import token_endpoints as tokens
 from pressroom.identity.audit import AuditFile
 from pressroom.identity.authentication import Authentication, Source
@@ -33,6 +33,7 @@ from pressroom.identity.issuer import open_issuer
 from pressroom.identity.oidc import OidcTokens
 from pressroom.identity.principal import Principal
 from pressroom.identity.strangers import Strangers
+from pressroom.identity.sessions import Sessions
 from pressroom.identity.tokens import TokenSource
 from pressroom.kept_answers import KeptAnswers
 from pressroom.metrics import Metrics
@@ -68,6 +69,7 @@ TAGS = [
     {"name": "notifications", "description": "Telling others how executions end."},
     {"name": "files", "description": "Notebook files in users' directories."},
     {"name": "tokens", "description": "Personal access tokens, for programs."},
+    {"name": "sessions", "description": "Who is signed in with a browser."},
     {"name": "service", "description": "The service itself."},
 ]
 
@@ -141,11 +143,12 @@ def create_app(settings: Settings) -> FastAPI:
             valid = ValidFiles(int(settings.max_notebook_mb * MEBIBYTE))
             intake = Intake(places, settings, jobs, valid, settings.executions_per_minute)
             reads = SharedReads()
+            sessions = Sessions(database, reads, settings) if OIDC in settings.auth else None
             audit_file = AuditFile(settings.audit_file)
             opened.callback(audit_file.close)
             app.state.parts = Parts(
                 settings,
-                await opened.enter_async_context(_authentication(settings, database, reads)),
+                await opened.enter_async_context(_authentication(settings, database, reads, sessions)),
                 database,
                 reads,
                 kept,
@@ -156,6 +159,7 @@ def create_app(settings: Settings) -> FastAPI:
                 shop.metrics,
                 audit_file,
                 Strangers(settings.refusals_per_minute),
+                sessions,
             )
             yield
         await asyncio.to_thread(traces.flush)
@@ -190,6 +194,7 @@ def create_app(settings: Settings) -> FastAPI:
         notifications.router,
         files.router,
         tokens.router,
+        session_endpoints.router,
         audit_endpoints.router,
     ):
         app.include_router(router)
@@ -221,14 +226,18 @@ def _around_all(app: ASGIApp, settings: Settings) -> ASGIApp:
 
 
 @asynccontextmanager
-async def _authentication(settings: Settings, database: Database, reads: SharedReads) -> AsyncIterator[Authentication]:
-    """How callers are known: by the sources of ``PRESSROOM_AUTH``, and beside any by personal access tokens."""
+async def _authentication(
+    settings: Settings, database: Database, reads: SharedReads, sessions: Sessions | None
+) -> AsyncIterator[Authentication]:
+    """How callers are known: by the sources of ``PRESSROOM_AUTH``, beside any by personal access tokens, and browsers
+    by their sessions."""
     async with AsyncExitStack() as opened:
         sources: list[Source] = [TokenSource(database, reads)]
         if OIDC in settings.auth and settings.oidc_issuer is not None:
             issuer = await opened.enter_async_context(open_issuer(settings.oidc_issuer, settings.oidc_metadata_url))
             sources.append(OidcTokens(settings, issuer))
-        yield Authentication(sources, Principal.local(settings.local_user) if LOCAL in settings.auth else None)
+        local = Principal.local(settings.local_user) if LOCAL in settings.auth else None
+        yield Authentication(sources, local, sessions, settings.public_url)
 
 
 def leave(app: FastAPI) -> None:

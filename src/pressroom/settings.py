@@ -18,6 +18,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from pressroom.door_settings import DoorSettings
 from pressroom.oidc_settings import OidcSettings
+from pressroom.session_settings import SessionSettings
 from pressroom.smtp import mail_server, mailbox
 
 MEBIBYTE = 2**20
@@ -29,7 +30,7 @@ AUTH = (LOCAL, OIDC)
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
-class Settings(OidcSettings, DoorSettings):
+class Settings(OidcSettings, SessionSettings, DoorSettings):
     """The settings of a service or a command."""
 
     model_config = SettingsConfigDict(
