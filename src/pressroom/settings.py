@@ -16,6 +16,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_valid
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from pressroom.oidc_settings import OidcSettings
+from pressroom.secret_settings import SecretSettings
 from pressroom.smtp import mail_server, mailbox
 
 MEBIBYTE = 2**20
@@ -27,7 +28,7 @@ AUTH = (LOCAL, OIDC)
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
-class Settings(OidcSettings):
+class Settings(OidcSettings, SecretSettings):
     """The settings of a service or a command."""
 
     model_config = SettingsConfigDict(
