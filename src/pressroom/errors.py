@@ -15,6 +15,7 @@ The tree (the number is the HTTP status that the API answers with; the last word
                     ├─ Invalid                 422  invalid
                     │   ├─ ParameterInvalid    422  parameter-invalid
                     │   ├─ RuleInvalid         422  rule-invalid
+                    │   ├─ SecretUnreadable    422  secret-unreadable
                     │   ├─ OverLimit           422  over-limit
                     │   └─ NotebookInvalid     422  notebook-invalid
                     ├─ TooMany                 429  too-many
@@ -238,6 +239,17 @@ class RuleInvalid(Invalid):
             parameter=shown(parameter),
             rule=shown(rule),
         )
+
+
+class SecretUnreadable(Invalid):
+    """The values of an execution's secret parameters cannot be decrypted. Facts: ``execution_id``."""
+
+    slug, title = "secret-unreadable", "Secrets cannot be decrypted"
+
+    def __init__(self, execution_id: int, why: str) -> None:
+        """``why`` completes the sentence, without a full stop."""
+        sentence = f"The secret parameters of execution {execution_id} cannot be decrypted: {ended(why)}"
+        super().__init__(sentence, execution_id=execution_id)
 
 
 class OverLimit(Invalid):

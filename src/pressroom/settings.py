@@ -18,6 +18,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from pressroom.door_settings import DoorSettings
 from pressroom.oidc_settings import OidcSettings
+from pressroom.secret_settings import SecretSettings
 from pressroom.session_settings import SessionSettings
 from pressroom.smtp import mail_server, mailbox
 
@@ -30,7 +31,7 @@ AUTH = (LOCAL, OIDC)
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
-class Settings(OidcSettings, SessionSettings, DoorSettings):
+class Settings(OidcSettings, SessionSettings, DoorSettings, SecretSettings):
     """The settings of a service or a command."""
 
     model_config = SettingsConfigDict(

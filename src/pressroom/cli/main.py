@@ -50,6 +50,7 @@ COMMANDS = {
     ),
     "notebooks": Named("notebooks:app", "The registry of notebooks."),
     "parameters": Named("parameters:app", "The definitions of notebooks' parameters."),
+    "secrets": Named("secrets:app", "The keys of secret parameters."),
     "executions": Named("executions:app", "The history of executions."),
     "notifications": Named("notifications:app", "Who is told how executions end."),
     "tokens": Named("tokens:app", "Tokens for programs."),

@@ -66,7 +66,16 @@ def show(notebook_id: Id, *, json: Json = False) -> None:
         out(notebook.model_dump_json(indent=2))
         return
     show_one(NotebookOut.model_validate(notebook.model_dump()), as_json=False)
-    columns = ("id", "param_name", "param_type", "required", "default_value", "validation_rules", "description")
+    columns = (
+        "id",
+        "param_name",
+        "param_type",
+        "required",
+        "secret",
+        "default_value",
+        "validation_rules",
+        "description",
+    )
     show_rows(notebook.parameters, columns, as_json=False, empty="It has no parameters.")
 
 

@@ -15,10 +15,11 @@ from pressroom.notebooks import service as notebooks
 from pressroom.parameters import service
 from pressroom.parameters.proposals import propose
 from pressroom.parameters.schemas import ParameterFields, ParameterOut
+from pressroom.parameters.sealing import SecretKeys
 
 app = typer.Typer(help="The definitions of notebooks' parameters.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Answer JSON.")]
-COLUMNS = ("id", "param_name", "param_type", "required", "default_value", "validation_rules", "description")
+COLUMNS = ("id", "param_name", "param_type", "required", "secret", "default_value", "validation_rules", "description")
 
 
 @app.command("list")
@@ -56,6 +57,7 @@ def add(
     default: Annotated[str | None, typer.Option(help="As JSON; what is not JSON is a string.")] = None,
     description: Annotated[str | None, typer.Option()] = None,
     required: Annotated[bool, typer.Option("--required")] = False,
+    secret: Annotated[bool, typer.Option("--secret", help="Keep its values encrypted, and show them nowhere.")] = False,
     rule: Annotated[list[str] | None, typer.Option("--rule", metavar="RULE VALUE", help="As JSON, e.g. min 1.")] = None,
     json: Json = False,
 ) -> None:
@@ -67,9 +69,12 @@ def add(
         "description": description,
         "required": required,
         "validation_rules": {key: _json(value) for key, value in pairs(rule)} or None,
+        "secret": secret,
     }
 
     async def work(room: Room) -> ParameterOut:
+        if secret:
+            SecretKeys.of(room.settings).require_for_definition(name)
         async with room.change("parameters add", "define_a_parameter") as (session, told):
             told["notebook_id"] = notebook_id
             [row] = await service.add(session, notebook_id, [ParameterFields(**fields)])

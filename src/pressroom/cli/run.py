@@ -9,6 +9,7 @@ import typer
 from pressroom.cli import limits
 from pressroom.cli.pairs import given_once
 from pressroom.cli.room import WRONG, Room, absolute, complain, explained, in_room, out
+from pressroom.cli.secrets import Secrets, asked
 from pressroom.cli.shown import Shown, exit_code
 from pressroom.database.models import Execution
 from pressroom.errors import AlreadyEnded, Unavailable
@@ -27,6 +28,7 @@ def run(
     parameters: Annotated[
         list[str] | None, typer.Option("-p", "--parameter", metavar="NAME VALUE", help="Give a parameter.")
     ] = None,
+    secret: Secrets = None,
     output: Annotated[
         str | None,
         typer.Option(
@@ -53,16 +55,18 @@ def run(
     if in_place and output:
         complain("Give either --in-place or --output.")
         raise typer.Exit(WRONG)
+    secrets = asked(secret, given)
     wanted = {"kernel_name": kernel, "timeout_seconds": timeout} | limits.said(memory_mb, cpu_seconds, max_processes)
     order = Order(
         input_path=absolute(notebook),
         output_path=absolute(output) if output else None,
-        parameters=given,
+        parameters=given | secrets,
         in_place=in_place,
         # A queue of its own: it is executed here, by nobody else, and goes with this command.
         how=explained(lambda: HowToExecute.model_validate(wanted)),
         private_queue=own_queue(),
         lenient=True,
+        hidden=frozenset(secrets),
     )
     shown = Shown(as_json=json, log=log)
     execution = ExecutionOut.model_validate(in_room(lambda room: _run(room, order, shown)))

@@ -10,6 +10,7 @@ from pressroom.cli import limits
 from pressroom.cli.following import follow_to_end
 from pressroom.cli.pairs import given_once
 from pressroom.cli.room import WRONG, Room, absolute, complain, explained, in_room, out
+from pressroom.cli.secrets import Secrets, asked
 from pressroom.cli.shown import Shown, exit_code
 from pressroom.cli.times import span
 from pressroom.executions import service
@@ -30,6 +31,7 @@ def submit(
     parameters: Annotated[
         list[str] | None, typer.Option("-p", "--parameter", metavar="NAME VALUE", help="Give a parameter.")
     ] = None,
+    secret: Secrets = None,
     output: Annotated[
         str | None,
         typer.Option(
@@ -91,15 +93,19 @@ def submit(
         explained(lambda: _KEY.validate_python({"key": key}))
     said = {name: value for name, value in wanted.items() if value is not None}
     target = absolute(output) if output else None
+    secrets = asked(secret, given)
+    given |= secrets
     # What is to happen within a time from now is the same request a moment later.
     seconds = expires_in.total_seconds() if expires_in is not None else None
-    digest = service.digest_of(["submit", absolute(notebook), target, username, given, in_place, said, seconds])
+    request = ["submit", absolute(notebook), target, username, given, in_place, said, seconds]
 
     async def work(room: Room) -> ExecutionOut:
         expires_at = datetime.now(UTC) + expires_in if expires_in is not None else None
         how = HowToExecute.model_validate(said | {"expires_at": expires_at})
-        order = Order(given, absolute(notebook), None, username, target, in_place, how, lenient=True)
-        execution = await _accepted(room, order, key, digest)
+        hidden = frozenset(secrets)
+        order = Order(given, absolute(notebook), None, username, target, in_place, how, lenient=True, hidden=hidden)
+        once = service.Once(key, service.digests_of(room.settings, request)) if key is not None else None
+        execution = await _accepted(room, order, once)
         if not wait:
             return execution
         return await follow_to_end(room, execution.id, shown)
@@ -116,14 +122,13 @@ def submit(
         raise typer.Exit(exit_code(execution.status))
 
 
-async def _accepted(room: Room, order: Order, key: str | None, digest: str) -> ExecutionOut:
+async def _accepted(room: Room, order: Order, once: service.Once | None) -> ExecutionOut:
     """The execution of an order. A worker executes it, so the order is checked by a worker's rights on files."""
     settings = room.settings
     places = Places(settings.users_root, tuple(settings.shared_roots))
     async with open_jobs(room.database) as jobs, room.change("submit", "execute_a_notebook") as (session, told):
         intake = Intake(places, settings, jobs, ValidFiles(int(settings.max_notebook_mb * MEBIBYTE)))
-        if key is not None:
-            once = service.Once(key, digest)
+        if once is not None:
             [execution_id] = await service.submit_once(session, intake, room.caller, [order], once)
         else:
             [execution_id] = await service.submit(session, intake, room.caller, [order])

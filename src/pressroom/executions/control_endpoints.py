@@ -6,7 +6,7 @@ from pressroom import logs
 from pressroom.api import Administrator, Canceller, Id, Reader, Runner, TheParts, Transaction, Viewer, problems
 from pressroom.errors import AlreadyEnded, AlreadyExists, Invalid, NotAllowed, NotFound, TooMany
 from pressroom.executions import service, staff
-from pressroom.executions.endpoints import ACCEPTED, Key, accepted
+from pressroom.executions.endpoints import ACCEPTED, Key, accepted, once_of
 from pressroom.executions.kernel_schemas import KernelOut
 from pressroom.executions.schemas import AttemptOut, ExecutionOut, QueueOut, WorkerOut
 from pressroom.identity.audit import facts
@@ -40,7 +40,7 @@ async def execute_again(
 ) -> Response:
     """Execute again what an ended execution did: a new execution with the same input, parameters, queue and limits,
     whatever its notebook says by now, linked to it by `retry_of`. Nothing is waited for."""
-    once = service.Once(key, service.digest_of([request.url.path])) if key is not None else None
+    once = once_of(parts, request, key)
     again = await service.retry(session, parts.intake, caller, execution_id, once)
     logs.about(again.id)
     facts(request.scope)["execution_ids"] = [again.id]

@@ -114,7 +114,9 @@ async def run_a_notebook(
     wanted: RunRequest, parts: TheParts, caller: ActingRunner, request: Request, prefer: Prefer = None, key: Key = None
 ) -> RunAnswer | Response:
     """Execute a notebook, write the output where the caller says, and wait for the end."""
-    execution, goes_on = await _execute(request, parts, caller, _order_of(wanted), prefer, _once(request, key, wanted))
+    execution, goes_on = await _execute(
+        request, parts, caller, _order_of(wanted), prefer, once_of(parts, request, key, wanted)
+    )
     return goes_on or RunAnswer(
         status=Status(execution.status),
         output=str(execution.output_path),
@@ -128,7 +130,9 @@ async def execute_a_notebook(
     wanted: RunRequest, parts: TheParts, caller: ActingRunner, request: Request, prefer: Prefer = None, key: Key = None
 ) -> ExecuteNotebookAnswer | Response:
     """Execute a notebook, write the output where the caller says, and wait for the end."""
-    execution, goes_on = await _execute(request, parts, caller, _order_of(wanted), prefer, _once(request, key, wanted))
+    execution, goes_on = await _execute(
+        request, parts, caller, _order_of(wanted), prefer, once_of(parts, request, key, wanted)
+    )
     return goes_on or ExecuteNotebookAnswer(
         status=Status(execution.status),
         output_notebook=str(execution.output_path),
@@ -155,7 +159,7 @@ async def execute_as_a_user(
         in_place=wanted.in_place,
         how=wanted,
     )
-    execution, goes_on = await _execute(request, parts, caller, order, prefer, _once(request, key, wanted))
+    execution, goes_on = await _execute(request, parts, caller, order, prefer, once_of(parts, request, key, wanted))
     return goes_on or _answer(execution)
 
 
@@ -171,7 +175,7 @@ async def execute_a_registered_notebook(
 ) -> ExecuteAnswer | Response:
     """Execute a registered notebook and wait for the end; `Prefer: respond-async` does not wait."""
     order = _order_for(wanted, notebook_id, None)
-    execution, goes_on = await _execute(request, parts, caller, order, prefer, _once(request, key, wanted))
+    execution, goes_on = await _execute(request, parts, caller, order, prefer, once_of(parts, request, key, wanted))
     return goes_on or _answer(execution)
 
 
@@ -193,7 +197,7 @@ async def submit_many_executions(
         _order_for(item, item.notebook_id, item.input_path, ("executions", number))
         for number, item in enumerate(wanted.executions)
     ]
-    if (once := _once(request, key, wanted)) is not None:
+    if (once := once_of(parts, request, key, wanted)) is not None:
         found = await service.submit_once(session, parts.intake, caller, orders, once)
     else:
         found = await service.submit(session, parts.intake, caller, orders)
@@ -227,8 +231,9 @@ def _answer(execution: Execution) -> ExecuteAnswer:
     )
 
 
-def _once(request: Request, key: str | None, wanted: BaseModel) -> Once | None:
+def once_of(parts: Parts, request: Request, key: str | None, wanted: BaseModel | None = None) -> Once | None:
+    """The idempotency key of a request, and what tells the request from others: its path, and its body if any."""
     if key is None:
         return None
-    said = [request.url.path, wanted.model_dump(mode="json", exclude_unset=True)]
-    return Once(key, service.digest_of(said))
+    body = [wanted.model_dump(mode="json", exclude_unset=True)] if wanted is not None else []
+    return Once(key, service.digests_of(parts.settings, [request.url.path, *body]))

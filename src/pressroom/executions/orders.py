@@ -19,6 +19,7 @@ from pressroom.errors import Invalid, NotFound, PressroomError
 from pressroom.executions.access import Acting, acting, may_execute, require_own_output
 from pressroom.executions.limits import CEILINGS, DEFAULT_QUEUE, Limits
 from pressroom.executions.options import ExecutionDefaults, HowToExecute
+from pressroom.executions.parameters_used import ParametersUsed, used, used_again
 from pressroom.executions.refusals import about
 from pressroom.executions.registered import Opened, Registered, at_path
 from pressroom.executions.states import RetryOn, Status
@@ -26,7 +27,7 @@ from pressroom.identity.policy import require_acting_for, viewer
 from pressroom.identity.principal import Principal
 from pressroom.notebooks import files
 from pressroom.notebooks.places import Location, Places
-from pressroom.parameters.values import check_unregistered, guessed, resolve
+from pressroom.parameters.sealing import SecretKeys
 from pressroom.settings import Settings
 
 OUTPUT_FOLDER = "executions"
@@ -44,7 +45,7 @@ class Order:
     nobody. ``repeats`` is the execution that this one repeats to the letter, by :func:`repeated`: nothing is filled in
     from the notebook, which may have changed since. A ``private_queue`` (see :func:`own_queue`) is served by nobody but
     who submits: it is executed there, once, and goes with its worker. ``place`` is where the order stands in the body
-    of a request for many.
+    of a request for many. ``hidden`` names the parameters that were given where nobody sees them; ``None`` is all.
     """
 
     parameters: Mapping[str, JsonValue]
@@ -58,6 +59,7 @@ class Order:
     repeats: Execution | None = None
     private_queue: str | None = None
     place: tuple[str | int, ...] = ()
+    hidden: frozenset[str] | None = None
 
     @property
     def chooses_output(self) -> bool:
@@ -106,6 +108,7 @@ class OrderBook:
         self._seen_by = viewer(principal)
         self._places, self._settings, self._valid = intake.places, intake.settings, intake.valid
         self._subjects: dict[tuple[object, ...], Subject | PressroomError] = {}
+        self._keys = SecretKeys.of(intake.settings)
         self._trace = traces.carried()
 
     async def row(self, order: Order, execution_id: int) -> dict[str, Any]:
@@ -129,7 +132,8 @@ class OrderBook:
             require_own_output(subject.acting, chosen=order.chooses_output)
             output = await self._output(order, subject, execution_id)
         with about("parameters"):
-            values = _values(order, subject)
+            purpose = (execution_id, subject.username, str(subject.place.path))
+            parameters = self._parameters(order, subject).columns(self._keys, purpose)
         registered, earlier = subject.notebook, order.repeats
         return {
             "id": execution_id,
@@ -141,7 +145,7 @@ class OrderBook:
             "username": subject.username,
             "input_path": str(subject.place.path),
             "output_path": output,
-            "parameters_used": values,
+            **parameters,
             "status": Status.PENDING.value,
             "kernel_name": order.how.kernel_name,
             "in_place": order.in_place,
@@ -213,6 +217,12 @@ class OrderBook:
             raise Invalid("The path of the output would be longer than 512 characters.")
         return path
 
+    def _parameters(self, order: Order, subject: Subject) -> ParametersUsed:
+        definitions = subject.notebook.definitions if subject.notebook is not None else None
+        if order.repeats is not None:
+            return used_again(order.repeats, definitions or (), self._keys)
+        return used(order.parameters, definitions, lenient=order.lenient, hidden=order.hidden)
+
     def _how(self, order: Order, defaults: ExecutionDefaults) -> dict[str, Any]:
         """What the caller says, else the notebook, else the settings. Of what is repeated, what it had.
 
@@ -251,17 +261,6 @@ class OrderBook:
             if late_after is not None
             else None,
         }
-
-
-def _values(order: Order, subject: Subject) -> dict[str, JsonValue]:
-    if order.repeats is not None:
-        return dict(order.parameters)
-    if subject.notebook is not None:
-        return resolve(subject.notebook.definitions, order.parameters, lenient=order.lenient)
-    given = order.parameters.items()
-    used = {name: guessed(v) if order.lenient and isinstance(v, str) else v for name, v in given}
-    check_unregistered(used)
-    return used
 
 
 def _chosen(places: Places, place: Location, username: str, path: str) -> str:

@@ -63,6 +63,7 @@ def _definition(row: Mapping[str, Any]) -> Definition:
         default=row["default_value"],
         description=row["description"],
         rules=row["validation_rules"] or {},
+        secret=row["secret"],
     )
 
 

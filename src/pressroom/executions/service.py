@@ -38,12 +38,14 @@ from pressroom.identity.principal import Principal
 from pressroom.identity.rights import Level
 from pressroom.notifications import service as notifications
 from pressroom.notifications.schemas import Event
+from pressroom.parameters.sealing import SecretKeys
+from pressroom.settings import Settings
 
 TASK = "execute"
 """The name of Procrastinate's task."""
 _COLUMNS = (
-    "notebook_id, username, input_path, output_path, parameters_used, status, kernel_name, in_place, submitted_by, "
-    "submitted_at, retry_of, trace, queue, priority, timeout_seconds, memory_mb, cpu_seconds, "
+    "notebook_id, username, input_path, output_path, parameters_used, secrets, status, kernel_name, in_place, "
+    "submitted_by, submitted_at, retry_of, trace, queue, priority, timeout_seconds, memory_mb, cpu_seconds, "
     "max_processes, max_attempts, retry_on, retry_delay_seconds, notebook_limit, user_limit, queue_limit, expires_at, "
     "late_at, idempotency_key, idempotency_digest"
 )
@@ -80,10 +82,10 @@ WHERE output_path = ANY (%(paths)s) AND status IN ('pending', 'running')
 
 @dataclass(frozen=True, slots=True)
 class Once:
-    """An idempotency key, and what tells the request that it came with from others."""
+    """An idempotency key, and what tells the request that it came with from others: see :func:`digests_of`."""
 
     key: str
-    digest: str
+    digests: tuple[str, ...]
 
     def keys(self, count: int) -> list[str]:
         """What each of ``count`` executions keeps: the first the key itself, the others what no caller can send."""
@@ -131,7 +133,7 @@ async def submit_on(
         raise refusal({orders[number].place: refused[number] for number in sorted(refused)})
     if once is not None:
         for row, key in zip(rows.values(), once.keys(len(rows)), strict=True):
-            row |= {"idempotency_key": key, "idempotency_digest": once.digest}
+            row |= {"idempotency_key": key, "idempotency_digest": once.digests[0]}
     try:
         async with taken(connection, principal.username, len(rows), intake.per_minute):
             await _add(connection, list(rows.values()), audit)
@@ -180,9 +182,11 @@ def _taken(path: str) -> AlreadyExists:
     return error
 
 
-def digest_of(request: Any) -> str:
-    """What tells a request from another: of its JSON, whatever the order of its fields."""
-    return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
+def digests_of(settings: Settings, request: Any) -> tuple[str, ...]:
+    """What tells a request from another: of its JSON, whatever the order of its fields. The first is kept, and is made
+    with a key where there is one, as the request may hold secrets; the others are those of before another key came."""
+    said = json.dumps(request, sort_keys=True).encode()
+    return (*SecretKeys.of(settings).digests(said), hashlib.sha256(said).hexdigest())
 
 
 async def submit_once(
@@ -201,7 +205,7 @@ async def submit_once(
     if not earlier:
         return await submit(session, intake, principal, orders, once)
     # One of several may have been deleted since, and its key used for something else.
-    if others := [found for found, digest in earlier.values() if digest != once.digest]:
+    if others := [found for found, digest in earlier.values() if digest not in once.digests]:
         raise IdempotencyConflict(once.key, min(others))
     first = min(found for found, _ in earlier.values())
     if deleted := len(keys) - len(earlier):

@@ -21,7 +21,7 @@ from procrastinate.job_context import AbortReason, JobContext
 from pressroom import logs, traces
 from pressroom.database.outage import outages
 from pressroom.database.session import Database
-from pressroom.errors import PressroomError, Unavailable
+from pressroom.errors import PressroomError, SecretUnreadable, Unavailable
 from pressroom.executions.ending import Ending, staged_name
 from pressroom.executions.orders import OUTPUT_FOLDER
 from pressroom.executions.progress import Progress
@@ -30,6 +30,7 @@ from pressroom.executions.states import TRANSITIONS, Change, Patience, Status
 from pressroom.metrics import Metrics
 from pressroom.notebooks import outputs
 from pressroom.notebooks.places import Places
+from pressroom.parameters.sealing import SecretKeys
 from pressroom.press import Event as PressEvent
 from pressroom.press import Finished, Press, Reason, Request, Stop
 from pressroom.press.environment import kernel_environment
@@ -57,6 +58,7 @@ class Claim:
     input_path: str
     output_path: str
     parameters: dict[str, Any]
+    secrets: str | None
     kernel_name: str | None
     timeout_seconds: float | None
     memory_mb: int | None
@@ -77,6 +79,7 @@ class Claim:
             input_path=row["input_path"],
             output_path=row["output_path"],
             parameters=row["parameters_used"] or {},
+            secrets=row["secrets"],
             kernel_name=row["kernel_name"],
             timeout_seconds=row["timeout_seconds"],
             memory_mb=row["memory_mb"],
@@ -131,6 +134,7 @@ class Pressman:
         settings = shop.settings
         self._database, self._places, self._metrics = shop.database, shop.places, shop.metrics
         self._jobs, self._watch = jobs, watch
+        self._keys = SecretKeys.of(settings)
         self._log_bytes = int(settings.max_log_mb * MEBIBYTE)
         self._in_hand: dict[tuple[int, int], Stop] = {}
         self._over_at: float | None = None
@@ -250,6 +254,8 @@ class Pressman:
                     progress.take(event)
                     if self._watch is not None:
                         self._watch(claim.id, event)
+        except SecretUnreadable as error:
+            finished = _not_run(error.detail, Reason.SECRET_UNREADABLE)
         except PressroomError as error:
             finished = _not_run(error.detail)
         except Exception as error:  # the row must say that it ended, whatever went wrong
@@ -259,6 +265,8 @@ class Pressman:
 
     def _open(self, opened: ExitStack, claim: Claim) -> Request:
         """The request, with the input, its folder and the output's folder opened where they may lie."""
+        purpose = (claim.id, claim.username, claim.input_path)
+        secrets = self._keys.opened(claim.secrets, purpose) if claim.secrets is not None else {}
         given = self._places.locate(claim.input_path, claim.username)
         output = self._places.locate(claim.output_path, claim.username)
         ours = output.path.parent == given.path.parent / OUTPUT_FOLDER
@@ -267,6 +275,7 @@ class Pressman:
             input_path=given.path,
             output_path=output.path,
             parameters=claim.parameters,
+            secrets=secrets,
             kernel_name=claim.kernel_name,
             timeout_seconds=claim.timeout_seconds,
             memory_mb=claim.memory_mb,
@@ -281,5 +290,5 @@ class Pressman:
         )
 
 
-def _not_run(sentence: str) -> Finished:
-    return Finished(reason=Reason.RUNNER_DIED, message=sentence, seconds=0, written=False)
+def _not_run(sentence: str, reason: Reason = Reason.RUNNER_DIED) -> Finished:
+    return Finished(reason=reason, message=sentence, seconds=0, written=False)

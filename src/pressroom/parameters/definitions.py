@@ -36,7 +36,19 @@ def check_definition(definition: Definition) -> None:
         if low in rules and high in rules and _position(definition, rules[low]) > _position(definition, rules[high]):
             raise RuleInvalid(name, low, f"is {rules[low]!r}, more than {high}, {rules[high]!r}")
     _check_options(definition, rules)
+    if definition.secret:
+        _check_secret(definition, rules)
     _check_default(definition)
+
+
+def _check_secret(definition: Definition, rules: Mapping[str, JsonValue]) -> None:
+    """A definition is shown to whoever sees the notebook, so none of a secret's values may stand in it."""
+    if definition.default is not None:
+        raise RuleInvalid(
+            definition.name, "default_value", "cannot be kept for a secret, since everybody would see it; leave it out"
+        )
+    if "options" in rules:
+        raise RuleInvalid(definition.name, "options", "would show the values that a secret may have; leave them out")
 
 
 def _check_rules(definition: Definition, kind: ParameterType) -> None:

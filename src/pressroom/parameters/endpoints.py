@@ -1,6 +1,7 @@
 """Definitions of parameters over HTTP."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Request, Response
@@ -12,6 +13,7 @@ from pressroom.api import (
     Id,
     Limit,
     Page,
+    Parts,
     Skip,
     TheParts,
     Transaction,
@@ -31,15 +33,24 @@ from pressroom.parameters.rules import schema_of_all
 from pressroom.parameters.schemas import (
     InferenceOut,
     ParameterCreate,
+    ParameterFields,
     ParameterInList,
     ParameterOut,
     ParameterUpdate,
     Proposal,
 )
+from pressroom.parameters.sealing import SecretKeys
 from pressroom.settings import MEBIBYTE
 
 router = APIRouter(prefix="/db/parameters", tags=["parameters"])
 schema_router = APIRouter(prefix="/db/notebooks", tags=["parameters"])
+
+
+def _require_key(parts: Parts, wanted: Sequence[ParameterFields]) -> None:
+    """Raise :class:`RuleInvalid` for a secret that the service has no key for."""
+    for fields in wanted:
+        if fields.secret:
+            SecretKeys.of(parts.settings).require_for_definition(fields.param_name)
 
 
 async def _required(session: Transaction, caller: Principal, parameter_id: int, level: Level) -> Parameter:
@@ -54,11 +65,12 @@ async def _required(session: Transaction, caller: Principal, parameter_id: int, 
 
 @router.post("", status_code=201, responses=problems(NotAllowed, NotFound, AlreadyExists, Invalid))
 async def define_a_parameter(
-    wanted: ParameterCreate, session: Transaction, caller: Editor, facts: Facts
+    wanted: ParameterCreate, session: Transaction, parts: TheParts, caller: Editor, facts: Facts
 ) -> ParameterOut:
     """Give a notebook a parameter. Its rules must fit its type, and its default its rules."""
     facts["notebook_id"] = wanted.notebook_id
     await levels.require(session, caller, wanted.notebook_id, Level.EDITOR)
+    _require_key(parts, [wanted])
     [parameter] = await service.add(session, wanted.notebook_id, [wanted])
     return ParameterOut.model_validate(parameter)
 
@@ -68,12 +80,14 @@ async def define_several_parameters(
     notebook_id: Id,
     wanted: Annotated[list[ParameterInList], Body(max_length=1000)],
     session: Transaction,
+    parts: TheParts,
     caller: Editor,
 ) -> list[ParameterOut]:
     """Give a notebook several parameters: all of them, or none where one is wrong."""
     if any(fields.notebook_id not in (None, notebook_id) for fields in wanted):
         raise Invalid("A parameter of the list names another notebook than the path.")
     await levels.require(session, caller, notebook_id, Level.EDITOR)
+    _require_key(parts, wanted)
     return [ParameterOut.model_validate(row) for row in await service.add(session, notebook_id, wanted)]
 
 
@@ -111,10 +125,13 @@ async def read_a_parameter(parameter_id: Id, session: Transaction, caller: Viewe
 
 @router.put("/{parameter_id}", responses=problems(NotAllowed, NotFound, AlreadyExists, Invalid))
 async def change_a_parameter(
-    parameter_id: Id, wanted: ParameterUpdate, session: Transaction, caller: Editor
+    parameter_id: Id, wanted: ParameterUpdate, session: Transaction, parts: TheParts, caller: Editor
 ) -> ParameterOut:
-    """Change the fields that are sent; the whole definition must be right afterwards."""
-    await _required(session, caller, parameter_id, Level.EDITOR)
+    """Change the fields that are sent; the whole definition must be right afterwards. What executions have kept of a
+    parameter that becomes a secret stays as it is."""
+    parameter = await _required(session, caller, parameter_id, Level.EDITOR)
+    if wanted.secret:
+        SecretKeys.of(parts.settings).require_for_definition(parameter.param_name)
     return ParameterOut.model_validate(await service.change(session, parameter_id, wanted.changes()))
 
 

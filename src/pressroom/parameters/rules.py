@@ -61,6 +61,8 @@ class Definition:
     default: JsonValue = None
     description: str | None = None
     rules: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    secret: bool = False
+    """Its values are encrypted where they are kept, and shown nowhere."""
 
 
 def canonical(rules: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
@@ -134,6 +136,8 @@ def schema_of(definition: Definition) -> dict[str, Any]:
             schema[keywords[rule]] = value
     if definition.default is not None:
         schema["default"] = definition.default
+    if definition.secret:
+        schema["writeOnly"] = True
     return schema
 
 

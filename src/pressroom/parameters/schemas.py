@@ -27,6 +27,13 @@ Rules = Annotated[
         examples=[{"options": ["EMEA", "APAC", "AMER"]}],
     ),
 ]
+Secret = Annotated[
+    bool,
+    Field(
+        description="Its values are encrypted where they are kept, given to the kernel, and shown nowhere: `********` "
+        "stands in their place. It has no default and no options."
+    ),
+]
 
 
 class ParameterFields(WireInput):
@@ -38,6 +45,7 @@ class ParameterFields(WireInput):
     description: Text | None = Field(default=None, examples=["Which region to report on."])
     required: bool = False
     validation_rules: Rules | None = None
+    secret: Secret = False
 
 
 class ParameterCreate(ParameterFields):
@@ -61,6 +69,7 @@ class ParameterUpdate(WireUpdate):
     description: Text | None = None
     required: bool = False
     validation_rules: Rules | None = None
+    secret: Secret = False
 
 
 def _no_rules(value: Any) -> Any:
@@ -79,6 +88,7 @@ PARAMETER: dict[str, Any] = {
     "id": 1,
     "notebook_id": 1,
     **_PROPOSAL,
+    "secret": False,
     "created_at": "2026-10-31T08:00:00.000000Z",
     "updated_at": "2026-10-31T08:00:00.000000Z",
 }
@@ -97,6 +107,7 @@ class ParameterOut(WireModel):
     description: str | None
     required: bool
     validation_rules: Annotated[dict[str, JsonValue], BeforeValidator(_no_rules)]
+    secret: bool
     created_at: Timestamp
     updated_at: Timestamp
 

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from pressroom.database.models import Notebook, Parameter
 from pressroom.database.session import violated
-from pressroom.errors import AlreadyExists, NotFound
+from pressroom.errors import AlreadyExists, NotFound, ParameterInvalid
 from pressroom.parameters.definitions import check_definition
 from pressroom.parameters.rules import Definition
 from pressroom.parameters.schemas import ParameterFields, ParameterOut
@@ -37,6 +37,7 @@ async def add(session: AsyncSession, notebook_id: int, wanted: Sequence[Paramete
             description=fields.description,
             required=int(fields.required),
             validation_rules=fields.validation_rules,
+            secret=fields.secret,
         )
         check_definition(definition_of(row))
         if any(other.param_name == row.param_name for other in rows):
@@ -93,7 +94,7 @@ async def delete(session: AsyncSession, parameter_id: int) -> None:
 async def copy(session: AsyncSession, from_notebook: int, to_notebook: int) -> None:
     """Give one notebook the definitions of another."""
     for row in await of_notebook(session, from_notebook):
-        fields = ("param_name", "param_type", "default_value", "description", "required", "validation_rules")
+        fields = ("param_name", "param_type", "default_value", "description", "required", "validation_rules", "secret")
         session.add(Parameter(notebook_id=to_notebook, **{name: getattr(row, name) for name in fields}))
     await session.flush()
 
@@ -112,8 +113,11 @@ async def resolved(
 async def filled(
     session: AsyncSession, notebook_id: int, given: Mapping[str, JsonValue], *, lenient: bool = False
 ) -> dict[str, JsonValue]:
-    """The values for a template: as :func:`resolved`, but what is required may still be left out."""
+    """The values for a template: as :func:`resolved`, but what is required may still be left out, and secrets must."""
     definitions = [replace(definition_of(row), required=False) for row in await of_notebook(session, notebook_id)]
+    if secret := [d.name for d in definitions if d.secret and d.name in given]:
+        why = "is a secret, which no notebook may hold; give it to each execution of the new notebook"
+        raise ParameterInvalid.of([ParameterInvalid(name, "secret", why) for name in secret])
     return resolve(definitions, given, lenient=lenient)
 
 
@@ -126,6 +130,7 @@ def definition_of(row: Parameter) -> Definition:
         default=row.default_value,
         description=row.description,
         rules=row.validation_rules or {},
+        secret=row.secret,
     )
 
 

@@ -39,7 +39,9 @@ def resolve(
     with every problem there is.
     """
     known = {definition.name: definition for definition in definitions}
-    problems = [_unknown(name, known, value) for name, value in given.items() if name not in known]
+    # Under a misspelt name there may be a secret.
+    shown = not any(definition.secret for definition in definitions)
+    problems = [_unknown(name, known, value if shown else None) for name, value in given.items() if name not in known]
     values: dict[str, JsonValue] = {}
     for name, definition in known.items():
         try:
@@ -50,7 +52,7 @@ def resolve(
             elif definition.required:
                 problems.append(ParameterInvalid(name, "required", "is required and was not given"))
         except ParameterInvalid as error:
-            problems.append(error)
+            problems.append(_concealed(definition, error) if definition.secret else error)
     if problems:
         raise ParameterInvalid.of(problems)
     return values
@@ -183,6 +185,14 @@ def _unknown(name: str, known: Mapping[str, Definition], value: JsonValue) -> Pa
     names = ", ".join(known) or "none"
     hint = f"did you mean {near[0]!r}?" if near else f"it has these: {names}"
     return ParameterInvalid(name, "unknown", f"is not one of the notebook's parameters; {hint.rstrip('.')}", value)
+
+
+def _concealed(definition: Definition, error: ParameterInvalid) -> ParameterInvalid:
+    """What is wrong with a secret, without the value that was given."""
+    rule = str(error.rule)
+    wanted = canonical(definition.rules).get(rule)
+    why = f"must be {_article(T(definition.type))}" if wanted is None else f"breaks its rule {rule} ({wanted})"
+    return ParameterInvalid(definition.name, rule, f"{why}; what was given is not shown, since it is a secret")
 
 
 def _broken(definition: Definition, error: ValidationError, value: JsonValue) -> ParameterInvalid:

@@ -15,6 +15,7 @@ from papermill.engines import NotebookExecutionManager
 from papermill.log import logger
 
 from pressroom.press.kernel import Kernel
+from pressroom.press.masks import Masks
 
 _MESSAGES = frozenset({"stream", "display_data", "execute_result", "update_display_data", "error"})
 _ERROR_BYTES = 2**18
@@ -70,14 +71,17 @@ class Book(PapermillNotebookClient):
     """A notebook and the outputs of its cells.
 
     ``on_output`` is told of text as it comes: the cell's index, ``stdout``, ``stderr`` or ``result``, the text. Outputs
-    of more than ``max_output_bytes`` are cut; ``cut_bytes`` counts what was cut.
+    of more than ``max_output_bytes`` are cut; ``cut_bytes`` counts what was cut. ``masks`` keep secrets out of all.
     """
 
-    def __init__(self, marks: NotebookExecutionManager, max_output_bytes: int, **options: Any) -> None:
+    def __init__(
+        self, marks: NotebookExecutionManager, max_output_bytes: int, masks: Masks | None = None, **options: Any
+    ) -> None:
         options.setdefault("log", logger)
         super().__init__(marks, **options)
         self.on_output: Callable[[int, str, str], None] = _ignore
         self.cut_bytes = 0
+        self._masks = masks
         self._limit = self._room = max_output_bytes
         self._notice: NotebookNode | None = None
         self._shrunk = False
@@ -112,6 +116,18 @@ class Book(PapermillNotebookClient):
         tagged = "raises-exception" in cell.metadata.get("tags", [])
         return (self.allow_errors or tagged) and not self.force_raise_errors
 
+    def asked(self, cell: NotebookNode, index: int) -> dict[str, Any]:
+        """What is asked of the kernel for a cell. Code that holds secrets is kept in no history."""
+        code = self._masks.code if self._masks is not None and index == self._masks.index else None
+        return {
+            "code": cell.source if code is None else code,
+            "silent": False,
+            "store_history": code is None,
+            "user_expressions": {},
+            "allow_stdin": False,
+            "stop_on_error": not self.may_raise(cell),
+        }
+
     def begin(self, cell: NotebookNode) -> None:
         """A cell is sent to the kernel."""
         if self.record_timing:
@@ -120,6 +136,18 @@ class Book(PapermillNotebookClient):
 
     def take(self, message: dict[str, Any], cell: NotebookNode, index: int) -> None:
         """Take in a message about a cell."""
+        for each in [message] if self._masks is None else self._masks.passed(message, index):
+            self._take(each, cell, index)
+
+    def complete(self) -> None:
+        """Take in what was held back: no message follows."""
+        if self._masks is not None:
+            for index, cell in enumerate(self.nb.cells):
+                for each in self._masks.rest(index):
+                    self._take(each, cell, index)
+        self.seal()
+
+    def _take(self, message: dict[str, Any], cell: NotebookNode, index: int) -> None:
         kind, content = message["msg_type"], message["content"]
         if kind in _MESSAGES:
             size = _bytes(kind, content)
@@ -141,12 +169,13 @@ class Book(PapermillNotebookClient):
             self.seal()
             self.clear_before_next_output = False
 
-    def replied(self, message: dict[str, Any], cell: NotebookNode) -> None:
-        """Note when the kernel replied."""
+    def replied(self, message: dict[str, Any], cell: NotebookNode, index: int) -> dict[str, Any]:
+        """Note when the kernel replied. Answers the reply, without secrets."""
         if self.record_timing:
             cell.metadata["execution"]["shell.execute_reply"] = message["header"]["date"].strftime(
                 "%Y-%m-%dT%H:%M:%S.%fZ"
             )
+        return message if self._masks is None else message | {"content": self._masks.raised(message["content"], index)}
 
     def lost(self, size: int, cell: NotebookNode) -> None:
         """A message was too large to be taken in."""

@@ -96,14 +96,7 @@ class Cells:
         for cell in self.cells[self._sent : until]:
             if not self._kernel.ahead:
                 self._book.begin(cell.node)
-            content = {
-                "code": cell.node.source,
-                "silent": False,
-                "store_history": True,
-                "user_expressions": {},
-                "allow_stdin": False,
-                "stop_on_error": not self._book.may_raise(cell.node),
-            }
+            content = self._book.asked(cell.node, cell.index)
             metadata = {"cellId": cell.node["id"]} if "id" in cell.node else {}
             self._by_request[self._kernel.send("execute_request", content, metadata)] = cell
         self._sent = until
@@ -138,8 +131,7 @@ class Cells:
         if channel == "shell":
             if kind != "execute_reply":
                 return
-            cell.reply = message
-            self._book.replied(message, cell.node)
+            cell.reply = self._book.replied(message, cell.node, cell.index)
         else:
             state = message["content"].get("execution_state") if kind == "status" else None
             if cell.ended is None and cell.began is None and (state == "busy" or kind == "execute_input"):

@@ -13,11 +13,15 @@ from nbformat.corpus.words import generate_corpus_id
 from papermill.exceptions import PapermillException
 from papermill.execute import prepare_notebook_metadata, remove_error_markers
 from papermill.parameterize import parameterize_notebook
-from papermill.utils import nb_kernel_name
+from papermill.translators import translate_parameters
+from papermill.utils import find_first_tagged_cell_index, nb_kernel_name
 from papermill.version import version as papermill_version
 
 from pressroom.press.events import Reason
 from pressroom.press.launch import Launch
+from pressroom.press.masks import MARK, Masks
+
+_COMMENT = "Parameters"
 
 
 class NotUsable(Exception):
@@ -57,21 +61,30 @@ def read(request: dict[str, Any]) -> tuple[NotebookNode, str, Launch]:
     return notebook, kernel_name, Launch.of(kernel_name, spec, os.environ)
 
 
-def prepare(notebook: NotebookNode, request: dict[str, Any], launch: Launch) -> NotebookNode:
-    """The notebook to be executed: with the parameters of the request in it, and without the marks of older errors.
-    Raises :class:`NotUsable`."""
-    if parameters := request["parameters"]:
+def prepare(notebook: NotebookNode, request: dict[str, Any], launch: Launch) -> tuple[NotebookNode, Masks | None]:
+    """The notebook to be executed: with the parameters of the request in it, a mark in place of each secret, and
+    without the marks of older errors; and what keeps the secrets out of it, if there are any. Raises
+    :class:`NotUsable`."""
+    secrets, code = request["secrets"], ""
+    if parameters := request["parameters"] | dict.fromkeys(secrets, MARK):
+        comment = f"{_COMMENT}; {MARK} stands for a secret" if secrets else _COMMENT
         try:
             nb_kernel_name(notebook, launch.name)
             notebook = cast(
                 "NotebookNode",
-                parameterize_notebook(notebook, parameters, kernel_name=launch.name, language=launch.language),
+                parameterize_notebook(
+                    notebook, parameters, comment=comment, kernel_name=launch.name, language=launch.language
+                ),
             )
+            if secrets:
+                code = translate_parameters(launch.name, launch.language, parameters | secrets, _COMMENT)
         except (PapermillException, NotImplementedError, ValueError) as error:
             raise NotUsable(
                 Reason.NOTEBOOK_INVALID, f"Parameters cannot be given to a notebook in {launch.language}: {error}"
             ) from error
-    return remove_error_markers(notebook)
+    notebook = remove_error_markers(notebook)
+    index = find_first_tagged_cell_index(notebook, "injected-parameters")
+    return notebook, Masks(secrets, index, code) if secrets else None
 
 
 def _parsed(data: bytes) -> NotebookNode:

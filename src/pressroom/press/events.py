@@ -37,6 +37,8 @@ class Reason(StrEnum):
     """The process that drove the kernel was killed."""
     WORKER_LOST = "worker_lost"
     """The worker that ran it was killed or could not be reached any more."""
+    SECRET_UNREADABLE = "secret_unreadable"  # noqa: S105 - it names no secret
+    """The values of its secret parameters could not be decrypted."""
     EXPIRED = "expired"
     """It was not started in time."""
 

@@ -33,6 +33,9 @@ class Request:
     start. ``kernel_name``: the notebook's own if ``None``. ``environment`` is added to the press's own. ``marks`` are
     written into the output's metadata, under ``pressroom``, for whoever reads it to know it by.
 
+    ``secrets`` are parameters, too, that only the kernel is given: the output and the events show ``********`` in place
+    of them, also where the notebook prints them (see :mod:`pressroom.press.masks`).
+
     ``memory_mb`` (MiB), ``cpu_seconds`` (of processor time) and ``max_processes`` (processes and threads of the
     kernel's account) limit the kernel and what it starts; an execution that goes over one fails with that reason.
 
@@ -54,6 +57,7 @@ class Request:
     cpu_seconds: float | None = None
     max_processes: int | None = None
     marks: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    secrets: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
 
 
 class Stop:

@@ -16,6 +16,7 @@ from pressroom.press import fork_server
 from pressroom.press.control_groups import control_group
 from pressroom.press.events import CellStarted, Event, Finished, Reason, from_json
 from pressroom.press.launch import CannotFork, Launch
+from pressroom.press.masks import Masks
 from pressroom.press.saving import staged
 from pressroom.press.server import ForkServer
 
@@ -43,6 +44,8 @@ class Run:
         self._tail = b""
         self._stuck = False
         self._environment = {**press.environment, **request.environment}
+        if request.secrets:
+            self._environment["HISTFILE"] = ""  # Bash writes what its kernel is sent into a file of its user's else
         self._tasks: list[asyncio.Task[None]] = []
         self._ended: asyncio.Future[int | None] | None = None
         self._kernel_gone = asyncio.Event()
@@ -94,6 +97,7 @@ class Run:
             "output_path": str(request.output_path),
             "staged_name": request.staged_name,
             "parameters": dict(request.parameters),
+            "secrets": dict(request.secrets),
             "marks": dict(request.marks),
             "kernel_name": request.kernel_name,
             "timeout_seconds": request.timeout_seconds,
@@ -145,6 +149,8 @@ class Run:
         elif finished.reason is Reason.KERNEL_UNAVAILABLE and self._tail.strip():
             tail = self._tail.decode(errors="replace").strip()
             finished = replace(finished, message=f"{finished.message} It wrote:\n{tail}")
+        if self._request.secrets:
+            finished = replace(finished, message=Masks(self._request.secrets).text(finished.message))
         yield finished
 
     async def _give_kernel(self, said: dict[str, Any]) -> None:

@@ -67,11 +67,11 @@ class Execution:
             notebook, kernel_name, launch = read(self._request)
             # A kernel is made ready while the notebook is.
             forked = self._caller.kernel(launch, self._limits) if self._request["fork"] else None
-            notebook = prepare(notebook, self._request, launch)
+            notebook, masks = prepare(notebook, self._request, launch)
         except NotUsable as error:
             return self._finished(error.reason, str(error), written=False)
         marks = Marks(notebook)
-        self._book = Book(marks, self._request["max_output_bytes"])
+        self._book = Book(marks, self._request["max_output_bytes"], masks)
         self._book.on_output = lambda index, stream, text: self._caller.emit(Output(index, stream, text))
         marks.notebook_start()  # pyright: ignore[reportUnknownMemberType]
         if self._request["marks"]:
@@ -83,10 +83,10 @@ class Execution:
             traceback.print_exc()
             sentence = f"The execution could not go on{self._where()}: {type(error).__name__}: {str(error)[:500]}"
             finished = self._finished(Reason.RUNNER_DIED, sentence, written=False)
+        self._book.complete()
         self._caller.flush()
         gone = asyncio.create_task(self._end_kernel(kill=finished.reason is not None))
         await asyncio.sleep(0)  # it ends while the output is written
-        self._book.seal()
         self._book.set_widgets_metadata()
         marks.notebook_complete()
         finished = self._saved(notebook, finished)
@@ -267,7 +267,7 @@ def warm() -> None:
         request = {"input_path": "in", "output_path": "out", "max_notebook_bytes": 2**20, "kernel_name": None}
         with suppress(NotUsable):
             notebook, _, launch = read(request | {"fds": [os.dup(file.fileno())]})
-            notebook = prepare(notebook, request | {"parameters": {"a": 1}}, launch)
+            notebook, _ = prepare(notebook, request | {"parameters": {"a": 1}, "secrets": {}}, launch)
             marks = Marks(notebook)
             marks.notebook_start()  # pyright: ignore[reportUnknownMemberType]
             Book(marks, 1)

@@ -140,6 +140,8 @@ class Execution(Base):
     """The execution that this one repeats, at somebody's request."""
     trace: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     """The trace that its submission belongs to, as W3C trace context, where traces are configured."""
+    secrets: Mapped[str | None] = mapped_column(Text)
+    """The values of its parameters that are secret, encrypted: see :mod:`pressroom.parameters.sealing`."""
 
 
 class Attempt(Base):

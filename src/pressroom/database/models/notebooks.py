@@ -63,5 +63,7 @@ class Parameter(Base):
     description: Mapped[str | None] = mapped_column(Text)
     required: Mapped[int] = mapped_column(default=0)
     validation_rules: Mapped[dict[str, Any] | None]
+    secret: Mapped[bool] = mapped_column(server_default=text("false"), default=False)
+    """Beside the contract: its values are encrypted, and shown nowhere."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.clock_timestamp())

@@ -1,0 +1,131 @@
+"""Secrets, kept out of what a kernel puts out: before it is saved, told or sent, each is replaced by :data:`MARK`.
+
+This guards against accidents. Code that is given a secret can put it out in a form that is not looked for here.
+"""
+
+import html
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, cast
+
+MARK = "********"
+"""What stands in the place of a secret, wherever something is shown."""
+SHORTEST = 4
+"""Characters of the shortest text that is looked for: shorter ones are in every text."""
+_HIDDEN = "The parameters could not be set. What the kernel said of it may hold a secret, and is not shown."
+_SHOWN = ("display_data", "execute_result", "update_display_data")
+
+
+class Masks:
+    """The secrets of one execution, as they may come to be seen.
+
+    Looked for are texts, wherever they stand in a value, each line of them, and numbers, as they are and as Python,
+    JSON and HTML write them. For the cell at ``index`` the kernel is sent ``code``, which sets the secrets: nothing of
+    what comes of it is kept, and of an error only its name.
+    """
+
+    def __init__(self, secrets: Mapping[str, Any], index: int = -1, code: str = "") -> None:
+        found = {spelt for value in secrets.values() for leaf in _leaves(value) for spelt in _spelt(leaf)}
+        # A longer one may hold a shorter one.
+        self._words = sorted((word for word in found if len(word) >= SHORTEST), key=lambda word: (-len(word), word))
+        self.index, self.code = index, code
+        self._held: dict[tuple[int, str], tuple[dict[str, Any], str]] = {}
+
+    def text(self, text: str) -> str:
+        """A text without the secrets."""
+        for word in self._words:
+            if word in text:
+                text = text.replace(word, MARK)
+        return text
+
+    def value(self, value: Any) -> Any:
+        """A JSON value without the secrets; the names of objects stay."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, dict):
+            return {name: self.value(inner) for name, inner in cast("dict[str, Any]", value).items()}
+        if isinstance(value, list):
+            return [self.value(inner) for inner in cast("list[Any]", value)]
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            spelt = json.dumps(value)
+            return MARK if self.text(spelt) != spelt else value
+        return value
+
+    def passed(self, message: dict[str, Any], index: int) -> Iterator[dict[str, Any]]:
+        """What is taken in in the place of a kernel's message about the cell at ``index``: the end of a stream's text
+        that may be the beginning of a secret comes with what follows."""
+        kind, content = message["msg_type"], message["content"]
+        if index == self.index:
+            if kind in ("status", "execute_input", "error"):
+                yield message | {"content": self.raised(content, index)} if kind == "error" else message
+            return
+        if kind == "stream":
+            if text := self._streamed(message, index):
+                yield message | {"content": content | {"text": text}}
+            return
+        if kind in _SHOWN or kind in ("error", "clear_output") or content.get("execution_state") == "idle":
+            yield from self.rest(index)
+        if kind in _SHOWN:
+            content = content | {name: self.value(content[name]) for name in ("data", "metadata") if name in content}
+        elif kind == "error":
+            content = self.raised(content, index)
+        elif "data" in content:  # the state of a widget
+            content = content | {"data": self.value(content["data"])}
+        yield message | {"content": content}
+
+    def raised(self, content: dict[str, Any], index: int) -> dict[str, Any]:
+        """What an error, or the reply to the request of a cell that raised, says without the secrets."""
+        if "ename" not in content:
+            return content
+        if index == self.index:
+            return content | {"evalue": _HIDDEN, "traceback": [f"{content['ename']}: {_HIDDEN}"]}
+        # Only these: the content's other values are Jupyter's own words.
+        return content | {name: self.value(content.get(name, "")) for name in ("ename", "evalue", "traceback")}
+
+    def rest(self, index: int) -> Iterator[dict[str, Any]]:
+        """What was held back of a cell's streams, as messages: nothing follows that would make it a secret."""
+        for key in [key for key in self._held if key[0] == index]:
+            message, text = self._held.pop(key)
+            yield message | {"content": message["content"] | {"text": text}}
+
+    def _streamed(self, message: dict[str, Any], index: int) -> str:
+        key = (index, message["content"]["name"])
+        _, before = self._held.pop(key, (None, ""))
+        text = self.text(before + message["content"]["text"])
+        if kept := self._begun(text):
+            self._held[key] = (message, text[-kept:])
+            text = text[:-kept]
+        return text
+
+    def _begun(self, text: str) -> int:
+        """How many of the last characters of a text may be the beginning of a secret."""
+        most = 0
+        for word in self._words:
+            tail = text[-(len(word) - 1) :]
+            at = tail.find(word[0])
+            while at >= 0 and len(tail) - at > most:
+                if word.startswith(tail[at:]):
+                    most = len(tail) - at
+                at = tail.find(word[0], at + 1)
+        return most
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    """The texts and numbers of a JSON value, as text."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for inner in cast("dict[str, Any]", value).values():
+            yield from _leaves(inner)
+    elif isinstance(value, list):
+        for inner in cast("list[Any]", value):
+            yield from _leaves(inner)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield json.dumps(value)
+
+
+def _spelt(text: str) -> Iterable[str]:
+    """How a text may be written: as it is, line by line, and as the source of Python, as JSON, as HTML."""
+    for each in {text, *(line.strip() for line in text.splitlines())}:
+        yield from (each, repr(each)[1:-1], html.escape(each), json.dumps(each)[1:-1])
+        yield json.dumps(each, ensure_ascii=False)[1:-1]
