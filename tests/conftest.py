@@ -87,19 +87,35 @@ def database_url(server: URL) -> Iterator[URL]:
     yield from _fresh(server, TEMPLATE)
 
 
+@pytest.fixture(scope="module")
+def module_database_url(server: URL) -> Iterator[URL]:
+    """A migrated database of the module's own."""
+    yield from _fresh(server, TEMPLATE)
+
+
 @pytest.fixture
 def empty_database_url(server: URL) -> Iterator[URL]:
     """A database without tables."""
     yield from _fresh(server, "template0")
 
 
-@pytest.fixture
-def open_directory() -> Iterator[Path]:
-    """A short directory that the server's own account may enter, whatever another run of the tests does to its own."""
+def _open_directory() -> Iterator[Path]:
     made = Path(tempfile.mkdtemp(prefix="pressroom-tests-", dir="/tmp"))
     made.chmod(0o755)
     yield made
     shutil.rmtree(made)
+
+
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """A short directory that every account may enter, whatever another run of the tests does to its own."""
+    yield from _open_directory()
+
+
+@pytest.fixture(scope="module")
+def open_module_directory() -> Iterator[Path]:
+    """The same, of the module's own."""
+    yield from _open_directory()
 
 
 @pytest.fixture

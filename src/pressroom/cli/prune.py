@@ -14,7 +14,8 @@ from pressroom.cli.start import CANCELLED
 from pressroom.cli.times import span
 from pressroom.executions import retention
 from pressroom.executions.retention import Pruned
-from pressroom.settings import MEBIBYTE
+from pressroom.notebooks.places import Places
+from pressroom.settings import MEBIBYTE, USER
 
 
 def prune(
@@ -47,7 +48,7 @@ def prune(
                 signal.signal(number, stop)
             return await retention.prune(
                 room.database,
-                room.places,
+                Places.of(room.settings) if room.settings.run_as == USER else room.places,
                 older_than,
                 keep_last,
                 dry_run=dry_run,

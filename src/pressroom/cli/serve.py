@@ -13,7 +13,8 @@ from pydantic_core import PydanticUndefined
 from pressroom import logs, traces
 from pressroom.app import create_app, leave, worker_failed
 from pressroom.cli.room import FAILED, WRONG, complain, explained
-from pressroom.settings import LOCAL, Settings
+from pressroom.notebooks.accounts import require_accounts
+from pressroom.settings import LOCAL, USER, Settings
 
 _PLAIN = {int: int, float: float, Path: Path}
 
@@ -51,10 +52,12 @@ def serve(**flags: Any) -> None:
             f"listens on a loopback address only; {settings.host} is none. Use 127.0.0.1."
         )
         raise typer.Exit(WRONG)
+    if settings.run_as == USER:
+        explained(require_accounts)
     _bindable(settings.host, settings.port)
     logs.configure(settings)
     traces.configure()
-    app = create_app(settings)
+    app = explained(lambda: create_app(settings))
     config = uvicorn.Config(
         app,
         host=settings.host,
