@@ -8,7 +8,9 @@ import tempfile
 import threading
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import nbformat
@@ -24,6 +26,9 @@ from pressroom.database import migrate
 from pressroom.database.embedded import EmbeddedServer
 from pressroom.database.session import Database
 from pressroom.settings import Settings
+
+if TYPE_CHECKING:
+    from besieged import Siege
 
 TEMPLATE = "pressroom_template"
 
@@ -116,6 +121,18 @@ def open_directory() -> Iterator[Path]:
 def open_module_directory() -> Iterator[Path]:
     """The same, of the module's own."""
     yield from _open_directory()
+
+
+@pytest.fixture(scope="session")
+def siege(server: URL) -> Iterator["Siege"]:
+    """A service that runs notebooks as their users, with a victim at work and a hostile user; shared by a process."""
+    from besieged import besieged
+
+    with contextmanager(_open_directory)() as folder, contextmanager(_fresh)(server, TEMPLATE) as url:
+        homes = folder / "home"
+        homes.mkdir()
+        with besieged(url, homes) as made:
+            yield made
 
 
 @pytest.fixture
