@@ -8,7 +8,9 @@ import tempfile
 import threading
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import nbformat
@@ -25,6 +27,9 @@ from pressroom.database.embedded import EmbeddedServer
 from pressroom.database.session import Database
 from pressroom.http_protocol import bounded_http
 from pressroom.settings import Settings
+
+if TYPE_CHECKING:
+    from besieged import Siege
 
 TEMPLATE = "pressroom_template"
 
@@ -88,19 +93,47 @@ def database_url(server: URL) -> Iterator[URL]:
     yield from _fresh(server, TEMPLATE)
 
 
+@pytest.fixture(scope="module")
+def module_database_url(server: URL) -> Iterator[URL]:
+    """A migrated database of the module's own."""
+    yield from _fresh(server, TEMPLATE)
+
+
 @pytest.fixture
 def empty_database_url(server: URL) -> Iterator[URL]:
     """A database without tables."""
     yield from _fresh(server, "template0")
 
 
-@pytest.fixture
-def open_directory() -> Iterator[Path]:
-    """A short directory that the server's own account may enter, whatever another run of the tests does to its own."""
+def _open_directory() -> Iterator[Path]:
     made = Path(tempfile.mkdtemp(prefix="pressroom-tests-", dir="/tmp"))
     made.chmod(0o755)
     yield made
     shutil.rmtree(made)
+
+
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """A short directory that every account may enter, whatever another run of the tests does to its own."""
+    yield from _open_directory()
+
+
+@pytest.fixture(scope="module")
+def open_module_directory() -> Iterator[Path]:
+    """The same, of the module's own."""
+    yield from _open_directory()
+
+
+@pytest.fixture(scope="session")
+def siege(server: URL) -> Iterator["Siege"]:
+    """A service that runs notebooks as their users, with a victim at work and a hostile user; shared by a process."""
+    from besieged import besieged
+
+    with contextmanager(_open_directory)() as folder, contextmanager(_fresh)(server, TEMPLATE) as url:
+        homes = folder / "home"
+        homes.mkdir()
+        with besieged(url, homes) as made:
+            yield made
 
 
 @pytest.fixture

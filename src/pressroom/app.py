@@ -49,7 +49,7 @@ from pressroom.press.kernels import Kernels
 from pressroom.request_log import RequestLog
 from pressroom.rights_table import endpoints
 from pressroom.security_headers import SecurityHeaders
-from pressroom.settings import LOCAL, MEBIBYTE, OIDC, Settings
+from pressroom.settings import LOCAL, MEBIBYTE, OIDC, USER, Settings
 from pressroom.wire import example
 from pressroom.worker import Crew, Staffing, open_crew, open_jobs, open_sweep
 
@@ -123,12 +123,20 @@ async def explain_a_problem(name: str, _: Reader) -> ProblemPage:
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The application. Its database, its kernels and its executions live from its start to its end."""
+    """The application. Its database, its kernels and its executions live from its start to its end.
+
+    Raises :class:`Invalid` where the settings would let a notebook act as any user.
+    """
+    if settings.run_as == USER and LOCAL in settings.auth:
+        raise errors.Invalid(
+            "PRESSROOM_RUN_AS=user needs callers who are known: with PRESSROOM_AUTH=local, every program on this "
+            "machine, and so every notebook, may execute notebooks as any user."
+        )
     kept = KeptAnswers()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        places = Places(settings.users_root, tuple(settings.shared_roots))
+        places = Places.of(settings)
         async with AsyncExitStack() as opened:
             database = await opened.enter_async_context(open_database(settings))
             kept.checks = await opened.enter_async_context(open_checks(database.url))

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from typing import Literal
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from pressroom.api import TheParts
 from pressroom.errors import Unavailable
@@ -31,6 +31,7 @@ class Health(BaseModel):
     model_config = example(
         status="healthy",
         papermill_available=True,
+        run_as="service",
         timestamp="2026-10-31T08:00:00.000000Z",
         database={"status": "healthy", "detail": None},
         queue={"status": "healthy", "detail": "0 executions wait"},
@@ -39,6 +40,9 @@ class Health(BaseModel):
     )
     status: State
     papermill_available: bool
+    run_as: Literal["service", "user"] = Field(
+        description="As whom notebooks run: the one account of the service, or each as the account of its user."
+    )
     timestamp: Timestamp
     database: PartHealth
     queue: PartHealth
@@ -73,6 +77,7 @@ async def health(parts: TheParts, response: Response) -> Health:
     return Health(
         status=status,
         papermill_available=papermill,
+        run_as=parts.settings.run_as,
         timestamp=datetime.now(UTC),
         database=database,
         queue=queue,

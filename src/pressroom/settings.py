@@ -23,6 +23,8 @@ from pressroom.session_settings import SessionSettings
 from pressroom.smtp import mail_server, mailbox
 
 MEBIBYTE = 2**20
+SERVICE, USER = "service", "user"
+"""As whom notebooks run."""
 AUTO = "auto"
 LOCAL = "local"
 OIDC = "oidc"
@@ -65,6 +67,11 @@ class Settings(OidcSettings, SessionSettings, DoorSettings, SecretSettings):
     shared_roots: Annotated[list[Path], NoDecode] = Field(
         default_factory=list[Path],
         description="Folders that every user may read notebooks from and write them to, separated by ':'.",
+    )
+    run_as: Literal["service", "user"] = Field(
+        default=SERVICE,
+        description="As whom notebooks run and files are touched. service: the account that the service runs as; user: "
+        "the account of this machine that has the user's name, which needs root.",
     )
     kernel_environment: Annotated[list[str], NoDecode] = Field(
         default_factory=list[str],

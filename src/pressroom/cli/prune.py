@@ -14,7 +14,8 @@ from pressroom.cli.start import CANCELLED
 from pressroom.cli.times import span
 from pressroom.executions import retention
 from pressroom.executions.retention import Pruned
-from pressroom.settings import MEBIBYTE
+from pressroom.notebooks.places import Places
+from pressroom.settings import MEBIBYTE, USER
 
 
 def prune(
@@ -51,7 +52,7 @@ def prune(
                     told |= {"older_than_seconds": older_than.total_seconds(), "keep_last": keep_last}
             return await retention.prune(
                 room.database,
-                room.places,
+                Places.of(room.settings) if room.settings.run_as == USER else room.places,
                 older_than,
                 keep_last,
                 dry_run=dry_run,

@@ -15,7 +15,8 @@ from pressroom.app import create_app, leave, worker_failed
 from pressroom.cli.room import FAILED, WRONG, complain, explained
 from pressroom.cli.tls import tls_context
 from pressroom.http_protocol import bounded_http
-from pressroom.settings import LOCAL, Settings
+from pressroom.notebooks.accounts import require_accounts
+from pressroom.settings import LOCAL, USER, Settings
 
 _PLAIN = {int: int, float: float, Path: Path}
 
@@ -53,11 +54,13 @@ def serve(**flags: Any) -> None:
             f"listens on a loopback address only; {settings.host} is none. Use 127.0.0.1."
         )
         raise typer.Exit(WRONG)
+    if settings.run_as == USER:
+        explained(require_accounts)
     tls = explained(lambda: tls_context(settings))
     _bindable(settings.host, settings.port)
     logs.configure(settings)
     traces.configure()
-    app = create_app(settings)
+    app = explained(lambda: create_app(settings))
     config = uvicorn.Config(
         app,
         host=settings.host,

@@ -125,7 +125,7 @@ def submit(
 async def _accepted(room: Room, order: Order, once: service.Once | None) -> ExecutionOut:
     """The execution of an order. A worker executes it, so the order is checked by a worker's rights on files."""
     settings = room.settings
-    places = Places(settings.users_root, tuple(settings.shared_roots))
+    places = Places.of(settings)
     async with open_jobs(room.database) as jobs, room.change("submit", "execute_a_notebook") as (session, told):
         intake = Intake(places, settings, jobs, ValidFiles(int(settings.max_notebook_mb * MEBIBYTE)))
         if once is not None:

@@ -60,7 +60,7 @@ async def _work(settings: Settings, staffing: Staffing, metrics_port: int | None
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    places = Places(settings.users_root, tuple(settings.shared_roots))
+    places = Places.of(settings)
     async with AsyncExitStack() as opened:
         database = await opened.enter_async_context(open_database(settings))
         shop = Workshop(database, places, settings, Metrics(settings.worker_lost_seconds))

@@ -123,7 +123,7 @@ class Ending:
         held, finished = self._held, self.finished
         try:
             output = self._places.locate(held.output_path, held.username)
-            with output.parent.open_directory() as folder:
+            with output.parent.in_directory() as folder:
                 publish(folder, self._staged, output.name)
         except (OSError, PressroomError) as error:
             why = error.detail if isinstance(error, PressroomError) else f"{error.strerror}."
@@ -181,7 +181,7 @@ def discard(places: Places, output_path: str, username: str, staged: str) -> Non
     try:
         with suppress(PressroomError):  # where its folder cannot be opened, there is nothing of it either
             output: Location = places.locate(output_path, username)
-            with output.parent.open_directory() as folder:
+            with output.parent.in_directory() as folder:
                 unstage(folder, staged)
     except OSError as error:
         log.warning("%s is left in the folder of %s: %s", staged, output_path, error.strerror)

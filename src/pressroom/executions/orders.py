@@ -1,7 +1,6 @@
 """What a caller asks to be executed, and the row that it becomes once it is checked."""
 
 import asyncio
-import os
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -195,8 +194,9 @@ class OrderBook:
             path = str(self._places.home(named or me.username) / path)
         if named is not None and (named == me.username or self._seen_by is None):
             return Acting(named), path
-        holder = await asyncio.to_thread(self._places.owner_of, path)
-        registered = await at_path(self._connection, self._seen_by, await asyncio.to_thread(os.path.realpath, path))
+        holder = await asyncio.to_thread(self._places.owner_of, path, me.username)
+        resolved = await asyncio.to_thread(self._places.resolved, path, me.username)
+        registered = await at_path(self._connection, self._seen_by, str(resolved))
         if registered is not None and may_execute(me, registered):
             with about("username"):
                 return acting(me, registered, named), path

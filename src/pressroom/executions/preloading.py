@@ -85,7 +85,8 @@ def imported(places: Places, notebooks: Sequence[Change]) -> dict[Change, set[st
             data = place.read(MOST_BYTES)
             left -= len(data)
             names = imports.imported_by(data)
-            found[change] = names - imports.beside(place.path.parent, names)
+            with place.as_account():
+                found[change] = names - imports.beside(place.path.parent, names)
         except (PressroomError, OSError) as error:
             # Moved away since it was registered, too large, on a disk that is away: it counts for nothing.
             found[change] = set()

@@ -180,7 +180,7 @@ def _unlink(places: Places, outputs: list[tuple[int, str, str]], *, dry_run: boo
             place = places.locate(path, username)
             if str(place.path) != path:
                 continue  # a link leads elsewhere
-            with place.parent.open_directory() as folder:
+            with place.parent.in_directory() as folder:
                 found = os.stat(place.name, dir_fd=folder, follow_symlinks=False)
                 if not stat.S_ISREG(found.st_mode):
                     continue

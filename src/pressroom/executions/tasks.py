@@ -281,6 +281,7 @@ class Pressman:
             memory_mb=claim.memory_mb,
             cpu_seconds=claim.cpu_seconds,
             max_processes=claim.max_processes,
+            account=given.account,
             input_fd=opened.enter_context(given.open_file_in(folder)),
             working_fd=folder,
             output_fd=opened.enter_context(output.parent.open_directory(create_last=ours)),

@@ -38,9 +38,9 @@ async def list_notebook_files(
     """The notebook files in a user's directory, registered or not. Hidden folders, checkpoints among them, are left
     out, and links are not followed."""
     require_acting_for(caller, username)
-    home = parts.places.home(username)
+    home = await asyncio.to_thread(parts.places.directory, username)
     found = await asyncio.to_thread(files.listing, home)
-    return NotebookFiles(username=username, user_home=str(home), notebook_count=len(found), notebooks=found)
+    return NotebookFiles(username=username, user_home=str(home.path), notebook_count=len(found), notebooks=found)
 
 
 @router.post(
@@ -132,7 +132,7 @@ async def download_a_notebook(
         name = notebook.file_path.rsplit("/", 1)[-1]
     else:
         assert path is not None
-        owner = username or await asyncio.to_thread(parts.places.owner_of, path) or caller.username
+        owner = username or await asyncio.to_thread(parts.places.owner_of, path, caller.username) or caller.username
         require_acting_for(caller, owner)
         place: Location = await asyncio.to_thread(parts.places.locate, path, owner)
         data = await asyncio.to_thread(place.read, limit_of(parts))

@@ -19,7 +19,8 @@ from nbformat.warnings import MissingIDFieldWarning
 from pydantic import JsonValue
 
 from pressroom.errors import AlreadyExists, NotAllowed, NotebookInvalid, NotFound
-from pressroom.notebooks.places import Location, mount_of
+from pressroom.notebooks.mounts import mount_of
+from pressroom.notebooks.places import Location
 from pressroom.notebooks.schemas import NotebookFile
 from pressroom.press.saving import create
 
@@ -89,20 +90,21 @@ def create_new(location: Location, data: bytes) -> None:
     Raises :class:`AlreadyExists`, and :class:`NotFound`, :class:`NotAllowed` or :class:`NotebookInvalid` where it
     cannot be written.
     """
-    with location.parent.open_directory() as directory:
+    account = location.account
+    with location.parent.in_directory() as directory:
         try:
-            create(directory, location.name, data)
+            create(directory, location.name, data, None if account is None else 0o666 & ~account.umask)
         except FileExistsError as error:
             raise AlreadyExists("file", "path", location.path) from error
         except PermissionError as error:
-            raise NotAllowed(f"{location.path} may not be written by the service: {error.strerror}.") from error
+            raise NotAllowed(f"{location.path} may not be written by {location.who}: {error.strerror}.") from error
         except OSError as error:
             raise NotebookInvalid(str(location.path), f"cannot be written: {error.strerror}") from error
 
 
 def remove(location: Location) -> None:
     """Delete a file that was just created."""
-    with location.parent.open_directory() as directory:
+    with location.parent.in_directory() as directory:
         os.unlink(location.name, dir_fd=directory)
 
 
@@ -112,15 +114,16 @@ def described(location: Location, home: Path) -> NotebookFile:
         return _described(location.path, home, os.fstat(fd))
 
 
-def listing(home: Path) -> list[NotebookFile]:
+def listing(home: Location) -> list[NotebookFile]:
     """The notebooks below a user's directory, by path; hidden folders, checkpoints among them, are left out.
 
-    Links are not followed, and what is mounted inside is left out; so is what the service may not look at, and a name
-    that is no text. Raises :class:`NotFound` where there is no such directory.
+    Links are not followed, and what is mounted inside is left out; so is what may not be looked at, and a name that is
+    no text. Raises :class:`NotFound` where there is no such directory.
     """
-    if not home.is_dir():
-        raise NotFound("directory", home)
-    return sorted(_walk(home), key=lambda file: file.path)
+    with home.as_account():
+        if not home.path.is_dir():
+            raise NotFound("directory", home.path)
+        return sorted(_walk(home.path), key=lambda file: file.path)
 
 
 def _walk(home: Path) -> Iterator[NotebookFile]:

@@ -85,7 +85,9 @@ def _readable(execution: Execution) -> Iterator[None]:
 
 def _require_root(place: Location) -> None:
     """Where the user's directory or the shared folder itself is gone, a disk is away, rather than one file."""
-    if not os.path.isdir(place.root):  # noqa: PTH112 - Path.is_dir raises where it may not look
+    with place.as_account():
+        is_there = os.path.isdir(place.root)  # noqa: PTH112 - Path.is_dir raises where it may not look
+    if not is_there:
         raise Unavailable("output", f"the folder {place.root} is not there")
 
 

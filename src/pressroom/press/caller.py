@@ -62,11 +62,11 @@ class Caller:
             self._file.write(data)
             self._file.flush()
 
-    def kernel(self, launch: Launch, limits: dict[str, Any]) -> Kernels:
+    def kernel(self, launch: Launch) -> Kernels:
         """Ask for a forked kernel. The answer says whether there is one, and brings its line and the control of its
         keeper."""
         self._answer = self._loop.create_future()
-        self._write({"kind": "need", "launch": asdict(launch), "limits": limits})
+        self._write({"kind": "need", "launch": asdict(launch)})
         self.flush()
         return self._answer
 

@@ -38,6 +38,7 @@ import os
 import random
 import select
 import signal
+import site
 import socket
 import sys
 import threading
@@ -80,7 +81,7 @@ KNOWN_UNSAFE = {
 FORK_SAFE_THREADS = {"jemalloc_bg_thd"}
 """Threads of libraries that start them anew after a fork: jemalloc's, which PyArrow and so pandas has."""
 
-_PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 1, 15, 36
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 4, 15, 36, 38
 _MADV_POPULATE_WRITE = 23
 _PRESENT, _EXCLUSIVE = 1 << 63, 1 << 56  # of an entry of /proc/self/pagemap
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -581,7 +582,7 @@ class Keeper:
         name_process("pressroom-keep")
         with suppress(OSError):
             send(control, {"pid": self.pid})
-        group, status, done = None, None, False
+        group, status, done = request.get("limits", {}).get("group"), None, False
         heeded = [control, self.work, self.wake]
         while status is None and not done:
             readable, _, _ = select.select(heeded, [], [])
@@ -597,9 +598,7 @@ class Keeper:
                 if message is None:
                     heeded.remove(control)
                 message = message or {"signal": int(signal.SIGKILL)}
-                if "group" in message:
-                    group = message["group"]
-                elif "signal" in message:
+                if "signal" in message:
                     _kill(self.pid, message["signal"], group=message.get("all", False))
                     if message["signal"] == signal.SIGKILL:
                         done = False  # it said so a moment before; it serves no more
@@ -654,6 +653,8 @@ class Child:
     """A forked process, from the fork to its work."""
 
     pages = ()
+    inspectable = True
+    """Whether other processes of the account that it becomes may look into it."""
 
     @classmethod
     def prepare(cls, settings):
@@ -678,6 +679,9 @@ class Child:
         null = os.open(os.devnull, os.O_RDWR)
         for number, fd in ((0, null), (1, errors), (2, errors)):
             os.dup2(fd, number)
+        limit(request.get("limits", {}))
+        if (account := request.get("account")) is not None:
+            become(account, inspectable=self.inspectable)
         os.fchdir(folder)
         for fd in {folder, errors, null} - {0, 1, 2}:
             os.close(fd)
@@ -690,7 +694,6 @@ class Child:
         os.environ.clear()
         os.environ.update(request["env"])
         time.tzset()
-        limit(request.get("limits", {}))
         reseed()
         name_process(request.get("title", "pressroom-krnl"))
         return self.work(request, rest, settings)
@@ -698,6 +701,23 @@ class Child:
     def work(self, request, fds, settings):
         """What the child is for; whether it may serve again."""
         raise NotImplementedError
+
+
+def become(account: Mapping[str, Any], *, inspectable: bool) -> None:
+    """Become an account for good. Raises ``OSError`` where that cannot be; then nothing may be done for the account."""
+    uid, gid, groups, parent = account["uid"], account["gid"], account["groups"], os.getppid()
+    os.setgroups(groups)
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
+    if (*os.getresuid(), *os.getresgid()) != (uid, uid, uid, gid, gid, gid) or set(os.getgroups()) != set(groups):
+        raise PermissionError(f"this process could not become the account {uid}")
+    if _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        raise PermissionError("programs that run as another account could not be ruled out")
+    # What the change of the account has taken away.
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+    _libc.prctl(_PR_SET_DUMPABLE, int(inspectable), 0, 0, 0)
 
 
 def limit(limits: Mapping[str, Any]) -> None:
@@ -785,13 +805,16 @@ def reseed():
 
 class CallChild(Child):
     """A process that calls a function of the service's: ``module:function(request, fds)``. Before the fork, ``warm()``
-    of that module is called. Where the function returns true, the process is as it was before and serves again."""
+    of that module is called. Where the function returns true, the process is as it was before and serves again, unless
+    it has become an account."""
+
+    inspectable = False
 
     def await_request(self, requests, settings):
         while True:
             request, fds = receive(requests)
             if request is None or not self.run(request, fds, settings, requests.fileno()):
-                return
+                os._exit(0)
             for stream in (sys.stdout, sys.stderr):
                 stream.flush()  # nothing of it is for the next request's
             null = os.open(os.devnull, os.O_RDWR)
@@ -811,7 +834,8 @@ class CallChild(Child):
 
     def work(self, request, fds, settings):
         module, _, function = settings.call.partition(":")
-        return getattr(importlib.import_module(module), function)(request["request"], fds)
+        again = getattr(importlib.import_module(module), function)(request["request"], fds)
+        return again and "account" not in request
 
 
 def launcher():
@@ -1056,6 +1080,7 @@ def line_classes():
     from ipykernel.ipkernel import IPythonKernel
     from ipykernel.kernelapp import IPKernelApp
     from ipykernel.zmqshell import ZMQInteractiveShell
+    from IPython.paths import get_ipython_dir
     from jupyter_client.session import Session
     from tornado.ioloop import IOLoop
 
@@ -1231,6 +1256,22 @@ def line_classes():
             # Only ipykernel's default extension, which is nothing but definitions; others are loaded after the fork.
             self.shell.extension_manager.load_extension("storemagic")
 
+        def move_in(self):
+            """Live in the home of the account that this process has become: the shell was built in the service's."""
+            if site.ENABLE_USER_SITE:
+                sys.path[:] = [path for path in sys.path if path != site.getusersitepackages()]
+                site.USER_BASE = site.USER_SITE = None
+                site.addusersitepackages(set())
+            if self.profile_dir.location in self.config_file_paths:
+                self.config_file_paths.remove(self.profile_dir.location)
+            self.ipython_dir, self.profile_dir = get_ipython_dir(), None
+            self.init_profile_dir()
+            shell, kernel = self.shell, self.kernel
+            shell.ipython_dir, shell.home_dir, shell._db = self.ipython_dir, os.environ["HOME"], None
+            shell.profile_dir = kernel.profile_dir = self.profile_dir
+            self.load_config_file()
+            shell.update_config(self.config)
+
         def begin(self, ahead_of_cwd, *, rehearsal):
             """What belongs to one execution: the user's startup files, extensions and configured code."""
             # The variables that the shell set when it was built are not in the environment of the execution.
@@ -1333,6 +1374,8 @@ class LineChild(Child):
             sys.modules["__mp_main__"] = sys.modules["__main__"]
         streams.open()
         rehearsal = request.get("rehearsal", False)
+        if "account" in request:
+            app.move_in()
         asyncio.run(self.serve(app, line, streams, settings, rehearsal=rehearsal))
         if rehearsal:
             pages = own_pages()

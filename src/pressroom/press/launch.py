@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from string import Template
 from typing import Any
 
-from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager, NoSuchKernel
 
 _THIS_PYTHON = {"python", f"python{sys.version_info[0]}", f"python{sys.version_info[0]}.{sys.version_info[1]}"}
 
@@ -41,6 +41,12 @@ class Launch:
             argv = [sys.executable, *argv[1:]]  # as jupyter_client has it
         return cls(name, tuple(argv), known | added, str(spec.language), provisioner, tuple(added))
 
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> "Launch":
+        """One whose fields came as JSON."""
+        fields: dict[str, Any] = {**told, "argv": tuple(told["argv"]), "own": tuple(told["own"])}
+        return cls(**fields)
+
     def interpreter(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The interpreter with its options, and what is said to ipykernel. Raises :class:`CannotFork`."""
         if sys.platform != "linux":
@@ -71,6 +77,19 @@ class Launch:
         if not python or any(not option.startswith("-") for option in python[1:]):
             raise CannotFork(f"they are started by {self.argv[0]}, which is more than an interpreter")
         return python, tuple(rest)
+
+
+def own_launch(wanted: Launch, base: Mapping[str, str], environment: Mapping[str, str]) -> Launch:
+    """How this process would start a kernel in the environment ``base``, where another account's process wants to start
+    it in ``environment``. Raises :class:`CannotFork` where that process has found another kernel than this one: a fork
+    server is root, and runs nothing that somebody else can name."""
+    try:
+        spec = KernelSpecManager().get_kernel_spec(wanted.name)
+    except (NoSuchKernel, ValueError) as error:
+        raise CannotFork("the service has no such kernel") from error
+    if Launch.of(wanted.name, spec, environment) != wanted:
+        raise CannotFork("the service knows them by another spec")
+    return Launch.of(wanted.name, spec, base)
 
 
 def _substituted(value: str, environment: Mapping[str, str]) -> str:

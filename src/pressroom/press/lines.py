@@ -133,9 +133,11 @@ class Line(asyncio.Protocol):
             message["buffers"] = [base64.b64decode(piece) for piece in message["buffers"]]
         self._deliver(message["channel"], message)
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's
-        """The kernel has closed the line: all that it said is known."""
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The kernel has closed the line: all that it said is known. One that says what nobody understands is ended."""
         self._closed = True
+        if exc is not None and not isinstance(exc, OSError):
+            self._ask({"signal": int(signal.SIGKILL)})
         self._tell()
 
     def _heard(self) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from jupyter_client.kernelspec import KernelSpecManager
 
+from pressroom.press.account import Account
 from pressroom.press.events import Event, Finished, Reason
 from pressroom.press.launch import CannotFork, Launch
 from pressroom.press.reports import KernelReport
@@ -39,6 +40,10 @@ class Request:
     ``memory_mb`` (MiB), ``cpu_seconds`` (of processor time) and ``max_processes`` (processes and threads of the
     kernel's account) limit the kernel and what it starts; an execution that goes over one fails with that reason.
 
+    With an ``account``, the kernel and what drives it become that account, for good, before they touch anything of it;
+    needs root, and the open files. Kernels are forked for the kernel specs that this process itself has; of others, and
+    those that the account has changed, they are started by the stock launcher, as that account too.
+
     With a ``staged_name``, the output is written under that name into the output's folder, for the caller to put it in
     its place with :func:`pressroom.press.saving.publish`, or to take it away.
     """
@@ -56,6 +61,7 @@ class Request:
     memory_mb: int | None = None
     cpu_seconds: float | None = None
     max_processes: int | None = None
+    account: Account | None = None
     marks: Mapping[str, Any] = field(default_factory=dict[str, Any])
     secrets: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
 
@@ -168,12 +174,17 @@ class Press:
     async def execute(self, request: Request, stop: Stop | None = None) -> AsyncIterator[Event]:
         """Execute a notebook: its events, the last of them ``Finished``, whatever happened.
 
-        Where the iteration is given up, everything that was started is killed before it ends.
+        Where the iteration is given up, everything that was started is killed before it ends. Raises ``ValueError`` for
+        an account without the open files.
         """
+        if request.account is not None and None in (request.input_fd, request.working_fd, request.output_fd):
+            raise ValueError("files of an account are opened by whoever acts as that account")
         stop = stop or Stop()
         began = time.monotonic()
         # Named here and made by the runner where it is needed.
-        scratch = str(Path(tempfile.gettempdir(), f"pressroom-{secrets.token_urlsafe(6)}"))
+        account = request.account
+        folder = tempfile.gettempdir() if account is None else "/tmp"  # noqa: S108 - its name is nobody's to guess
+        scratch = str(Path(folder, f"pressroom-{secrets.token_urlsafe(6)}"))
         opened: list[int] = []
         try:
             try:
@@ -186,7 +197,8 @@ class Press:
                 sentence = f"{error.filename} cannot be opened: {error.strerror}."
                 yield Finished(Reason.NOTEBOOK_INVALID, sentence, time.monotonic() - began, written=False)
                 return
-            run = Run(self, self._umask, request, stop, scratch, fds)
+            umask = self._umask if account is None else account.umask
+            run = Run(self, umask, request, stop, scratch, fds)
             try:
                 try:
                     await run.start()
@@ -201,7 +213,15 @@ class Press:
         finally:
             for fd in opened:
                 os.close(fd)
-            shutil.rmtree(scratch, ignore_errors=True)
+            if account is None:
+                shutil.rmtree(scratch, ignore_errors=True)
+            else:
+                await asyncio.to_thread(_remove_as, account, scratch)
+
+
+def _remove_as(account: Account, folder: str) -> None:
+    with account.files():
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _umask() -> int:

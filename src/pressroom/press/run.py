@@ -7,15 +7,16 @@ import os
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator
-from contextlib import ExitStack, suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pressroom.press import fork_server
 from pressroom.press.control_groups import control_group
+from pressroom.press.ends import Watch, pair, pipe, reading, remove
 from pressroom.press.events import CellStarted, Event, Finished, Reason, from_json
-from pressroom.press.launch import CannotFork, Launch
+from pressroom.press.launch import CannotFork, Launch, own_launch
 from pressroom.press.masks import Masks
 from pressroom.press.saving import staged
 from pressroom.press.server import ForkServer
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("pressroom.press")
 MARGIN_SECONDS = 30.0
 """How much longer than its time limit and grace a runner may take before it is taken for stuck."""
-_LINE_LIMIT = 8 * 2**20
-"""Bytes of an event at most: what the runner tells of a failure is cut to fit. Twice as many are read ahead."""
 _TAIL = 4096
 
 
@@ -43,7 +42,9 @@ class Run:
         self._cell: CellStarted | None = None
         self._tail = b""
         self._stuck = False
-        self._environment = {**press.environment, **request.environment}
+        self._account = request.account
+        base = press.environment if self._account is None else self._account.environment(press.environment)
+        self._environment = {**base, **request.environment}
         if request.secrets:
             self._environment["HISTFILE"] = ""  # Bash writes what its kernel is sent into a file of its user's else
         self._tasks: list[asyncio.Task[None]] = []
@@ -59,19 +60,23 @@ class Run:
     async def start(self) -> None:
         """Have the runner forked, and begin to listen. Raises ``OSError`` or :class:`CannotFork`."""
         servers = self._press.servers
-        call = (self._environment, "pressroom.press.runner:main")
+        # What runs as root reads nothing in the home of an account.
+        read = self._environment if self._account is None else self._press.environment
+        call = (read, "pressroom.press.runner:main")
         loop = asyncio.get_running_loop()
         with ExitStack() as kept, ExitStack() as given:
-            self._gate, theirs = _pair(kept, given)
-            self._control, keepers = _pair(kept, given)
-            events, their_events = _pipe(kept, given)
+            self._gate, theirs = pair(kept, given)
+            self._control, keepers = pair(kept, given)
+            events, their_events = pipe(kept, given)
             errors, self._errors = os.pipe2(os.O_CLOEXEC)
             kept.callback(os.close, errors)
+            if self._account is not None:
+                os.fchown(self._errors, self._account.uid, self._account.gid)  # else /dev/stderr could not be opened
             kept.callback(self._close_errors)
             root = os.open("/", os.O_RDONLY | os.O_CLOEXEC)
             given.callback(os.close, root)
             fds = [keepers.fileno(), root, self._errors, theirs.fileno(), their_events, *self._fds]
-            told = {"request": self._told(), "env": self._environment, "umask": self._umask, "title": "pressroom-run"}
+            told = self._becoming() | {"request": self._told(), "env": self._environment, "title": "pressroom-run"}
             server = servers.ready_runners() or await asyncio.wrap_future(servers.waiting(servers.runners, *call))
             try:
                 server.fork(told, fds)
@@ -83,12 +88,17 @@ class Run:
         self._ended = loop.create_future()
         loop.add_reader(self._control.fileno(), self._heard)
         try:
-            self._reader, self._pipe = await _reading(events)
+            self._reader, self._pipe = await reading(events)
         except BaseException:
             os.close(errors)
             raise
-        tail, self._tail_pipe = await _reading(errors)
+        tail, self._tail_pipe = await reading(errors)
         self._tasks = [asyncio.create_task(self._drain(tail)), asyncio.create_task(self._supervise())]
+
+    def _becoming(self) -> dict[str, Any]:
+        """As whom its processes run."""
+        account = {"account": self._account.told()} if self._account is not None else {}
+        return {"umask": self._umask, **account}
 
     def _told(self) -> dict[str, Any]:
         request, press = self._request, self._press
@@ -130,6 +140,8 @@ class Run:
             said = json.loads(line)
             if said["kind"] == "need":
                 # A server that loads its libraries holds up no other event.
+                if self._giving is not None:
+                    raise RuntimeError("The runner asked for a second kernel.")
                 self._giving = asyncio.create_task(self._give_kernel(said))
                 continue
             event = from_json(said)
@@ -155,12 +167,16 @@ class Run:
 
     async def _give_kernel(self, said: dict[str, Any]) -> None:
         """Have a kernel forked for the runner, or tell it that none can be had."""
-        launch, servers = Launch(**said["launch"]), self._press.servers
+        wanted, servers = Launch.from_json(said["launch"]), self._press.servers
         for _ in range(2):
             try:
+                launch = wanted
+                if self._account is not None:
+                    known = (self._press.environment, self._environment)
+                    launch = await asyncio.to_thread(own_launch, wanted, *known)
                 ready = servers.ready_kernels(launch)
                 server = ready or await asyncio.wrap_future(servers.waiting(servers.kernels, launch))
-                await self._fork_kernel(server, launch, said["limits"])
+                await self._fork_kernel(server, wanted.environment)
             except CannotFork:
                 break
             except OSError:
@@ -172,18 +188,27 @@ class Run:
         with suppress(OSError):
             fork_server.send(self._gate, {"kernel": False})
 
-    async def _fork_kernel(self, server: ForkServer, launch: Launch, limits: dict[str, Any]) -> None:
+    def _limits(self) -> dict[str, Any]:
+        request = self._request
+        limits = {
+            "memory_mb": request.memory_mb,
+            "cpu_seconds": request.cpu_seconds,
+            "processes": request.max_processes,
+        }
+        return {name: limit for name, limit in limits.items() if limit is not None}
+
+    async def _fork_kernel(self, server: ForkServer, environment: Mapping[str, str]) -> None:
         if self._errors == -1:
             raise CannotFork("the execution has ended")
         with ExitStack() as kept, ExitStack() as given:
-            line, kernels = _pair(given, given)
-            control, keepers = _pair(given, given)
-            alive, held = _pipe(kept, given)
+            line, kernels = pair(given, given)
+            control, keepers = pair(given, given)
+            alive, held = pipe(kept, given)
+            limits = self._limits()
             if (group := control_group(limits)) is not None:
-                kept.callback(_remove, group)
-                limits = limits | {"group": group}
-                fork_server.send(control, {"group": group})
-            told = {"env": dict(launch.environment), "umask": self._umask, "limits": limits, "keepers": 2}
+                kept.callback(remove, group)
+                limits |= {"group": group}
+            told = self._becoming() | {"env": dict(environment), "limits": limits, "keepers": 2}
             server.fork(told, [keepers.fileno(), held, self._fds[1], self._errors, kernels.fileno()])
             with suppress(OSError):  # a runner that is gone is noticed by its end
                 fork_server.send(self._gate, {"kernel": True}, [line.fileno(), control.fileno()])
@@ -191,7 +216,7 @@ class Run:
         # Whoever asked waits for the keeper's end, too, so that nothing is left when it is told of the execution's.
         self._kernel_gone.clear()
         self._kernels_pipe, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: _Watch(self._kernel_gone), os.fdopen(alive, "rb")
+            lambda: Watch(self._kernel_gone), os.fdopen(alive, "rb")
         )
 
     async def end(self) -> None:
@@ -217,9 +242,9 @@ class Run:
         self._close_errors()
         if self._kernels_pipe is not None:
             self._kernels_pipe.close()
-        for pipe in (self._pipe, self._tail_pipe):
-            if pipe is not None:
-                pipe.close()
+        for read in (self._pipe, self._tail_pipe):
+            if read is not None:
+                read.close()
         asyncio.get_running_loop().remove_reader(self._control.fileno())
         self._gate.close()
         self._control.close()
@@ -258,7 +283,8 @@ class Run:
     def _died(self, code: int | None) -> Finished:
         seconds = time.monotonic() - self._began
         where = f" in cell {self._cell.number}" if self._cell else ""
-        kept = self._request.staged_name is not None and staged(self._fds[2], self._request.staged_name)
+        with self._account.files() if self._account is not None else nullcontext():
+            kept = self._request.staged_name is not None and staged(self._fds[2], self._request.staged_name)
         if self._stuck:
             reason = self._stop.reason or Reason.TIMED_OUT
             return Finished(
@@ -273,40 +299,3 @@ class Run:
         if code is not None and code > 0 and self._tail:
             sentence += " It wrote:\n" + self._tail.decode(errors="replace").strip()
         return Finished(Reason.RUNNER_DIED, sentence, seconds, written=kept)
-
-
-def _pair(ours: ExitStack, theirs: ExitStack) -> tuple[socket.socket, socket.socket]:
-    """Two connected sockets; each is closed with its stack."""
-    mine, other = socket.socketpair()
-    return ours.enter_context(mine), theirs.enter_context(other)
-
-
-def _pipe(ours: ExitStack, theirs: ExitStack) -> tuple[int, int]:
-    """The reading and the writing end of a pipe, likewise."""
-    read, write = os.pipe2(os.O_CLOEXEC)
-    ours.callback(os.close, read)
-    theirs.callback(os.close, write)
-    return read, write
-
-
-def _remove(group: str) -> None:
-    """Remove a control group that nothing was put into."""
-    with suppress(OSError):
-        os.rmdir(group)  # noqa: PTH106 - as quick as any, and asynchronous for nobody
-
-
-class _Watch(asyncio.Protocol):
-    """Notes the end of a pipe into which nothing is written."""
-
-    def __init__(self, ended: asyncio.Event) -> None:
-        self._ended = ended
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's
-        self._ended.set()
-
-
-async def _reading(fd: int) -> tuple[asyncio.StreamReader, asyncio.ReadTransport]:
-    reader = asyncio.StreamReader(limit=_LINE_LIMIT)
-    protocol = asyncio.StreamReaderProtocol(reader)
-    transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, os.fdopen(fd, "rb"))
-    return reader, transport

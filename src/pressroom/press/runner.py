@@ -66,7 +66,7 @@ class Execution:
         try:
             notebook, kernel_name, launch = read(self._request)
             # A kernel is made ready while the notebook is.
-            forked = self._caller.kernel(launch, self._limits) if self._request["fork"] else None
+            forked = self._caller.kernel(launch) if self._request["fork"] else None
             notebook, masks = prepare(notebook, self._request, launch)
         except NotUsable as error:
             return self._finished(error.reason, str(error), written=False)

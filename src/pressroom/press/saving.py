@@ -8,9 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 
-def create(directory: int, name: str, data: bytes) -> None:
-    """Write a file that is not there yet into an open directory. Raises ``FileExistsError`` or another ``OSError``."""
-    with _written(directory, data, None) as temporary:
+def create(directory: int, name: str, data: bytes, mode: int | None = None) -> None:
+    """Write a file that is not there yet into an open directory. Raises ``FileExistsError`` or another ``OSError``.
+
+    With a ``mode``, whoever has this thread's rights on files owns it; else what the process's umask says, and where
+    root writes it, the owner of the directory.
+    """
+    with _written(directory, data, None, mode) as temporary:
         os.link(temporary, name, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
 
 
@@ -64,7 +68,7 @@ def _older(directory: int, name: str) -> os.stat_result | None:
 
 
 @contextmanager
-def _written(directory: int, data: bytes, like: os.stat_result | None) -> Iterator[str]:
+def _written(directory: int, data: bytes, like: os.stat_result | None, mode: int | None = None) -> Iterator[str]:
     """A temporary file with ``data``, on disk; it is gone afterwards, whatever was raised.
 
     It has no name before it is whole, where the file system can do that: a process that is killed leaves no half.
@@ -81,7 +85,7 @@ def _written(directory: int, data: bytes, like: os.stat_result | None) -> Iterat
         named = True
     try:
         try:
-            _write(descriptor, directory, data, like)
+            _write(descriptor, directory, data, like, mode)
             if not named:
                 os.link(f"/proc/self/fd/{descriptor}", temporary, dst_dir_fd=directory, follow_symlinks=True)
         finally:
@@ -91,14 +95,16 @@ def _written(directory: int, data: bytes, like: os.stat_result | None) -> Iterat
         unstage(directory, temporary)
 
 
-def _write(descriptor: int, directory: int, data: bytes, like: os.stat_result | None) -> None:
-    owner = like or (os.fstat(directory) if os.geteuid() == 0 else None)
+def _write(descriptor: int, directory: int, data: bytes, like: os.stat_result | None, mode: int | None) -> None:
+    owner = like or (os.fstat(directory) if os.geteuid() == 0 and mode is None else None)
     if owner is not None:
         # Only root may give a file away; everybody else keeps what the system gives.
         with suppress(PermissionError):
             os.fchown(descriptor, owner.st_uid, owner.st_gid)
     if like is not None:
         os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
+    elif mode is not None:
+        os.fchmod(descriptor, mode)
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(descriptor, rest) :]

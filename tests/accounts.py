@@ -1,0 +1,76 @@
+"""Real accounts of this machine, for the length of a test, and a service that runs notebooks as them."""
+
+import asyncio
+import os
+import pwd
+import subprocess
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+from sqlalchemy import URL
+
+from pressroom.database.session import Database
+from pressroom.identity import tokens
+from pressroom.identity.principal import Principal, Scope
+from pressroom.identity.token_schemas import TokenWanted
+
+WHY = "only root can make accounts, and act as them"
+IS_ROOT = os.geteuid() == 0
+
+
+@contextmanager
+def account(homes: Path, role: str, *options: str) -> Iterator[str]:
+    """The name of an account whose home, that nobody else can enter, lies in ``homes``."""
+    name = f"{role}{uuid.uuid4().hex[:8]}"
+    home = homes / name
+    subprocess.run(["useradd", "--no-create-home", "--home-dir", home, *options, name], check=True, capture_output=True)
+    try:
+        entry = pwd.getpwnam(name)
+        home.mkdir(mode=0o700)
+        os.chown(home, entry.pw_uid, entry.pw_gid)
+        yield name
+        left = [process for process in psutil.process_iter(["uids"]) if _is_of(process, entry.pw_uid)]
+        for process in left:
+            process.kill()
+        assert not left, "processes of the account are left"
+    finally:
+        subprocess.run(["userdel", name], check=True, capture_output=True)
+
+
+def _is_of(process: psutil.Process, uid: int) -> bool:
+    return process.info["uids"] is not None and uid in process.info["uids"]
+
+
+def uid_of(name: str) -> int:
+    """The uid of an account."""
+    return pwd.getpwnam(name).pw_uid
+
+
+def give(path: Path, name: str) -> Path:
+    """Make an account the owner of a file, and of the folders above it in its home."""
+    entry = pwd.getpwnam(name)
+    for piece in (path, *path.parents):
+        os.chown(piece, entry.pw_uid, entry.pw_gid)
+        if str(piece) == entry.pw_dir:
+            break
+    return path
+
+
+def client_of(url: str, database_url: URL, username: str, *, admin: bool = False) -> httpx.Client:
+    """A client that is known by a token as ``username``."""
+    person = Principal.person(username, roles=["admin"] if admin else [], source="test")
+
+    async def made() -> str:
+        database = Database(database_url)
+        scopes = [Scope.ADMIN] if admin else [Scope.READ, Scope.WRITE, Scope.EXECUTE]
+        try:
+            async with database.transaction() as session:
+                return (await tokens.create(session, person, TokenWanted(scopes=scopes)))[1]
+        finally:
+            await database.dispose()
+
+    return httpx.Client(base_url=url, timeout=60, headers={"Authorization": f"Bearer {asyncio.run(made())}"})
