@@ -87,6 +87,12 @@ def database_url(server: URL) -> Iterator[URL]:
     yield from _fresh(server, TEMPLATE)
 
 
+@pytest.fixture(scope="module")
+def module_database_url(server: URL) -> Iterator[URL]:
+    """A migrated database of the module's own."""
+    yield from _fresh(server, TEMPLATE)
+
+
 @pytest.fixture
 def empty_database_url(server: URL) -> Iterator[URL]:
     """A database without tables."""

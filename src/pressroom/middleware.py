@@ -8,8 +8,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pressroom.api import problem_response
 from pressroom.errors import NotAllowed, PressroomError, TooLarge
+from pressroom.hosts import is_loopback
 from pressroom.kept_answers import KeptAnswer, KeptAnswers
-from pressroom.settings import is_loopback
+from pressroom.prefix import own_path
 
 
 class BodyLimit:
@@ -22,10 +23,10 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = self._uploads.get(scope["path"], self._limit)
+        limit = self._uploads.get(own_path(scope), self._limit)
         announced = Headers(scope=scope).get("content-length", "")
         if announced.isdigit() and int(announced) > limit:
-            await problem_response(TooLarge("The body", limit))(scope, receive, send)
+            await problem_response(TooLarge("The body", limit), scope)(scope, receive, send)
             return
         received = 0
         began = False
@@ -47,7 +48,7 @@ class BodyLimit:
 
         await self._app(scope, counted, answered)
         if not began:
-            await problem_response(TooLarge("The body", limit))(scope, receive, send)
+            await problem_response(TooLarge("The body", limit), scope)(scope, receive, send)
 
 
 class LoopbackOnly:
@@ -68,7 +69,7 @@ class LoopbackOnly:
                 if not _is_loopback("//" + url if name == b"host" else url):
                     what = name.decode().title()
                     error = NotAllowed(f"With PRESSROOM_AUTH=local, {what} must be a loopback name.")
-                    await problem_response(error)(scope, receive, send)
+                    await problem_response(error, scope)(scope, receive, send)
                     return
         await self._app(scope, receive, send)
 

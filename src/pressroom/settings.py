@@ -7,14 +7,15 @@ A setting ``name`` is the variable ``PRESSROOM_NAME`` and the flag ``--name`` of
 import getpass
 import os
 import re
-from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from platformdirs import user_data_path
-from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
+from pressroom.hosts import is_loopback
+from pressroom.jupyterhub_settings import JupyterHubSettings
 from pressroom.oidc_settings import OidcSettings
 from pressroom.smtp import mail_server, mailbox
 
@@ -22,12 +23,13 @@ MEBIBYTE = 2**20
 AUTO = "auto"
 LOCAL = "local"
 OIDC = "oidc"
-AUTH = (LOCAL, OIDC)
+JUPYTERHUB = "jupyterhub"
+AUTH = (LOCAL, OIDC, JUPYTERHUB)
 """The ways to be known that there are."""
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
-class Settings(OidcSettings):
+class Settings(OidcSettings, JupyterHubSettings):
     """The settings of a service or a command."""
 
     model_config = SettingsConfigDict(
@@ -37,9 +39,10 @@ class Settings(OidcSettings):
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8002, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     auth: Annotated[list[str], NoDecode] = Field(
-        default_factory=lambda: [LOCAL],
-        description="How callers are known, separated by ','; if left out, local: whoever sends no token is one user "
-        "with every right, on a loopback address only. oidc: by access tokens of oidc_issuer.",
+        default_factory=lambda told: [JUPYTERHUB if told["jupyterhub_service_name"] else LOCAL],
+        description="How callers are known, separated by ','. oidc: by access tokens of oidc_issuer. jupyterhub: by "
+        "tokens of the Hub. local: whoever sends no token is one user with every right, on a loopback address only. If "
+        "left out, jupyterhub in a service that a Hub started, else local.",
     )
     local_user: str = Field(
         default_factory=getpass.getuser,
@@ -229,6 +232,10 @@ class Settings(OidcSettings):
             raise ValueError(f"names no way to be known; this version has {', '.join(AUTH)}")
         if OIDC in value and info.data.get("oidc_issuer") is None:
             raise ValueError("oidc needs PRESSROOM_OIDC_ISSUER")
+        if JUPYTERHUB in value and info.data.get("jupyterhub_api_url") is None:
+            raise ValueError("jupyterhub needs PRESSROOM_JUPYTERHUB_API_URL")
+        if LOCAL in value and info.data.get("jupyterhub_service_name") is not None:
+            raise ValueError("local is not for a service of a Hub: whoever came by its proxy could do everything")
         return list(dict.fromkeys(value))
 
     @field_validator("queue_limits", mode="before")
@@ -276,15 +283,15 @@ class Settings(OidcSettings):
             raise ValueError("is not an address; write it as https://pressroom.example.com")
         return value.rstrip("/")
 
+    @model_validator(mode="after")
+    def _as_the_hub_says(self) -> Self:
+        if JUPYTERHUB in self.auth:
+            for name, value in self.told_by_the_hub().items():
+                if name not in self.model_fields_set:
+                    setattr(self, name, value)
+        return self
+
     @property
     def listens_on_loopback(self) -> bool:
         """Whether only programs on this machine can connect."""
         return is_loopback(self.host)
-
-
-def is_loopback(name: str) -> bool:
-    """Whether a host is this machine itself. A name that only looks like such an address, 127.example.com, is not."""
-    try:
-        return name == "localhost" or ip_address(name).is_loopback
-    except ValueError:
-        return False
