@@ -231,12 +231,17 @@ PAGE: dict[int | str, dict[str, Any]] = {
 }
 
 
-def problem_response(error: PressroomError) -> Response:
-    """The answer to an error."""
+def problem_response(error: PressroomError, scope: Mapping[str, Any]) -> Response:
+    """The answer to an error of the request of an ASGI scope."""
     headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, NotAuthenticated) else {}
     if isinstance(error, TooMany):
         headers["Retry-After"] = str(error.facts["retry_after_seconds"])
-    return JSONResponse(problem_of(error), status_code=error.status, headers=headers, media_type=PROBLEM_JSON)
+    problem = problem_of(error)
+    if root := scope.get("root_path"):
+        problem["type"] = root + problem["type"]
+        if wrong := problem.get("errors"):
+            problem["errors"] = [{**one, "type": root + one["type"]} if "type" in one else one for one in wrong]
+    return JSONResponse(problem, status_code=error.status, headers=headers, media_type=PROBLEM_JSON)
 
 
 def _sentence(errors: Sequence[Any]) -> str:
@@ -254,18 +259,18 @@ def install_problem_handlers(app: FastAPI) -> None:
         # A refusal of what needs no right, the metrics say, is the matter of that endpoint alone.
         if isinstance(error, NotAuthenticated | NotAllowed) and audit.begun(request.scope):
             error = await _refused(request, error)
-        return problem_response(cast("PressroomError", error))
+        return problem_response(cast("PressroomError", error), request.scope)
 
-    async def fields_not_valid(_: Request, error: Exception) -> Response:
+    async def fields_not_valid(request: Request, error: Exception) -> Response:
         errors = cast("RequestValidationError", error).errors()
-        return problem_response(not_valid(errors[:MOST_ERRORS], _sentence(errors)))
+        return problem_response(not_valid(errors[:MOST_ERRORS], _sentence(errors)), request.scope)
 
     async def http_error(request: Request, error: Exception) -> Response:
         error = cast("HTTPException", error)
         if error.status_code == 400:
-            return problem_response(Invalid(f"The body cannot be read: {error.detail}."))
+            return problem_response(Invalid(f"The body cannot be read: {error.detail}."), request.scope)
         if error.status_code == 404:
-            return problem_response(NotFound("page", request.url.path))
+            return problem_response(NotFound("page", request.url.path), request.scope)
         problem = {
             "type": "about:blank",
             "title": error.detail,
@@ -274,13 +279,13 @@ def install_problem_handlers(app: FastAPI) -> None:
         }
         return JSONResponse(problem, error.status_code, headers=error.headers, media_type=PROBLEM_JSON)
 
-    async def database_away(_: Request, error: Exception) -> Response:
+    async def database_away(request: Request, error: Exception) -> Response:
         log.warning("the database cannot be reached: %s", error)
-        return problem_response(Unavailable("database", "the connection failed; try again"))
+        return problem_response(Unavailable("database", "the connection failed; try again"), request.scope)
 
     async def unforeseen(request: Request, error: Exception) -> Response:
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        return problem_response(PressroomError("The service failed; its log says more."))
+        return problem_response(PressroomError("The service failed; its log says more."), request.scope)
 
     handlers: dict[type[Exception], Callable[[Request, Exception], Any]] = {
         PressroomError: pressroom_error,

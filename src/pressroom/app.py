@@ -30,6 +30,7 @@ from pressroom.identity import token_endpoints as tokens
 from pressroom.identity.audit import AuditFile
 from pressroom.identity.authentication import Authentication, Source
 from pressroom.identity.issuer import open_issuer
+from pressroom.identity.jupyterhub import open_hub
 from pressroom.identity.oidc import OidcTokens
 from pressroom.identity.principal import Principal
 from pressroom.identity.strangers import Strangers
@@ -45,11 +46,12 @@ from pressroom.notebooks.files import ValidFiles
 from pressroom.notebooks.places import Places
 from pressroom.notifications import endpoints as notifications
 from pressroom.parameters import endpoints as parameters
+from pressroom.prefix import Prefixed
 from pressroom.press.kernels import Kernels
 from pressroom.request_log import RequestLog
 from pressroom.rights_table import endpoints
 from pressroom.security_headers import SecurityHeaders
-from pressroom.settings import LOCAL, MEBIBYTE, OIDC, USER, Settings
+from pressroom.settings import JUPYTERHUB, LOCAL, MEBIBYTE, OIDC, USER, Settings
 from pressroom.wire import example
 from pressroom.worker import Crew, Staffing, open_crew, open_jobs, open_sweep
 
@@ -111,14 +113,12 @@ async def root(request: Request) -> Root:
 
 
 @root_router.get("/problems/{name}", responses=problems(errors.NotFound, errors.Invalid))
-async def explain_a_problem(name: str, _: Reader) -> ProblemPage:
+async def explain_a_problem(name: str, request: Request, _: Reader) -> ProblemPage:
     """What the `type` of a problem document means."""
     for error in errors.PressroomError.tree():
         if error.slug == name:
             description = " ".join((error.__doc__ or "").replace("``", "`").split())
-            return ProblemPage(
-                type=errors.PROBLEM_BASE + name, title=error.title, status=error.status, description=description
-            )
+            return ProblemPage(type=request.url.path, title=error.title, status=error.status, description=description)
     raise errors.NotFound("problem", name)
 
 
@@ -230,6 +230,8 @@ def _around_all(app: ASGIApp, settings: Settings) -> ASGIApp:
     app = RequestLog(SecurityHeaders(app, https=https))
     if settings.trusted_proxies:
         app = cast("ASGIApp", ProxyHeadersMiddleware(cast("Any", app), settings.trusted_proxies))
+    if settings.root_path:
+        app = Prefixed(app, settings.root_path)
     return app
 
 
@@ -244,6 +246,8 @@ async def _authentication(
         if OIDC in settings.auth and settings.oidc_issuer is not None:
             issuer = await opened.enter_async_context(open_issuer(settings.oidc_issuer, settings.oidc_metadata_url))
             sources.append(OidcTokens(settings, issuer))
+        if JUPYTERHUB in settings.auth:
+            sources.append(await opened.enter_async_context(open_hub(settings, reads)))
         local = Principal.local(settings.local_user) if LOCAL in settings.auth else None
         yield Authentication(sources, local, sessions, settings.public_url)
 

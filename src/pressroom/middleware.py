@@ -9,9 +9,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pressroom.api import problem_response
 from pressroom.errors import HostNotAllowed, NotAllowed, PressroomError, TooLarge
+from pressroom.hosts import is_loopback
 from pressroom.kept_answers import KeptAnswer, KeptAnswers
+from pressroom.prefix import own_path
 from pressroom.request_log import QUIET_PATHS
-from pressroom.settings import Settings, is_loopback
+from pressroom.settings import Settings
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
@@ -26,10 +28,10 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = self._uploads.get(scope["path"], self._limit)
+        limit = self._uploads.get(own_path(scope), self._limit)
         announced = Headers(scope=scope).get("content-length", "")
         if announced.isdigit() and int(announced) > limit:
-            await problem_response(TooLarge("The body", limit))(scope, receive, send)
+            await problem_response(TooLarge("The body", limit), scope)(scope, receive, send)
             return
         received = 0
         began = False
@@ -51,7 +53,7 @@ class BodyLimit:
 
         await self._app(scope, counted, answered)
         if not began:
-            await problem_response(TooLarge("The body", limit))(scope, receive, send)
+            await problem_response(TooLarge("The body", limit), scope)(scope, receive, send)
 
 
 class LoopbackOnly:
@@ -72,7 +74,7 @@ class LoopbackOnly:
                 if not _is_loopback("//" + url if name == b"host" else url):
                     what = name.decode().title()
                     error = NotAllowed(f"With PRESSROOM_AUTH=local, {what} must be a loopback name.")
-                    await problem_response(error)(scope, receive, send)
+                    await problem_response(error, scope)(scope, receive, send)
                     return
         await self._app(scope, receive, send)
 
@@ -91,10 +93,10 @@ class AllowedHosts:
         self._allowed = lru_cache(maxsize=64)(self._is_allowed)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102
-        if scope["type"] == "http" and scope["path"] not in QUIET_PATHS:
+        if scope["type"] == "http" and own_path(scope) not in QUIET_PATHS:
             given = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
             if len(given) != 1 or not self._allowed(given[0]):
-                await problem_response(HostNotAllowed(", ".join(given)))(scope, receive, send)
+                await problem_response(HostNotAllowed(", ".join(given)), scope)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 

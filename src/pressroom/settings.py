@@ -7,16 +7,17 @@ A setting ``name`` is the variable ``PRESSROOM_NAME`` and the flag ``--name`` of
 import getpass
 import os
 import re
-from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
-from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from pressroom.door_settings import DoorSettings
+from pressroom.hosts import is_loopback
+from pressroom.jupyterhub_settings import JupyterHubSettings
 from pressroom.oidc_settings import OidcSettings
 from pressroom.secret_settings import SecretSettings
 from pressroom.session_settings import SessionSettings
@@ -28,12 +29,13 @@ SERVICE, USER = "service", "user"
 AUTO = "auto"
 LOCAL = "local"
 OIDC = "oidc"
-AUTH = (LOCAL, OIDC)
+JUPYTERHUB = "jupyterhub"
+AUTH = (LOCAL, OIDC, JUPYTERHUB)
 """The ways to be known that there are."""
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
-class Settings(OidcSettings, SessionSettings, DoorSettings, SecretSettings):
+class Settings(OidcSettings, JupyterHubSettings, SessionSettings, DoorSettings, SecretSettings):
     """The settings of a service or a command."""
 
     model_config = SettingsConfigDict(
@@ -43,9 +45,10 @@ class Settings(OidcSettings, SessionSettings, DoorSettings, SecretSettings):
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8002, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     auth: Annotated[list[str], NoDecode] = Field(
-        default_factory=lambda: [LOCAL],
-        description="How callers are known, separated by ','; if left out, local: whoever sends no token is one user "
-        "with every right, on a loopback address only. oidc: by access tokens of oidc_issuer.",
+        default_factory=lambda told: [JUPYTERHUB if told["jupyterhub_service_name"] else LOCAL],
+        description="How callers are known, separated by ','. oidc: by access tokens of oidc_issuer. jupyterhub: by "
+        "tokens of the Hub. local: whoever sends no token is one user with every right, on a loopback address only. If "
+        "left out, jupyterhub in a service that a Hub started, else local.",
     )
     local_user: str = Field(
         default_factory=getpass.getuser,
@@ -240,6 +243,10 @@ class Settings(OidcSettings, SessionSettings, DoorSettings, SecretSettings):
             raise ValueError(f"names no way to be known; this version has {', '.join(AUTH)}")
         if OIDC in value and info.data.get("oidc_issuer") is None:
             raise ValueError("oidc needs PRESSROOM_OIDC_ISSUER")
+        if JUPYTERHUB in value and info.data.get("jupyterhub_api_url") is None:
+            raise ValueError("jupyterhub needs PRESSROOM_JUPYTERHUB_API_URL")
+        if LOCAL in value and info.data.get("jupyterhub_service_name") is not None:
+            raise ValueError("local is not for a service of a Hub: whoever came by its proxy could do everything")
         return list(dict.fromkeys(value))
 
     @field_validator("auth")
@@ -304,15 +311,15 @@ class Settings(OidcSettings, SessionSettings, DoorSettings, SecretSettings):
             raise ValueError("is not an address; write it as https://pressroom.example.com")
         return value.rstrip("/")
 
+    @model_validator(mode="after")
+    def _as_the_hub_says(self) -> Self:
+        if JUPYTERHUB in self.auth:
+            for name, value in self.told_by_the_hub().items():
+                if name not in self.model_fields_set:
+                    setattr(self, name, value)
+        return self
+
     @property
     def listens_on_loopback(self) -> bool:
         """Whether only programs on this machine can connect."""
         return is_loopback(self.host)
-
-
-def is_loopback(name: str) -> bool:
-    """Whether a host is this machine itself. A name that only looks like such an address, 127.example.com, is not."""
-    try:
-        return name == "localhost" or ip_address(name).is_loopback
-    except ValueError:
-        return False

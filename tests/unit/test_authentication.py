@@ -70,7 +70,7 @@ def test_scopes_bring_what_they_cannot_do_without() -> None:
     assert with_implied(["admin"]) == set(Scope) == ANA.scopes
 
 
-@pytest.mark.parametrize("value", ["local,jupyterhub", "", "nobody"])
+@pytest.mark.parametrize("value", ["local,kerberos", "", "nobody"])
 def test_a_way_to_be_known_that_there_is_not_is_refused(value: str) -> None:
     with pytest.raises(ValueError, match="way to be known"):
         Settings(auth=value)  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ import httpx
 from pydantic import BaseModel, JsonValue
 
 from pressroom.client import calls
-from pressroom.client.calls import Call, address, authorization, unreachable
+from pressroom.client.calls import Call, address, unreachable
 from pressroom.client.grants import AsyncGrants
 from pressroom.client.live_async import AsyncLive
 from pressroom.client.notifications import AsyncNotifications
@@ -25,11 +25,12 @@ T = TypeVar("T")
 class AsyncClient(AsyncGrants, AsyncNotifications, AsyncLive):
     """A client of a Pressroom service.
 
-    ``base_url`` is its address; if left out, ``PRESSROOM_URL``, else this machine. ``token`` says who calls; if left
-    out, ``PRESSROOM_TOKEN``, else nobody says it. ``timeout`` is how long one request may take, and ``give_up_seconds``
-    how long the service may be away while an execution is followed or waited for, in seconds. Every method raises the
-    classes of :mod:`pressroom.errors`, and :class:`Unavailable` where the service does not answer. Paths start at the
-    caller's directory.
+    ``base_url`` is its address; if left out, ``PRESSROOM_URL``, else the one at the JupyterHub whose notebook server
+    this is, else this machine. ``token`` says who calls; if left out, ``PRESSROOM_TOKEN``, else the notebook server's
+    own, which is sent to its Hub's host alone, else nobody says it. ``timeout`` is how long one request may take, and
+    ``give_up_seconds`` how long the service may be away while an execution is followed or waited for, in seconds.
+    Every method raises the classes of :mod:`pressroom.errors`, and :class:`Unavailable` where the service does not
+    answer. Paths start at the caller's directory.
     """
 
     def __init__(
@@ -40,8 +41,9 @@ class AsyncClient(AsyncGrants, AsyncNotifications, AsyncLive):
         timeout: float = 30.0,
         give_up_seconds: float = GIVE_UP_SECONDS,
     ) -> None:
-        self.url, self.timeout, self.give_up_seconds = address(base_url), timeout, give_up_seconds
-        self._http = httpx.AsyncClient(base_url=self.url, timeout=timeout, headers=authorization(token))
+        self.url, headers = address(base_url, token)
+        self.timeout, self.give_up_seconds = timeout, give_up_seconds
+        self._http = httpx.AsyncClient(base_url=self.url, timeout=timeout, headers=headers)
 
     async def __aenter__(self) -> Self:
         return self

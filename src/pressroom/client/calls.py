@@ -12,6 +12,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, JsonValue, TypeAdapter
 
+from pressroom.client.hub import address_at_the_hub, token_of_the_hub
 from pressroom.errors import (
     ExecutionCancelled,
     ExecutionFailed,
@@ -90,15 +91,15 @@ def unreachable(url: str, error: httpx.TransportError) -> Unavailable:
     return Unavailable("service", f"{url}: {error or type(error).__name__}")
 
 
-def address(given: str | None) -> str:
-    """The address of the service: as given, else ``PRESSROOM_URL``, else this machine."""
-    return given or os.environ.get("PRESSROOM_URL") or DEFAULT_URL
+def address(given: str | None, token: str | None) -> tuple[str, dict[str, str]]:
+    """The address of the service, and the headers that say who calls.
 
-
-def authorization(token: str | None) -> dict[str, str]:
-    """The headers that say who calls: by the token given, else ``PRESSROOM_TOKEN``, else none."""
-    token = token or os.environ.get("PRESSROOM_TOKEN")
-    return {"Authorization": f"Bearer {token}"} if token else {}
+    The address: as given, else ``PRESSROOM_URL``, else the one at the Hub whose notebook server this is, else this
+    machine. The token: as given, else ``PRESSROOM_TOKEN``, else the server's own, where the address is at its Hub.
+    """
+    url = given or os.environ.get("PRESSROOM_URL") or address_at_the_hub()
+    token = token or os.environ.get("PRESSROOM_TOKEN") or (token_of_the_hub(url) if url else None)
+    return url or DEFAULT_URL, {"Authorization": f"Bearer {token}"} if token else {}
 
 
 def raise_for_status(execution: ExecutionOut) -> ExecutionOut:

@@ -44,7 +44,7 @@ async def execute_again(
     again = await service.retry(session, parts.intake, caller, execution_id, once)
     logs.about(again.id)
     facts(request.scope)["execution_ids"] = [again.id]
-    return accepted(again)
+    return accepted(request, again)
 
 
 @router.get("/db/executions/{execution_id}/attempts", responses=problems(NotFound, Invalid))

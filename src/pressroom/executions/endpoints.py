@@ -88,15 +88,16 @@ async def _execute(
         execution = await service.get(session, execution_id)
     # Who does not wait gets the row, however soon the execution has ended, or how long ago the one with this key.
     if seconds == 0 or (not ended and Status(execution.status) not in TERMINAL):
-        return execution, accepted(execution)
+        return execution, accepted(request, execution)
     service.raise_for_status(execution)
     return execution, None
 
 
-def accepted(execution: Execution) -> Response:
+def accepted(request: Request, execution: Execution) -> Response:
     """The answer that an execution goes on."""
     body = ExecutionOut.model_validate(execution).model_dump(mode="json")
-    return JSONResponse(body, 202, {"Location": f"/db/executions/{execution.id}"})
+    location = f"{request.scope.get('root_path', '')}/db/executions/{execution.id}"
+    return JSONResponse(body, 202, {"Location": location})
 
 
 def _order_of(wanted: RunRequest) -> Order:

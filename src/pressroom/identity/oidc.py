@@ -1,6 +1,5 @@
 """Access tokens of an OIDC issuer: what is checked, and whom they stand for. A :class:`~..authentication.Source`."""
 
-import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
@@ -14,16 +13,14 @@ from joserfc.errors import (
     MissingClaimError,
 )
 from joserfc.jwt import JWTClaimsRegistry
-from pydantic import TypeAdapter, ValidationError
 
 from pressroom.errors import NotAuthenticated, shown
 from pressroom.identity.issuer import Issuer
 from pressroom.identity.principal import ADMIN, Principal, Scope
+from pressroom.identity.usernames import username_of
 from pressroom.oidc_settings import OidcSettings
-from pressroom.wire import Username
 
 SOURCE = "oidc"
-_USERNAME: TypeAdapter[str] = TypeAdapter(Username)
 _HEADER_TYPES = ("jwt", "at+jwt")
 _CLAIM_TYPES = ("Bearer",)
 """Keycloak says in each token what it is: ``Bearer``, ``ID``, ``Refresh``, ``Logout``, ..."""
@@ -121,11 +118,7 @@ class OidcTokens:
     def _person(self, claims: Mapping[str, Any]) -> Principal:
         settings = self._settings
         claim = settings.oidc_username_claim
-        try:
-            username = _USERNAME.validate_python(claims.get(claim), strict=True)
-        except ValidationError as error:
-            raise NotAuthenticated(f"The token's {shown(claim)} cannot be the name of a user.") from error
-        if unicodedata.normalize("NFKC", username) != username:
+        if (username := username_of(claims.get(claim))) is None:
             raise NotAuthenticated(f"The token's {shown(claim)} cannot be the name of a user.")
         given = frozenset(self._roles(claims))
         # The issuer's role of this name is none of ours, where another one makes an administrator.
