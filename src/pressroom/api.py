@@ -35,8 +35,8 @@ from pressroom.identity.authentication import READING, Authentication, known_cal
 from pressroom.identity.doors import Door
 from pressroom.identity.principal import Principal
 from pressroom.identity.rights import Right, require_scope
-from pressroom.identity.strangers import Strangers
 from pressroom.identity.sessions import Sessions
+from pressroom.identity.strangers import Strangers
 from pressroom.kept_answers import KeptAnswers
 from pressroom.metrics import Metrics
 from pressroom.notebooks.places import Places

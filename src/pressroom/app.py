@@ -33,8 +33,8 @@ from pressroom.identity.issuer import open_issuer
 from pressroom.identity.jupyterhub import open_hub
 from pressroom.identity.oidc import OidcTokens
 from pressroom.identity.principal import Principal
-from pressroom.identity.strangers import Strangers
 from pressroom.identity.sessions import Sessions
+from pressroom.identity.strangers import Strangers
 from pressroom.identity.tokens import TokenSource
 from pressroom.kept_answers import KeptAnswers
 from pressroom.metrics import Metrics

@@ -270,7 +270,7 @@ class Settings(OidcSettings, JupyterHubSettings, SessionSettings, DoorSettings, 
 
     @field_validator("users_root", "data_dir", "audit_file", mode="before")
     @classmethod
-    def _a_path(cls, value: object) -> object:
+    def _no_empty_path(cls, value: object) -> object:
         # A variable that was set to nothing would be the working directory, whichever that is.
         if isinstance(value, str) and not value.strip():
             raise ValueError("is empty; name a path, or leave it out")
