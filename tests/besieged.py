@@ -104,10 +104,8 @@ class Siege:
         return self.admin.get(f"/db/executions/{execution_id}").json()
 
 
-@contextmanager
-def serving(database_url: URL, homes: Path) -> Iterator[tuple[psutil.Process, str]]:
-    """The service, by its command."""
-    port = free_port()
+def command(database_url: URL, homes: Path, *words: str, workers: int = 4) -> subprocess.Popen[bytes]:
+    """``pressroom`` with ``words``, in a process of its own, where notebooks run as their users."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     environment = kept | {
         "DATABASE_URL": database_url.render_as_string(hide_password=False),
@@ -116,21 +114,28 @@ def serving(database_url: URL, homes: Path) -> Iterator[tuple[psutil.Process, st
         "PRESSROOM_OIDC_ISSUER": "https://issuer.invalid",
         "PRESSROOM_USERS_ROOT": str(homes),
         "PRESSROOM_METRICS_TOKEN": TOKEN,
-        "PRESSROOM_WORKERS": "4",
+        "PRESSROOM_WORKERS": str(workers),
         "PRESSROOM_GRACE_SECONDS": "1",
         "PRESSROOM_WORKER_GRACE_SECONDS": "2",
         "PRESSROOM_MAX_OUTPUT_MB": "1",
         "PRESSROOM_LOG_LEVEL": "warning",
     }
-    command = [str(Path(sys.executable).with_name("pressroom")), "serve", "--port", str(port)]
-    process = subprocess.Popen(command, env=environment, start_new_session=True)
+    program = str(Path(sys.executable).with_name("pressroom"))
+    return subprocess.Popen([program, *words], env=environment, start_new_session=True)
+
+
+@contextmanager
+def serving(database_url: URL, homes: Path, workers: int = 4) -> Iterator[tuple[psutil.Process, str]]:
+    """The service, by its command: its process, and its address."""
+    port = free_port()
+    process = command(database_url, homes, "serve", "--port", str(port), workers=workers)
     try:
         url = f"http://127.0.0.1:{port}"
 
         def up() -> bool | None:
             assert process.poll() is None, "the service did not start"
             try:
-                return httpx.get(f"{url}/health").status_code == 200 or None
+                return httpx.get(f"{url}/").status_code == 200 or None
             except httpx.TransportError:
                 return None
 

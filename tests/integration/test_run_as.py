@@ -17,7 +17,8 @@ import pytest
 from sqlalchemy import URL
 from typer.testing import CliRunner
 
-from accounts import IS_ROOT, WHY, account, client_of, give
+from accounts import IS_ROOT, WHY, account, client_of, give, processes_of
+from besieged import command, serving, until
 from pressroom.cli.main import app
 from pressroom.errors import Invalid, NotAllowed
 from pressroom.notebooks import accounts
@@ -257,6 +258,51 @@ def submitted(http: httpx.Client, path: Path, username: str) -> int:
     return int(made.json()["id"])
 
 
+def test_a_worker_that_is_killed_leaves_nothing_of_its_users(homes: Path, database_url: URL) -> None:
+    with account(homes, "eve") as eve, serving(database_url, homes, workers=0) as (_, url):
+        waits = (
+            "import os, subprocess, time\nsubprocess.Popen(['sleep', '600'])\nopen('up', 'w').close()\ntime.sleep(600)"
+        )
+        path = give(write_notebook(home_of(eve) / "waits.ipynb", waits), eve)
+        worker = command(database_url, homes, "worker", "--concurrency", "1")
+        try:
+            with client_of(url, database_url, eve) as client:
+                submitted(client, path, eve)
+            until(lambda: (path.parent / "up").exists() or None, "the kernel")
+            assert {process.name() for process in processes_of(eve)} == {"pressroom-krnl", "pressroom-run", "sleep"}
+        finally:
+            worker.kill()
+            worker.wait()
+        until(lambda: not processes_of(eve) or None, "the end of all that the worker had started")
+        assert list((path.parent / "executions").iterdir()) == []
+
+
+def test_old_outputs_are_deleted_as_their_user_and_behind_a_link_nothing_is(
+    served: httpx.Client, homes: Path, module_database_url: URL, ana: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, gone = (
+        Path(
+            executed(served, give(write_notebook(home_of(ana) / name / "old.ipynb", "1"), ana), ana)[0][
+                "output_notebook"
+            ]
+        )
+        for name in ("kept", "gone")
+    )
+    elsewhere = homes.parent / "systems"
+    kept.parent.rename(elsewhere)
+    kept.parent.symlink_to(elsewhere)
+    for name, value in (
+        ("DATABASE_URL", module_database_url.render_as_string(hide_password=False)),
+        ("PRESSROOM_RUN_AS", "user"),
+        ("PRESSROOM_USERS_ROOT", str(homes)),
+    ):
+        monkeypatch.setenv(name, value)
+    done = CliRunner().invoke(app, ["prune", "--older-than", "0s", "--json"])
+    assert done.exit_code == 0, done.output
+    assert not gone.exists()
+    assert (elsewhere / kept.name).exists()
+
+
 def ended(http: httpx.Client, execution_id: int) -> dict[str, Any]:
     with http.stream("GET", f"/db/executions/{execution_id}/events") as events:
         for _ in events.iter_lines():
@@ -270,8 +316,8 @@ def test_root_is_needed(monkeypatch: pytest.MonkeyPatch, database_url: URL) -> N
         Places.of(Settings(run_as="user"))
     monkeypatch.setenv("PRESSROOM_RUN_AS", "user")
     monkeypatch.setenv("DATABASE_URL", database_url.render_as_string(hide_password=False))
-    for command in (["serve", "--port", "0"], ["worker"]):
-        said = CliRunner().invoke(app, command)
+    for words in (["serve", "--port", "0"], ["worker"]):
+        said = CliRunner().invoke(app, words)
         assert said.exit_code == 2, said.output
         assert "needs root: it does not run as root" in " ".join(said.output.split())
 
