@@ -84,6 +84,8 @@ FORK_SAFE_THREADS = {"jemalloc_bg_thd"}
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 4, 15, 36, 38
 _MADV_POPULATE_WRITE = 23
 _PRESENT, _EXCLUSIVE = 1 << 63, 1 << 56  # of an entry of /proc/self/pagemap
+_KEYCTL = {"x86_64": 250, "aarch64": 219, "riscv64": 219, "ppc64le": 271, "s390x": 280}
+_KEYCTL_JOIN_SESSION_KEYRING = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -713,6 +715,9 @@ def become(account: Mapping[str, Any], *, inspectable: bool) -> None:
         raise PermissionError(f"this process could not become the account {uid}")
     if _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         raise PermissionError("programs that run as another account could not be ruled out")
+    # Keys are whose session has them. A system that has no keys, or does not let anybody at them, refuses.
+    if (keyctl := _KEYCTL.get(os.uname().machine)) is not None:
+        _libc.syscall(keyctl, _KEYCTL_JOIN_SESSION_KEYRING, None)
     # What the change of the account has taken away.
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
