@@ -198,6 +198,29 @@ async def test_a_manager_may_start_again_after_a_shutdown(kernels: Kernels) -> N
     assert await said(await kernels.client(manager), "print('again')") == "again"
 
 
+async def test_a_kernel_closes_nothing_before_its_threads_have_ended(kernels: Kernels, tmp_path: Path) -> None:
+    manager, client = await kernels.start()
+    ended = tmp_path / "ended"
+    code = f"""
+import atexit, threading
+from pathlib import Path
+from ipykernel.kernelapp import IPKernelApp
+
+app, gate = IPKernelApp.instance(), threading.Event()
+own = threading.Thread(target=gate.wait)
+own.start()
+threading._register_atexit(gate.set)
+
+@atexit.register  # the last to come is the first to be called: before ipykernel's own
+def _():
+    threads = app.control_thread, app.shell_channel_thread, own
+    Path({str(ended)!r}).write_text(str([thread.is_alive() for thread in threads]))
+"""
+    assert await said(client, code) == ""
+    await manager.shutdown_kernel()
+    assert ended.read_text() == "[False, False, False]"
+
+
 @pytest.mark.parametrize(
     ("code", "number"), [("import os; os._exit(7)", 7), ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", -9)]
 )

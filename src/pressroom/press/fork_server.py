@@ -863,6 +863,12 @@ class ZmqChild(Child):
         app = IPKernelApp.instance()
         app.initialize(request["argv"])
         app.start()
+        # ipykernel closes its sockets among the exit functions, while these may yet be sending.
+        for thread in (getattr(app, "control_thread", None), getattr(app, "shell_channel_thread", None)):
+            if thread is not None and thread.is_alive():
+                thread.stop()
+                thread.join()
+        threading._shutdown()  # as the interpreter's own end: threads that are not daemons are waited for
         atexit._run_exitfuncs()
         with suppress(OSError, ValueError):
             sys.stdout.flush()
