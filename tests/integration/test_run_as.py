@@ -154,19 +154,25 @@ def test_what_the_service_writes_for_a_user_is_the_users(served: httpx.Client, h
     assert page.json()["cells"][0]["outputs"][0]["text"] in ("1\n", ["1\n"])
 
 
-def test_the_kernel_reads_the_startup_files_the_configuration_and_the_packages_of_its_user(
-    served: httpx.Client, ana: str
-) -> None:
+def test_the_kernel_reads_the_startup_files_and_the_configuration_of_its_user(served: httpx.Client, ana: str) -> None:
     profile = home_of(ana) / ".ipython" / "profile_default"
     (profile / "startup").mkdir(parents=True, exist_ok=True)
     (profile / "startup" / "00-mine.py").write_text("mine = __import__('os').getuid()")
     (profile / "ipython_kernel_config.py").write_text("c.InteractiveShell.ast_node_interactivity = 'all'")
-    for path in (profile / "startup" / "00-mine.py", profile / "ipython_kernel_config.py"):
+    plots = home_of(ana) / ".config" / "matplotlib" / "matplotlibrc"
+    plots.parent.mkdir(parents=True, exist_ok=True)
+    plots.write_text("savefig.dpi: 77\n")
+    for path in (profile / "startup" / "00-mine.py", profile / "ipython_kernel_config.py", plots):
         give(path, ana)
-    source = "from IPython.display import display\nprint(mine, get_ipython().profile_dir.location)\n1\n2"
+    source = (
+        "import matplotlib\n"
+        "print(mine, get_ipython().profile_dir.location)\n"
+        "print(matplotlib.rcParams['savefig.dpi'], matplotlib.get_configdir())\n"
+        "1\n2"
+    )
     path = give(write_notebook(home_of(ana) / "mine.ipynb", source), ana)
     answer, texts = executed(served, path, ana)
-    assert texts[0].split() == [str(pwd.getpwnam(ana).pw_uid), str(profile)]
+    assert texts[0].split() == [str(pwd.getpwnam(ana).pw_uid), str(profile), "77.0", str(plots.parent)]
     cell = nbformat.read(answer["output_notebook"], 4).cells[0]
     assert [o.data["text/plain"] for o in cell.outputs if o.output_type == "execute_result"] == ["1", "2"]
 

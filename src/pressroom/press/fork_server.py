@@ -28,6 +28,7 @@ import base64
 import codecs
 import collections
 import ctypes
+import functools
 import gc
 import importlib
 import importlib.machinery
@@ -1276,6 +1277,10 @@ def line_classes():
             shell.profile_dir = kernel.profile_dir = self.profile_dir
             self.load_config_file()
             shell.update_config(self.config)
+            try:
+                read_matplotlibrc()
+            except Exception:  # whatever is wrong with the file, the notebook may do without
+                traceback.print_exc()
 
         def begin(self, ahead_of_cwd, *, rehearsal):
             """What belongs to one execution: the user's startup files, extensions and configured code."""
@@ -1301,6 +1306,21 @@ def line_classes():
 
     setattr(ipykernel.ipkernel, "_accepts_parameters", accepts_parameters)  # noqa: B010 - its module has no such name to write to
     return LineApp
+
+
+def read_matplotlibrc():
+    """Have Matplotlib, if it was loaded ahead, read the settings of this process's home and working directory: what it
+    has read so far are the service's."""
+    matplotlib = sys.modules.get("matplotlib")
+    if matplotlib is None:
+        return
+    for name in ("get_configdir", "get_cachedir"):
+        # They remember what they have found.
+        if (find := getattr(getattr(matplotlib, name), "__wrapped__", None)) is not None:
+            setattr(matplotlib, name, functools.cache(find))
+    file = matplotlib.matplotlib_fname()
+    if not file.startswith(matplotlib.get_data_path()):
+        matplotlib.rc_file(file)
 
 
 class LineChild(Child):
