@@ -154,6 +154,35 @@ def test_what_the_service_writes_for_a_user_is_the_users(served: httpx.Client, h
     assert page.json()["cells"][0]["outputs"][0]["text"] in ("1\n", ["1\n"])
 
 
+def test_every_way_to_a_file_is_gone_as_its_user(served: httpx.Client, ana: str) -> None:
+    path = give(write_notebook(home_of(ana) / "ways" / "way.ipynb", "print(a)", parameters="a = 1"), ana)
+    made = served.post("/db/notebooks", json={"name": "way", "file_path": str(path), "username": ana}).json()["id"]
+
+    def asked(method: str, url: str, **options: Any) -> Any:
+        answer = served.request(method, url, **options)
+        assert answer.status_code in (200, 201), f"{url}: {answer.text}"
+        return answer.json() if "json" in answer.headers["Content-Type"] else answer.text
+
+    asked("POST", f"/db/parameters/infer/{made}")
+    asked("POST", "/db/parameters", json={"notebook_id": made, "param_name": "a", "param_type": "integer"})
+    asked("PUT", f"/db/notebooks/{made}", json={"file_path": str(path), "description": "x"})
+    asked("GET", "/download-notebook", params={"path": str(path)})
+    wanted = {"notebook_id": made, "file_path": "ways/made.ipynb", "username": ana, "parameters": {"a": 5}}
+    template = asked("POST", "/create-from-template", json=wanted)
+    assert owned(Path(template["file_path"]))[0] == pwd.getpwnam(ana).pw_uid
+    chosen = {"input_path": str(path), "output_path": str(path.with_name("out.ipynb")), "params": {"a": 2}}
+    asked("POST", "/execute-notebook", json={**chosen, "username": ana})
+    done = asked("POST", "/execute", json={"input_path": str(path), "parameters": {"a": 3}, "in_place": True})
+    assert owned(path)[0] == pwd.getpwnam(ana).pw_uid
+    assert "3" in asked("GET", f"/db/executions/{done['execution_id']}/html")
+    again = served.post(f"/db/executions/{done['execution_id']}/retry")
+    assert again.status_code == 202, again.text
+    assert ended(served, again.json()["id"])["status"] == "success"
+    failing = give(write_notebook(path.with_name("raises.ipynb"), "1 / 0"), ana)
+    raised = served.post("/execute", json={"input_path": str(failing), "parameters": {}})
+    assert (raised.status_code, raised.json()["ename"]) == (422, "ZeroDivisionError")
+
+
 def test_the_kernel_reads_the_startup_files_and_the_configuration_of_its_user(served: httpx.Client, ana: str) -> None:
     profile = home_of(ana) / ".ipython" / "profile_default"
     (profile / "startup").mkdir(parents=True, exist_ok=True)
