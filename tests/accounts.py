@@ -33,7 +33,7 @@ def account(homes: Path, role: str, *options: str) -> Iterator[str]:
         home.mkdir(mode=0o700)
         os.chown(home, entry.pw_uid, entry.pw_gid)
         yield name
-        left = [process for process in psutil.process_iter(["uids"]) if _is_of(process, entry.pw_uid)]
+        left = processes_of(name)
         for process in left:
             process.kill()
         assert not left, "processes of the account are left"
@@ -41,8 +41,10 @@ def account(homes: Path, role: str, *options: str) -> Iterator[str]:
         subprocess.run(["userdel", name], check=True, capture_output=True)
 
 
-def _is_of(process: psutil.Process, uid: int) -> bool:
-    return process.info["uids"] is not None and uid in process.info["uids"]
+def processes_of(name: str) -> list[psutil.Process]:
+    """The processes of an account."""
+    found = psutil.process_iter(["uids"])
+    return [process for process in found if process.info["uids"] and uid_of(name) in process.info["uids"]]
 
 
 def uid_of(name: str) -> int:

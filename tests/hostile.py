@@ -358,6 +358,16 @@ def connect_to_every_socket_of_the_service(target: Target) -> Any:
     return got
 
 
+@attempt
+def read_a_key_of_its_session(target: Target) -> Any:
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    key = libc.syscall(target["keyctl"], 10, -3, b"user", target["key"].encode(), 0)  # KEYCTL_SEARCH
+    room = ctypes.create_string_buffer(100)
+    return key > 0 and libc.syscall(target["keyctl"], 11, key, room, 100) > 0 and room.value  # KEYCTL_READ
+
+
 # --- becoming somebody else -----------------------------------------------------------------------------------------
 
 

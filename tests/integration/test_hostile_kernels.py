@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from accounts import IS_ROOT, WHY, give, uid_of
+from accounts import IS_ROOT, WHY, give, processes_of, uid_of
 from besieged import SECRET, TOKEN, Siege
 
 pytestmark = pytest.mark.skipif(not IS_ROOT, reason=WHY)
@@ -40,13 +40,7 @@ print(os.read(read, 20).decode())
     row = siege.execute(siege.plant("hides.ipynb", source))
     assert row["status"] == "success", row
     assert not psutil.pid_exists(int(siege.printed(row)))
-    assert of_account(siege.mallory) == []
-
-
-def of_account(name: str) -> list[psutil.Process]:
-    """The processes of an account."""
-    found = psutil.process_iter(["uids"])
-    return [process for process in found if process.info["uids"] and process.info["uids"].real == uid_of(name)]
+    assert processes_of(siege.mallory) == []
 
 
 RUNNER = """
@@ -88,7 +82,7 @@ def test_whoever_kills_its_own_runner_fails_alone(siege: Siege) -> None:
     row = siege.execute(siege.plant("kills.ipynb", RUNNER + "import signal\nos.kill(runner(), signal.SIGKILL)"))
     assert (row["status"], row["failure"]["reason"]) == ("failed", "runner_died")
     assert "was killed by SIGKILL" in row["error_message"]
-    assert of_account(siege.mallory) == []
+    assert processes_of(siege.mallory) == []
     assert [siege.row(execution)["status"] for execution in siege.executions] == ["running", "running"]
 
 
@@ -143,7 +137,7 @@ except BlockingIOError:
     row = siege.execute(siege.plant("bomb.ipynb", source), max_processes=32)
     assert row["status"] == "success", row
     assert 0 < int(siege.printed(row)) < 32
-    assert of_account(siege.mallory) == []
+    assert processes_of(siege.mallory) == []
 
 
 def test_a_kernel_inherits_no_secret_and_nobody_answers_it(siege: Siege) -> None:

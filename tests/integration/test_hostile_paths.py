@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from accounts import IS_ROOT, WHY, uid_of
-from besieged import SECRET, Siege
+from besieged import SECRET, Siege, until
 
 pytestmark = pytest.mark.skipif(not IS_ROOT, reason=WHY)
 
@@ -87,6 +87,29 @@ def test_a_folder_that_is_swapped_for_a_link_leads_nowhere(siege: Siege, where: 
     assert (row["status"], row["failure"]["reason"]) == ("failed", "output_not_written")
     assert sorted(elsewhere.iterdir()) == before
     assert siege.hostile.get(f"/db/executions/{row['id']}/notebook").status_code in (403, 404)
+
+
+def test_a_folder_that_is_swapped_all_the_time_never_gives_the_victims_file(siege: Siege) -> None:
+    theirs = Path(siege.target["output"])
+    own = siege.plant(f"race/real/{theirs.name}", "print('mine')")
+    swaps = f"""
+import os
+os.symlink({str(theirs.parent)!r}, "link")
+open("up", "w").close()
+while not os.path.exists("stop"):
+    os.rename("real", "aside"); os.rename("link", "real")
+    os.rename("real", "link"); os.rename("aside", "real")
+"""
+    race = siege.plant("race/swaps.ipynb", swaps)
+    body = {"input_path": str(race), "parameters": {}}
+    made = siege.hostile.post("/execute", json=body, headers={"Prefer": "respond-async"})
+    until(lambda: (race.parent / "up").exists() or None, "the race")
+    answers = [siege.hostile.get("/download-notebook", params={"path": str(own)}) for _ in range(100)]
+    (race.parent / "stop").touch()
+    assert siege.ended(made.json()["id"])["status"] == "success"
+    assert not [answer.text for answer in answers if SECRET in answer.text]
+    assert {answer.status_code for answer in answers} <= {200, 403, 404}
+    assert 200 in {answer.status_code for answer in answers}
 
 
 def test_an_output_that_becomes_a_link_is_not_followed(siege: Siege) -> None:

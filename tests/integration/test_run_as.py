@@ -17,7 +17,8 @@ import pytest
 from sqlalchemy import URL
 from typer.testing import CliRunner
 
-from accounts import IS_ROOT, WHY, account, client_of, give
+from accounts import IS_ROOT, WHY, account, client_of, give, processes_of
+from besieged import command, serving, until
 from pressroom.cli.main import app
 from pressroom.errors import Invalid, NotAllowed
 from pressroom.notebooks import accounts
@@ -153,19 +154,54 @@ def test_what_the_service_writes_for_a_user_is_the_users(served: httpx.Client, h
     assert page.json()["cells"][0]["outputs"][0]["text"] in ("1\n", ["1\n"])
 
 
-def test_the_kernel_reads_the_startup_files_the_configuration_and_the_packages_of_its_user(
-    served: httpx.Client, ana: str
-) -> None:
+def test_every_way_to_a_file_is_gone_as_its_user(served: httpx.Client, ana: str) -> None:
+    path = give(write_notebook(home_of(ana) / "ways" / "way.ipynb", "print(a)", parameters="a = 1"), ana)
+    made = served.post("/db/notebooks", json={"name": "way", "file_path": str(path), "username": ana}).json()["id"]
+
+    def asked(method: str, url: str, **options: Any) -> Any:
+        answer = served.request(method, url, **options)
+        assert answer.status_code in (200, 201), f"{url}: {answer.text}"
+        return answer.json() if "json" in answer.headers["Content-Type"] else answer.text
+
+    asked("POST", f"/db/parameters/infer/{made}")
+    asked("POST", "/db/parameters", json={"notebook_id": made, "param_name": "a", "param_type": "integer"})
+    asked("PUT", f"/db/notebooks/{made}", json={"file_path": str(path), "description": "x"})
+    asked("GET", "/download-notebook", params={"path": str(path)})
+    wanted = {"notebook_id": made, "file_path": "ways/made.ipynb", "username": ana, "parameters": {"a": 5}}
+    template = asked("POST", "/create-from-template", json=wanted)
+    assert owned(Path(template["file_path"]))[0] == pwd.getpwnam(ana).pw_uid
+    chosen = {"input_path": str(path), "output_path": str(path.with_name("out.ipynb")), "params": {"a": 2}}
+    asked("POST", "/execute-notebook", json={**chosen, "username": ana})
+    done = asked("POST", "/execute", json={"input_path": str(path), "parameters": {"a": 3}, "in_place": True})
+    assert owned(path)[0] == pwd.getpwnam(ana).pw_uid
+    assert "3" in asked("GET", f"/db/executions/{done['execution_id']}/html")
+    again = served.post(f"/db/executions/{done['execution_id']}/retry")
+    assert again.status_code == 202, again.text
+    assert ended(served, again.json()["id"])["status"] == "success"
+    failing = give(write_notebook(path.with_name("raises.ipynb"), "1 / 0"), ana)
+    raised = served.post("/execute", json={"input_path": str(failing), "parameters": {}})
+    assert (raised.status_code, raised.json()["ename"]) == (422, "ZeroDivisionError")
+
+
+def test_the_kernel_reads_the_startup_files_and_the_configuration_of_its_user(served: httpx.Client, ana: str) -> None:
     profile = home_of(ana) / ".ipython" / "profile_default"
     (profile / "startup").mkdir(parents=True, exist_ok=True)
     (profile / "startup" / "00-mine.py").write_text("mine = __import__('os').getuid()")
     (profile / "ipython_kernel_config.py").write_text("c.InteractiveShell.ast_node_interactivity = 'all'")
-    for path in (profile / "startup" / "00-mine.py", profile / "ipython_kernel_config.py"):
+    plots = home_of(ana) / ".config" / "matplotlib" / "matplotlibrc"
+    plots.parent.mkdir(parents=True, exist_ok=True)
+    plots.write_text("savefig.dpi: 77\n")
+    for path in (profile / "startup" / "00-mine.py", profile / "ipython_kernel_config.py", plots):
         give(path, ana)
-    source = "from IPython.display import display\nprint(mine, get_ipython().profile_dir.location)\n1\n2"
+    source = (
+        "import matplotlib\n"
+        "print(mine, get_ipython().profile_dir.location)\n"
+        "print(matplotlib.rcParams['savefig.dpi'], matplotlib.get_configdir())\n"
+        "1\n2"
+    )
     path = give(write_notebook(home_of(ana) / "mine.ipynb", source), ana)
     answer, texts = executed(served, path, ana)
-    assert texts[0].split() == [str(pwd.getpwnam(ana).pw_uid), str(profile)]
+    assert texts[0].split() == [str(pwd.getpwnam(ana).pw_uid), str(profile), "77.0", str(plots.parent)]
     cell = nbformat.read(answer["output_notebook"], 4).cells[0]
     assert [o.data["text/plain"] for o in cell.outputs if o.output_type == "execute_result"] == ["1", "2"]
 
@@ -257,6 +293,51 @@ def submitted(http: httpx.Client, path: Path, username: str) -> int:
     return int(made.json()["id"])
 
 
+def test_a_worker_that_is_killed_leaves_nothing_of_its_users(homes: Path, database_url: URL) -> None:
+    with account(homes, "eve") as eve, serving(database_url, homes, workers=0) as (_, url):
+        waits = (
+            "import os, subprocess, time\nsubprocess.Popen(['sleep', '600'])\nopen('up', 'w').close()\ntime.sleep(600)"
+        )
+        path = give(write_notebook(home_of(eve) / "waits.ipynb", waits), eve)
+        worker = command(database_url, homes, "worker", "--concurrency", "1")
+        try:
+            with client_of(url, database_url, eve) as client:
+                submitted(client, path, eve)
+            until(lambda: (path.parent / "up").exists() or None, "the kernel")
+            assert {process.name() for process in processes_of(eve)} == {"pressroom-krnl", "pressroom-run", "sleep"}
+        finally:
+            worker.kill()
+            worker.wait()
+        until(lambda: not processes_of(eve) or None, "the end of all that the worker had started")
+        assert list((path.parent / "executions").iterdir()) == []
+
+
+def test_old_outputs_are_deleted_as_their_user_and_behind_a_link_nothing_is(
+    served: httpx.Client, homes: Path, module_database_url: URL, ana: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, gone = (
+        Path(
+            executed(served, give(write_notebook(home_of(ana) / name / "old.ipynb", "1"), ana), ana)[0][
+                "output_notebook"
+            ]
+        )
+        for name in ("kept", "gone")
+    )
+    elsewhere = homes.parent / "systems"
+    kept.parent.rename(elsewhere)
+    kept.parent.symlink_to(elsewhere)
+    for name, value in (
+        ("DATABASE_URL", module_database_url.render_as_string(hide_password=False)),
+        ("PRESSROOM_RUN_AS", "user"),
+        ("PRESSROOM_USERS_ROOT", str(homes)),
+    ):
+        monkeypatch.setenv(name, value)
+    done = CliRunner().invoke(app, ["prune", "--older-than", "0s", "--json"])
+    assert done.exit_code == 0, done.output
+    assert not gone.exists()
+    assert (elsewhere / kept.name).exists()
+
+
 def ended(http: httpx.Client, execution_id: int) -> dict[str, Any]:
     with http.stream("GET", f"/db/executions/{execution_id}/events") as events:
         for _ in events.iter_lines():
@@ -270,8 +351,8 @@ def test_root_is_needed(monkeypatch: pytest.MonkeyPatch, database_url: URL) -> N
         Places.of(Settings(run_as="user"))
     monkeypatch.setenv("PRESSROOM_RUN_AS", "user")
     monkeypatch.setenv("DATABASE_URL", database_url.render_as_string(hide_password=False))
-    for command in (["serve", "--port", "0"], ["worker"]):
-        said = CliRunner().invoke(app, command)
+    for words in (["serve", "--port", "0"], ["worker"]):
+        said = CliRunner().invoke(app, words)
         assert said.exit_code == 2, said.output
         assert "needs root: it does not run as root" in " ".join(said.output.split())
 

@@ -23,6 +23,8 @@ _DEFAULT_UMASK = 0o022
 _OWN = ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "MPLCONFIGDIR", "TMPDIR")
 """Variables that name folders of the service's own account."""
 _libc = ctypes.CDLL(None, use_errno=True)
+_libc.setfsuid.restype = _libc.setfsgid.restype = ctypes.c_uint32
+_libc.setfsuid.argtypes = _libc.setfsgid.argtypes = (ctypes.c_uint32,)
 _acting = threading.local()
 
 
@@ -137,7 +139,7 @@ def _set_groups(groups: tuple[int, ...] | list[int]) -> None:
 
 def _file_ids() -> tuple[int, int]:
     """As whom this thread reads and writes files: the calls tell what was before, and no such account can be set."""
-    return _libc.setfsuid(ctypes.c_uint32(_UNCHANGED)), _libc.setfsgid(ctypes.c_uint32(_UNCHANGED))
+    return _libc.setfsuid(_UNCHANGED), _libc.setfsgid(_UNCHANGED)
 
 
 def _capabilities() -> Any:

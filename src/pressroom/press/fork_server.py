@@ -28,6 +28,7 @@ import base64
 import codecs
 import collections
 import ctypes
+import functools
 import gc
 import importlib
 import importlib.machinery
@@ -84,6 +85,8 @@ FORK_SAFE_THREADS = {"jemalloc_bg_thd"}
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 4, 15, 36, 38
 _MADV_POPULATE_WRITE = 23
 _PRESENT, _EXCLUSIVE = 1 << 63, 1 << 56  # of an entry of /proc/self/pagemap
+_KEYCTL = {"x86_64": 250, "aarch64": 219, "riscv64": 219, "ppc64le": 271, "s390x": 280}
+_KEYCTL_JOIN_SESSION_KEYRING = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -713,6 +716,9 @@ def become(account: Mapping[str, Any], *, inspectable: bool) -> None:
         raise PermissionError(f"this process could not become the account {uid}")
     if _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         raise PermissionError("programs that run as another account could not be ruled out")
+    # Keys are whose session has them. A system that has no keys, or does not let anybody at them, refuses.
+    if (keyctl := _KEYCTL.get(os.uname().machine)) is not None:
+        _libc.syscall(keyctl, _KEYCTL_JOIN_SESSION_KEYRING, None)
     # What the change of the account has taken away.
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
@@ -1271,6 +1277,10 @@ def line_classes():
             shell.profile_dir = kernel.profile_dir = self.profile_dir
             self.load_config_file()
             shell.update_config(self.config)
+            try:
+                read_matplotlibrc()
+            except Exception:  # whatever is wrong with the file, the notebook may do without
+                traceback.print_exc()
 
         def begin(self, ahead_of_cwd, *, rehearsal):
             """What belongs to one execution: the user's startup files, extensions and configured code."""
@@ -1296,6 +1306,21 @@ def line_classes():
 
     setattr(ipykernel.ipkernel, "_accepts_parameters", accepts_parameters)  # noqa: B010 - its module has no such name to write to
     return LineApp
+
+
+def read_matplotlibrc():
+    """Have Matplotlib, if it was loaded ahead, read the settings of this process's home and working directory: what it
+    has read so far are the service's."""
+    matplotlib = sys.modules.get("matplotlib")
+    if matplotlib is None:
+        return
+    for name in ("get_configdir", "get_cachedir"):
+        # They remember what they have found.
+        if (find := getattr(getattr(matplotlib, name), "__wrapped__", None)) is not None:
+            setattr(matplotlib, name, functools.cache(find))
+    file = matplotlib.matplotlib_fname()
+    if not file.startswith(matplotlib.get_data_path()):
+        matplotlib.rc_file(file)
 
 
 class LineChild(Child):
