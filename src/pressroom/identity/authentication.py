@@ -57,6 +57,10 @@ class Authentication:
             known = scope[_KNOWN] = await self.principal(given[0] if given else None)
         return known
 
+    async def again(self, scope: MutableMapping[str, Any]) -> Principal:
+        """As :meth:`caller`, asked anew: for an answer that goes on after it began. Raises as :meth:`principal`."""
+        return await self.caller({**scope, _KNOWN: None})
+
 
 def known_caller(scope: MutableMapping[str, Any]) -> Principal | None:
     """Who sent the request of an ASGI scope, where that was asked and found."""
