@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 UV := $(VENV)/bin/uv
 
-.PHONY: help setup demo serve test chaos endurance browser faketime keycloak jupyterhub lint format types contracts wheel bench lock clean
+.PHONY: help setup demo serve test chaos endurance browser faketime keycloak jupyterhub lint format types contracts audit wheel bench lock clean
 
 help:  ## Say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -61,6 +61,9 @@ types: setup  ## Check types
 
 contracts: setup  ## Check that imports point one way
 	$(VENV)/bin/lint-imports
+
+audit: setup  ## Look for known vulnerabilities of what is locked, where the advisories can be reached
+	$(VENV)/bin/python .ci/audit.py
 
 wheel: setup  ## Build the wheel, install it into an empty environment, and start it there
 	rm -rf dist && $(UV) build --quiet --wheel

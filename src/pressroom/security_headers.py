@@ -14,6 +14,7 @@ _OF_DATA: Headers = (
     (b"x-frame-options", b"DENY"),
 )
 """Of an answer that does not say itself what a page of it may do, and where it may be framed."""
+_NAMES = frozenset(name for name, _ in _ALWAYS + _OF_DATA)
 YEAR_SECONDS = 365 * 24 * 3600
 
 
@@ -38,9 +39,9 @@ class SecurityHeaders:
         async def answered(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = message.get("headers", ())
-                has = {name for name, _ in headers}
+                has = {name for name, _ in headers} & _NAMES
                 ours = self._always if POLICY in has else self._of_data
-                message["headers"] = [*headers, *(pair for pair in ours if pair[0] not in has)]
+                message["headers"] = [*headers, *([pair for pair in ours if pair[0] not in has] if has else ours)]
             await send(message)
 
         await self._app(scope, receive, answered)

@@ -1,7 +1,7 @@
 """Every setting, typed, from the environment.
 
-A setting ``name`` is the variable ``PRESSROOM_NAME`` and the flag ``--name`` of ``pressroom serve``; the database is
-``DATABASE_URL``. Settings are read once, at the edge, and passed in.
+A setting ``name`` is the variable ``PRESSROOM_NAME`` and the flag ``--name`` of ``pressroom serve``, unless it is a
+secret; the database is ``DATABASE_URL``. Settings are read once, at the edge, and passed in.
 """
 
 import getpass

@@ -156,6 +156,27 @@ def test_each_claim_that_is_wrong_is_refused_and_named(issuer: OwnIssuer, claims
         issuer.ask(signed(issuer.claims(**claims)))
 
 
+def by_a_clock(issuer: OwnIssuer, off: int, *, not_before: bool, seconds: int = 300) -> str:
+    """A token that was made just now for so many seconds, by a clock that is ``off`` by some."""
+    now = int(time.time()) + off
+    return signed(issuer.claims(iat=now, exp=now + seconds, **({"nbf": now} if not_before else {})))
+
+
+def test_an_issuers_clock_that_is_two_minutes_ahead_or_behind(issuer: OwnIssuer) -> None:
+    """Whoever just got a token is let in, but where the token says that it is not valid before a time yet to come:
+    that is said, and a larger leeway takes it."""
+    for off in (-120, -60, 0, 60, 120):
+        assert issuer.ask(by_a_clock(issuer, off, not_before=False)) is not None
+    for off in (-120, -60, 0, 55):
+        assert issuer.ask(by_a_clock(issuer, off, not_before=True)) is not None
+    with pytest.raises(NotAuthenticated, match="do the clocks differ"):
+        issuer.ask(by_a_clock(issuer, 120, not_before=True))
+    assert issuer.ask(by_a_clock(issuer, 120, not_before=True), oidc_leeway_seconds=150) is not None
+    with pytest.raises(NotAuthenticated, match="expired"):  # it was over before it was made
+        issuer.ask(by_a_clock(issuer, -120, not_before=False, seconds=30))
+    assert issuer.ask(by_a_clock(issuer, -120, not_before=False, seconds=30), oidc_leeway_seconds=150) is not None
+
+
 @pytest.mark.parametrize(
     "make",
     [

@@ -24,6 +24,7 @@ from sqlalchemy import URL
 from pressroom.api import READING
 from pressroom.app import create_app
 from pressroom.database.shared_read import SharedReads
+from pressroom.identity import strangers
 from pressroom.identity.authentication import Authentication
 from pressroom.identity.cookies import csrf_token
 from pressroom.identity.principal import with_implied
@@ -404,9 +405,17 @@ def stage(server: URL, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sta
             shared_roots=[shared],
             local_user="boss",
             workers=0,
+            refusals_per_minute=1_000_000,
         )
         app = create_app(settings)
-        with InProcess(app) as client, psycopg.connect(at(name), autocommit=True) as connection:
+        with (
+            pytest.MonkeyPatch.context() as patched,
+            InProcess(app) as client,
+            psycopg.connect(at(name), autocommit=True) as connection,
+        ):
+            # Hundreds of strangers call here in a minute, and each refusal is looked for.
+            patched.setattr(strangers, "ONE_BY_ONE", 1_000_000)
+            patched.setattr(strangers, "ENTRIES", 1_000_000)
             parts = app.state.parts
             # As where nobody is the local user: whoever sends no token is nobody.
             reads = SharedReads()

@@ -1,13 +1,14 @@
-"""``pressroom serve``: each setting is a flag."""
+"""``pressroom serve``: each setting is a flag, but for secrets: everybody on the machine sees a command's arguments."""
 
 import inspect
 import socket
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 import uvicorn
 from fastapi import FastAPI
+from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
 from pressroom import logs, traces
@@ -96,6 +97,8 @@ def _bindable(host: str, port: int) -> None:
 def _flags() -> list[inspect.Parameter]:
     found: list[inspect.Parameter] = []
     for name, field in Settings.model_fields.items():
+        if SecretStr in (field.annotation, *get_args(field.annotation)):
+            continue
         kind = _PLAIN.get(field.annotation, str) if isinstance(field.annotation, type) else str
         if field.annotation == float | None:
             kind = float

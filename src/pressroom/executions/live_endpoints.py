@@ -3,20 +3,23 @@
 import asyncio
 import json
 import os
+import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from typing import Annotated, Any, BinaryIO, Literal
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from pressroom.api import Id, Parts, TheParts, Transaction, Viewer, problems
 from pressroom.database.models import Execution
-from pressroom.errors import Invalid, NotAllowed, NotebookInvalid, NotFound, TooLarge, Unavailable
-from pressroom.executions import access, service
+from pressroom.errors import Invalid, NotAllowed, NotAuthenticated, NotebookInvalid, NotFound, TooLarge, Unavailable
+from pressroom.executions import access, following, service
 from pressroom.executions.event_schemas import Log
 from pressroom.executions.schemas import ExecutionOut
 from pressroom.executions.states import TERMINAL, Status
+from pressroom.identity import rights
+from pressroom.identity.policy import viewer
 from pressroom.identity.principal import Principal
 from pressroom.notebooks import outputs
 from pressroom.notebooks.rendering import HTML, SANDBOX, to_html
@@ -48,6 +51,8 @@ THE_PAGE: dict[int | str, dict[str, Any]] = {
     200: {"description": "The page.", "content": {"text/html": {"schema": {"type": "string"}, "example": "<html>"}}}
 }
 _AS_SAID = {"X-Content-Type-Options": "nosniff"}
+_OFTEN = 2 / 3
+"""How often a stream asks whether its caller may still see it: in parts of the time that it may be silent."""
 _UNBUFFERED = {**_AS_SAID, "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
@@ -58,6 +63,7 @@ _UNBUFFERED = {**_AS_SAID, "Cache-Control": "no-store", "X-Accel-Buffering": "no
 )
 async def follow_an_execution(
     execution_id: Id,
+    request: Request,
     parts: TheParts,
     caller: Viewer,
     last_event_id: Annotated[
@@ -70,14 +76,16 @@ async def follow_an_execution(
     `execution`: the execution as it stands, and `expected_end` from the notebook's own history; sent at first and
     after each change of status. `status`: a change, with `reason` and `message`. `started`: the kernel is up, `cells`
     will be executed. `cell_started` and `cell_finished`: cell `number` of `of`, its first `line`, its `seconds`.
-    `output`: `text` that a cell put out on `stream`. `late`: it has not ended in time. Each has `attempt` and `at`."""
+    `output`: `text` that a cell put out on `stream`. `late`: it has not ended in time. Each has `attempt` and `at`.
+    The stream ends within half a minute where its caller may not see the execution any more."""
     after = _event_id(last_event_id)
     async with parts.database.transaction() as session:
         execution = await access.seen(session, caller, execution_id)
     known = after is not None and execution.status in TERMINAL
     if known and not await parts.following.events(execution_id, after or 0):
         return Response(status_code=204)
-    return StreamingResponse(_frames(parts, execution_id, after), media_type=EVENT_STREAM, headers=_UNBUFFERED)
+    frames = _frames(parts, _Sight(parts, request, execution_id), after)
+    return StreamingResponse(frames, media_type=EVENT_STREAM, headers=_UNBUFFERED)
 
 
 @router.get(
@@ -87,6 +95,7 @@ async def follow_an_execution(
 )
 async def read_the_log(
     execution_id: Id,
+    request: Request,
     parts: TheParts,
     session: Transaction,
     caller: Viewer,
@@ -94,7 +103,7 @@ async def read_the_log(
 ) -> Response:
     """The text that the cells put out, attempt after attempt."""
     await access.seen(session, caller, execution_id)
-    text = _log(parts, execution_id, follow=follow)
+    text = _log(parts, _Sight(parts, request, execution_id), follow=follow)
     return StreamingResponse(text, media_type="text/plain; charset=utf-8", headers=_UNBUFFERED)
 
 
@@ -161,11 +170,42 @@ def _event_id(text: str | None) -> int | None:
     return int(text)
 
 
-async def _frames(parts: Parts, execution_id: int, after: int | None) -> AsyncIterator[bytes]:
+class _Sight:
+    """Whether the caller of a stream may still see its execution."""
+
+    def __init__(self, parts: Parts, request: Request, execution_id: int) -> None:
+        self.execution_id = execution_id
+        self._parts, self._request, self._asked_at = parts, request, time.monotonic()
+
+    async def lost(self) -> str | None:
+        """Why they may not, in a sentence; ``None`` where they may, as long as that cannot be told, and where it was
+        asked a moment ago."""
+        if time.monotonic() - self._asked_at < following.ALIVE_SECONDS * _OFTEN:
+            return None
+        self._asked_at = time.monotonic()
+        try:
+            caller = await self._parts.authentication.again(self._request.scope)
+            rights.require_scope(caller, rights.VIEWER.scope)
+            # Of as many followers as there are who may see the same, one asks.
+            question = ("seen", self.execution_id, viewer(caller))
+            await self._parts.reads.get(question, lambda: _execution(self._parts, caller, self.execution_id))
+        except Unavailable:
+            return None
+        except (NotAuthenticated, NotAllowed, NotFound) as error:
+            return error.detail
+        return None
+
+
+async def _frames(parts: Parts, sight: _Sight, after: int | None) -> AsyncIterator[bytes]:
+    execution_id = sight.execution_id
     yield b"retry: 1000\n\n"
     yield await _as_it_stands(parts, execution_id)
     last = after
     async for told in parts.following.follow(execution_id, after or 0):
+        if (why := await sight.lost()) is not None:
+            # Whoever connects again is refused as usual.
+            yield f": {why}\n\n".encode()
+            return
         if told is None:
             yield b": \n\n"
             continue
@@ -178,9 +218,12 @@ async def _frames(parts: Parts, execution_id: int, after: int | None) -> AsyncIt
         yield b"id: 0\n\n"
 
 
-async def _log(parts: Parts, execution_id: int, *, follow: bool) -> AsyncIterator[bytes]:
+async def _log(parts: Parts, sight: _Sight, *, follow: bool) -> AsyncIterator[bytes]:
     log = Log()
-    async for told in parts.following.follow(execution_id, 0, until_end=follow):
+    async for told in parts.following.follow(sight.execution_id, 0, until_end=follow):
+        if (why := await sight.lost()) is not None:
+            yield f"\n[It goes on, and is not shown any more. {why}]\n".encode()
+            return
         if told is not None and (text := log.text(told.kind, told.attempt, told.data)):
             yield text.encode()
 

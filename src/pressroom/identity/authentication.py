@@ -81,6 +81,10 @@ class Authentication:
             known = scope[_KNOWN] = known or await self.principal(given[0] if given else None)
         return known
 
+    async def again(self, scope: MutableMapping[str, Any]) -> Principal:
+        """As :meth:`caller`, asked anew: for an answer that goes on after it began. Raises as :meth:`principal`."""
+        return await self.caller({**scope, _KNOWN: None})
+
     async def _by_session(self, scope: MutableMapping[str, Any]) -> Principal | None:
         """Whose session's cookie the request has; ``None`` where it has none."""
         if self._browsers is None or (site := Site.of(scope, self._public_url)) is None:

@@ -268,7 +268,8 @@ class Server:
         given = json.loads(sys.argv[2]) | {"refused": self.settings.refused}
         os.set_inheritable(self.owner.fileno(), True)
         signal.set_wakeup_fd(-1)
-        os.execv(sys.executable, [sys.executable, *_flags(), __file__, sys.argv[1], json.dumps(given)])
+        ours = [sys.executable, *_flags(), __file__, sys.argv[1], json.dumps(given)]
+        os.execv(sys.executable, ours)  # noqa: S606 - this program again, without a shell
 
     def serve(self):
         """Serve until the owner is gone."""
