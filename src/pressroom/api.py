@@ -104,7 +104,7 @@ async def record(request: Request, session: AsyncSession) -> Entry:
     return entry
 
 
-async def _refused(request: Request, error: PressroomError) -> None:
+async def refused(request: Request, error: PressroomError) -> None:
     """Write a refusal into the audit."""
     entry = Entry.of(request.scope, known_caller(request.scope), refused=error.status)
     try:
@@ -231,7 +231,7 @@ def install_problem_handlers(app: FastAPI) -> None:
     async def pressroom_error(request: Request, error: Exception) -> Response:
         # A refusal of what needs no right, the metrics say, is the matter of that endpoint alone.
         if isinstance(error, NotAuthenticated | NotAllowed) and audit.begun(request.scope):
-            await _refused(request, error)
+            await refused(request, error)
         return problem_response(cast("PressroomError", error))
 
     async def fields_not_valid(_: Request, error: Exception) -> Response:

@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel
 
-from pressroom import __version__, errors, health, metrics_endpoint, traces
+from pressroom import __version__, docs_page, errors, health, metrics_endpoint, traces
 from pressroom.api import ANOTHER_PROBLEM, Parts, Reader, install_problem_handlers, problems
 from pressroom.database.checks import open_checks
 from pressroom.database.session import Database, open_database
@@ -20,12 +20,14 @@ from pressroom.executions import history_endpoints as history
 from pressroom.executions.following import open_following
 from pressroom.executions.orders import Intake
 from pressroom.executions.tasks import Workshop
-from pressroom.identity import audit_endpoints, session_endpoints
+from pressroom.identity import audit_endpoints, oidc_endpoints, session_endpoints
 from pressroom.identity import token_endpoints as tokens
 from pressroom.identity.audit import AuditFile
 from pressroom.identity.authentication import Authentication, Source
+from pressroom.identity.doors import Door
 from pressroom.identity.issuer import open_issuer
 from pressroom.identity.oidc import OidcTokens
+from pressroom.identity.oidc_sign_in import OidcSignIn
 from pressroom.identity.principal import Principal
 from pressroom.identity.sessions import Sessions
 from pressroom.identity.tokens import TokenSource
@@ -131,11 +133,14 @@ def create_app(settings: Settings) -> FastAPI:
             intake = Intake(places, settings, jobs, valid)
             reads = SharedReads()
             sessions = Sessions(database, reads, settings) if OIDC in settings.auth else None
+            authentication, doors = await opened.enter_async_context(
+                _authentication(settings, database, reads, sessions)
+            )
             audit_file = AuditFile(settings.audit_file)
             opened.callback(audit_file.close)
             app.state.parts = Parts(
                 settings,
-                await opened.enter_async_context(_authentication(settings, database, reads, sessions)),
+                authentication,
                 database,
                 reads,
                 kept,
@@ -146,11 +151,13 @@ def create_app(settings: Settings) -> FastAPI:
                 shop.metrics,
                 audit_file,
                 sessions,
+                doors,
             )
             yield
         await asyncio.to_thread(traces.flush)
 
     app = FastAPIOffline(
+        docs_url=None,  # docs_page has it
         title="Pressroom",
         version=__version__,
         description=DESCRIPTION,
@@ -179,7 +186,9 @@ def create_app(settings: Settings) -> FastAPI:
         files.router,
         tokens.router,
         session_endpoints.router,
+        oidc_endpoints.router,
         audit_endpoints.router,
+        docs_page.router,
     ):
         app.include_router(router)
     endpoints(app)  # none goes without saying what it needs
@@ -198,16 +207,18 @@ def create_app(settings: Settings) -> FastAPI:
 @asynccontextmanager
 async def _authentication(
     settings: Settings, database: Database, reads: SharedReads, sessions: Sessions | None
-) -> AsyncIterator[Authentication]:
+) -> AsyncIterator[tuple[Authentication, dict[str, Door]]]:
     """How callers are known: by the sources of ``PRESSROOM_AUTH``, beside any by personal access tokens, and browsers
-    by their sessions."""
+    by their sessions; and the doors by which these come in."""
     async with AsyncExitStack() as opened:
         sources: list[Source] = [TokenSource(database, reads)]
+        doors: dict[str, Door] = {}
         if OIDC in settings.auth and settings.oidc_issuer is not None:
             issuer = await opened.enter_async_context(open_issuer(settings.oidc_issuer, settings.oidc_metadata_url))
-            sources.append(OidcTokens(settings, issuer))
+            sources.append(tokens := OidcTokens(settings, issuer))
+            doors[OidcSignIn.source] = OidcSignIn(settings, issuer, tokens)
         local = Principal.local(settings.local_user) if LOCAL in settings.auth else None
-        yield Authentication(sources, local, sessions, settings.public_url)
+        yield Authentication(sources, local, sessions, settings.public_url), doors
 
 
 def leave(app: FastAPI) -> None:

@@ -40,7 +40,8 @@ class Settings(OidcSettings, SessionSettings):
     auth: Annotated[list[str], NoDecode] = Field(
         default_factory=lambda: [LOCAL],
         description="How callers are known, separated by ','; if left out, local: whoever sends no token is one user "
-        "with every right, on a loopback address only. oidc: by access tokens of oidc_issuer.",
+        "with every right, on a loopback address only. oidc: at oidc_issuer, browsers by "
+        "their sign-in and programs by its access tokens.",
     )
     local_user: str = Field(
         default_factory=getpass.getuser,
@@ -176,7 +177,8 @@ class Settings(OidcSettings, SessionSettings):
     )
     public_url: str | None = Field(
         default=None,
-        description="The address under which people reach this service, for links in e-mail; if left out, none.",
+        description="The address under which people reach this service, for links in e-mail, and for browsers to come "
+        "back to after a sign-in; if left out, there are no links, and people sign in on this machine only.",
     )
     webhook_private_addresses: bool = Field(
         default=False,
