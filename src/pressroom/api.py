@@ -115,7 +115,7 @@ async def record(request: Request, session: AsyncSession) -> Entry:
     return entry
 
 
-async def _refused(request: Request, error: PressroomError) -> PressroomError:
+async def refused(request: Request, error: PressroomError) -> PressroomError:
     """Write a refusal into the audit; what to answer."""
     entry = Entry.of(request.scope, known_caller(request.scope), refused=error.status)
     if isinstance(error, NotAuthenticated):
@@ -258,7 +258,7 @@ def install_problem_handlers(app: FastAPI) -> None:
     async def pressroom_error(request: Request, error: Exception) -> Response:
         # A refusal of what needs no right, the metrics say, is the matter of that endpoint alone.
         if isinstance(error, NotAuthenticated | NotAllowed) and audit.begun(request.scope):
-            error = await _refused(request, error)
+            error = await refused(request, error)
         return problem_response(cast("PressroomError", error), request.scope)
 
     async def fields_not_valid(request: Request, error: Exception) -> Response:

@@ -25,13 +25,15 @@ from pressroom.executions import history_endpoints as history
 from pressroom.executions.following import open_following
 from pressroom.executions.orders import Intake
 from pressroom.executions.tasks import Workshop
-from pressroom.identity import audit_endpoints, session_endpoints
+from pressroom.identity import audit_endpoints, oidc_endpoints, session_endpoints
 from pressroom.identity import token_endpoints as tokens
 from pressroom.identity.audit import AuditFile
 from pressroom.identity.authentication import Authentication, Source
+from pressroom.identity.doors import Door
 from pressroom.identity.issuer import open_issuer
 from pressroom.identity.jupyterhub import open_hub
 from pressroom.identity.oidc import OidcTokens
+from pressroom.identity.oidc_sign_in import OidcSignIn
 from pressroom.identity.principal import Principal
 from pressroom.identity.sessions import Sessions
 from pressroom.identity.strangers import Strangers
@@ -152,11 +154,14 @@ def create_app(settings: Settings) -> FastAPI:
             intake = Intake(places, settings, jobs, valid, settings.executions_per_minute)
             reads = SharedReads()
             sessions = Sessions(database, reads, settings) if OIDC in settings.auth else None
+            authentication, doors = await opened.enter_async_context(
+                _authentication(settings, database, reads, sessions)
+            )
             audit_file = AuditFile(settings.audit_file)
             opened.callback(audit_file.close)
             app.state.parts = Parts(
                 settings,
-                await opened.enter_async_context(_authentication(settings, database, reads, sessions)),
+                authentication,
                 database,
                 reads,
                 kept,
@@ -168,6 +173,7 @@ def create_app(settings: Settings) -> FastAPI:
                 audit_file,
                 Strangers(settings.refusals_per_minute),
                 sessions,
+                doors,
             )
             yield
         await asyncio.to_thread(traces.flush)
@@ -178,7 +184,7 @@ def create_app(settings: Settings) -> FastAPI:
         description=DESCRIPTION,
         openapi_tags=TAGS,
         lifespan=lifespan,
-        docs_url=None,
+        docs_url=None,  # docs_pages has them
         redoc_url=None,
         generate_unique_id_function=_operation_id,
         # The problem document is named in every operation's answers.
@@ -203,6 +209,7 @@ def create_app(settings: Settings) -> FastAPI:
         files.router,
         tokens.router,
         session_endpoints.router,
+        oidc_endpoints.router,
         audit_endpoints.router,
     ):
         app.include_router(router)
@@ -238,18 +245,20 @@ def _around_all(app: ASGIApp, settings: Settings) -> ASGIApp:
 @asynccontextmanager
 async def _authentication(
     settings: Settings, database: Database, reads: SharedReads, sessions: Sessions | None
-) -> AsyncIterator[Authentication]:
+) -> AsyncIterator[tuple[Authentication, dict[str, Door]]]:
     """How callers are known: by the sources of ``PRESSROOM_AUTH``, beside any by personal access tokens, and browsers
-    by their sessions."""
+    by their sessions; and the doors by which these come in."""
     async with AsyncExitStack() as opened:
         sources: list[Source] = [TokenSource(database, reads)]
+        doors: dict[str, Door] = {}
         if OIDC in settings.auth and settings.oidc_issuer is not None:
             issuer = await opened.enter_async_context(open_issuer(settings.oidc_issuer, settings.oidc_metadata_url))
-            sources.append(OidcTokens(settings, issuer))
+            sources.append(tokens := OidcTokens(settings, issuer))
+            doors[OidcSignIn.source] = OidcSignIn(settings, issuer, tokens)
         if JUPYTERHUB in settings.auth:
             sources.append(await opened.enter_async_context(open_hub(settings, reads)))
         local = Principal.local(settings.local_user) if LOCAL in settings.auth else None
-        yield Authentication(sources, local, sessions, settings.public_url)
+        yield Authentication(sources, local, sessions, settings.public_url), doors
 
 
 def leave(app: FastAPI) -> None:

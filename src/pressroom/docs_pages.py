@@ -1,13 +1,22 @@
-"""The interactive documentation, `/docs` and `/redoc`: from files of ours, with scripts of ours alone."""
+"""The interactive documentation, `/docs` and `/redoc`: from files of ours, with scripts of ours alone.
+
+Where people sign in with a browser, `/docs` signs in with them.
+"""
 
 import base64
 import hashlib
+import json
 import re
+from contextlib import suppress
 from html import escape
 
 from fastapi import FastAPI, Request
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html, get_swagger_ui_oauth2_redirect_html
 from fastapi.responses import HTMLResponse
+
+from pressroom.api import Parts
+from pressroom.errors import PressroomError
+from pressroom.identity.authentication import session_secret
 
 FILES = "/static-offline-docs"
 """Where FastAPIOffline serves the scripts and styles of both."""
@@ -19,6 +28,34 @@ _POLICY = (
     "font-src 'self' data:; connect-src 'self'; worker-src blob:; base-uri 'none'; form-action 'self'; "
     "frame-ancestors 'none'"
 )
+_SESSION = """
+<div id="session" style="position: fixed; top: .6rem; right: .8rem; z-index: 9; padding: .4rem .8rem; background: #fff;
+  border: 1px solid #bbb; border-radius: .3rem; font: 14px/1.4 sans-serif"></div>
+<script>
+const service = PREFIX;
+const asked = SIGNED_IN ? fetch(`${service}/session`).then(answer => answer.ok ? answer.json() : null) : null;
+const session = Promise.resolve(asked);
+ui.getConfigs().requestInterceptor = async request => {
+  const known = await session;
+  const ours = new URL(request.url, location.href).origin === location.origin;
+  if (ours && known?.csrf_token) request.headers["X-CSRF-Token"] = known.csrf_token;
+  return request;
+};
+session.then(known => {
+  const link = document.createElement("a");
+  link.textContent = known ? "Sign out" : "Sign in";
+  link.href = `${service}/login?next=/docs`;
+  if (known) link.onclick = async event => {
+    event.preventDefault();
+    const headers = {"X-CSRF-Token": known.csrf_token};
+    const answer = await fetch(`${service}/logout`, {method: "POST", headers});
+    location.href = (answer.ok && (await answer.json()).continue_at) || location.pathname;
+  };
+  document.getElementById("session").append(known ? `Signed in as ${known.username} · ` : "", link);
+});
+</script>
+</body>
+"""
 
 
 def add_docs(app: FastAPI) -> None:
@@ -35,7 +72,8 @@ def add_docs(app: FastAPI) -> None:
             swagger_css_url=f"{root}{FILES}/swagger-ui.css",
             swagger_favicon_url=f"{root}{FILES}/favicon.png",
         )
-        return _guarded(page)
+        parts: Parts = request.app.state.parts
+        return _guarded(await _with_session(request, parts, page) if parts.doors else page)
 
     @app.get(_OAUTH2_REDIRECT, include_in_schema=False)
     async def swagger_ui_redirect() -> HTMLResponse:  # pyright: ignore[reportUnusedFunction]
@@ -56,6 +94,17 @@ def add_docs(app: FastAPI) -> None:
 
 def _root(request: Request) -> str:
     return escape(request.scope.get("root_path", "")).rstrip("/")
+
+
+async def _with_session(request: Request, parts: Parts, page: HTMLResponse) -> HTMLResponse:
+    """The page, that signs in and out, and sends with each change what one in a session needs."""
+    with suppress(PressroomError):  # an ended session is none
+        await parts.authentication.caller(request.scope)
+    signed_in = json.dumps(session_secret(request.scope) is not None)
+    # A path may hold a quotation mark or the end of a script.
+    prefix = json.dumps(request.scope.get("root_path", "")).replace("<", "\\u003c")
+    script = _SESSION.replace("PREFIX", prefix).replace("SIGNED_IN", signed_in)
+    return HTMLResponse(bytes(page.body).decode().replace("</body>", script), headers={"Cache-Control": "no-store"})
 
 
 def _guarded(page: HTMLResponse) -> HTMLResponse:

@@ -1,12 +1,18 @@
 """Sessions of browsers over HTTP."""
 
-from fastapi import APIRouter, Request, Response
+from typing import Annotated
+from urllib.parse import urlencode
 
-from pressroom.api import Reader, TheParts, Transaction, problems
-from pressroom.errors import Invalid
+from fastapi import APIRouter, Query, Request, Response
+
+from pressroom.api import Reader, TheParts, problems, record
+from pressroom.errors import Invalid, NotFound
 from pressroom.identity import sessions
+from pressroom.identity.arrivals import NO_DOOR, in_words, site_of
+from pressroom.identity.attempt import own_path
 from pressroom.identity.authentication import session_secret
 from pressroom.identity.cookies import Site, csrf_token
+from pressroom.identity.pages import page
 from pressroom.identity.session_schemas import SessionOut, SignedOut
 
 router = APIRouter(tags=["sessions"])
@@ -29,15 +35,41 @@ async def read_the_session(request: Request, caller: Reader, response: Response)
 
 
 @router.post("/logout", responses=problems(Invalid))
-async def sign_out(
-    request: Request, parts: TheParts, session: Transaction, caller: Reader, response: Response
-) -> SignedOut:
+async def sign_out(request: Request, parts: TheParts, caller: Reader, response: Response) -> SignedOut:
     """End the browser's session. The browser then goes to `continue_at`, to be signed out at the issuer as well."""
     response.headers["Cache-Control"] = "no-store"
     secret, site = session_secret(request.scope), Site.of(request.scope, parts.settings.public_url)
     if secret is None or site is None:
         raise Invalid("There is no session to end: this request is not known by one.")
-    kept = await sessions.end(session, secret)
+    async with parts.database.transaction() as session:
+        kept = await sessions.end(session, secret)
+        entry = await record(request, session)
+    await parts.audit.tell(entry)
     site.take(response)
     door = parts.doors.get(caller.source)
     return SignedOut(continue_at=None if door is None else await door.leave(site, kept))
+
+
+@router.get("/login", include_in_schema=False)
+async def begin_to_sign_in(
+    request: Request,
+    parts: TheParts,
+    next_path: Annotated[str, Query(alias="next")] = "/docs",
+    by: str | None = None,
+) -> Response:
+    """Send the browser to where its user signs in, and from there to the page ``next``. Where there are several ways,
+    ``by`` says which; a page asks, where it does not."""
+
+    async def begin() -> Response:
+        doors = {name: door for name, door in parts.doors.items() if by in (None, name)}
+        if not doors:
+            raise NotFound("way to sign in", by or "", None if by else NO_DOOR)
+        site = site_of(request, parts)
+        request.state.next_path = path = own_path(next_path, site.prefix)
+        if len(doors) == 1:
+            return await next(iter(doors.values())).begin(site, path)
+        here = f"{site.prefix}/login?"
+        ways = {door.title: here + urlencode({"by": name, "next": path}) for name, door in doors.items()}
+        return page("Sign in", "There are several ways to sign in.", ways)
+
+    return await in_words(request, parts, begin())
