@@ -11,7 +11,7 @@ from contextlib import suppress
 from html import escape
 
 from fastapi import FastAPI, Request
-from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html, get_swagger_ui_oauth2_redirect_html
+from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 
 from pressroom.api import Parts
@@ -20,7 +20,6 @@ from pressroom.identity.authentication import session_secret
 
 FILES = "/static-offline-docs"
 """Where FastAPIOffline serves the scripts and styles of both."""
-_OAUTH2_REDIRECT = "/docs/oauth2-redirect"
 _INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 # Both put styles into their page while they run. Redoc searches in a worker, whose script it makes itself.
 _POLICY = (
@@ -67,17 +66,12 @@ def add_docs(app: FastAPI) -> None:
         page = get_swagger_ui_html(
             openapi_url=f"{root}/openapi.json",
             title=f"{app.title} - Swagger UI",
-            oauth2_redirect_url=root + _OAUTH2_REDIRECT,
             swagger_js_url=f"{root}{FILES}/swagger-ui-bundle.js",
             swagger_css_url=f"{root}{FILES}/swagger-ui.css",
             swagger_favicon_url=f"{root}{FILES}/favicon.png",
         )
         parts: Parts = request.app.state.parts
         return _guarded(await _with_session(request, parts, page) if parts.doors else page)
-
-    @app.get(_OAUTH2_REDIRECT, include_in_schema=False)
-    async def swagger_ui_redirect() -> HTMLResponse:  # pyright: ignore[reportUnusedFunction]
-        return _guarded(get_swagger_ui_oauth2_redirect_html())
 
     @app.get("/redoc", include_in_schema=False)
     async def redoc_html(request: Request) -> HTMLResponse:  # pyright: ignore[reportUnusedFunction]
