@@ -46,6 +46,12 @@ class JupyterHubSettings(BaseSettings):
         description="Where the Hub's proxy expects this service, http://127.0.0.1:8002; if left out, "
         "JUPYTERHUB_SERVICE_URL. It is the host and the port of a service that is given none.",
     )
+    jupyterhub_public_url: str | None = Field(
+        default=None,
+        validation_alias=_told("JUPYTERHUB_PUBLIC_URL"),
+        description="The address under which people reach this service through the Hub; if left out, "
+        "JUPYTERHUB_PUBLIC_URL. It is the public_url of a service that is given none.",
+    )
     jupyterhub_access_gives: Annotated[list[Literal["read", "execute", "write"]], NoDecode] = Field(
         default_factory=lambda: ["read"],
         description="What whoever may access the service may do in it (read, execute, write), separated by ','; none: "
@@ -75,7 +81,7 @@ class JupyterHubSettings(BaseSettings):
         "passes it on or takes it away; if left out, none, or the one that JupyterHub says.",
     )
 
-    @field_validator("jupyterhub_api_url", "jupyterhub_service_url")
+    @field_validator("jupyterhub_api_url", "jupyterhub_service_url", "jupyterhub_public_url")
     @classmethod
     def _a_url(cls, value: str | None) -> str | None:
         if not value:
@@ -117,6 +123,8 @@ class JupyterHubSettings(BaseSettings):
         told: dict[str, Any] = {}
         if self.jupyterhub_service_prefix is not None:
             told["root_path"] = self.jupyterhub_service_prefix
+        if self.jupyterhub_public_url is not None:
+            told["public_url"] = self.jupyterhub_public_url
         if self.jupyterhub_service_url is not None:
             parts = urlsplit(self.jupyterhub_service_url)
             told |= {"host": parts.hostname, "port": parts.port or 80}

@@ -12,7 +12,8 @@ import httpx
 import pytest
 from sqlalchemy import URL
 
-from hub import Account, Hub, account
+from accounts import Account, account
+from hub import Hub
 from keycloak import Realm
 from pressroom.client import Client
 from pressroom.database.shared_read import SharedReads

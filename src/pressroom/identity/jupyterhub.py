@@ -32,6 +32,8 @@ AGAIN_SECONDS = 2
 """How long the Hub is not asked at all after it did not answer."""
 MOST = 10_000
 """How many tokens are remembered; what was not sent for longest goes first."""
+CONNECTIONS = 20
+"""How many tokens are asked about at the same time: the Hub has more to do."""
 _FORM = re.compile(r"[!-~]{1,512}")
 
 
@@ -167,5 +169,6 @@ def _texts(value: object) -> Iterator[str]:
 @asynccontextmanager
 async def open_hub(settings: JupyterHubSettings, reads: SharedReads) -> AsyncIterator[HubTokens]:
     """What asks the Hub, over connections of its own, and never by a proxy that the environment names."""
-    async with httpx.AsyncClient(timeout=5, trust_env=False) as http:
+    trusted, limits = httpx.create_ssl_context(), httpx.Limits(max_connections=CONNECTIONS)
+    async with httpx.AsyncClient(timeout=5, verify=trusted, limits=limits, trust_env=False) as http:
         yield HubTokens(settings, http, reads)
