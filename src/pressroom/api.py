@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, cast
 
 from fastapi import Depends, FastAPI, Path, Query, Request, Response, Security
@@ -22,9 +22,11 @@ from pressroom.executions.orders import Intake
 from pressroom.executions.refusals import WrongField, not_valid, problem_of
 from pressroom.identity import audit, rights
 from pressroom.identity.audit import AuditFile, Entry
-from pressroom.identity.authentication import Authentication, known_caller
+from pressroom.identity.authentication import READING, Authentication, known_caller
+from pressroom.identity.doors import Door
 from pressroom.identity.principal import Principal
 from pressroom.identity.rights import Right, require_scope
+from pressroom.identity.sessions import Sessions
 from pressroom.kept_answers import KeptAnswers
 from pressroom.metrics import Metrics
 from pressroom.notebooks.places import Places
@@ -32,7 +34,6 @@ from pressroom.press.kernels import Kernels
 from pressroom.settings import Settings
 from pressroom.wire import MAX_ID, checked
 
-READING = ("GET", "HEAD", "OPTIONS")
 PROBLEM_JSON = "application/problem+json"
 MOST_ERRORS = 10_000
 """How many of a body's errors are named: of as many executions as may be submitted together, one each."""
@@ -54,6 +55,9 @@ class Parts:
     kernels: Kernels
     metrics: Metrics
     audit: AuditFile
+    sessions: Sessions | None = None
+    """Those of browsers, where people can sign in with one; and by which ``doors``, by their sources."""
+    doors: Mapping[str, Door] = field(default_factory=dict[str, Door])
 
 
 # Coroutines, though nothing is awaited: FastAPI calls a plain function in a thread, which costs more than all else.
@@ -100,7 +104,7 @@ async def record(request: Request, session: AsyncSession) -> Entry:
     return entry
 
 
-async def _refused(request: Request, error: PressroomError) -> None:
+async def refused(request: Request, error: PressroomError) -> None:
     """Write a refusal into the audit."""
     entry = Entry.of(request.scope, known_caller(request.scope), refused=error.status)
     try:
@@ -232,7 +236,7 @@ def install_problem_handlers(app: FastAPI) -> None:
     async def pressroom_error(request: Request, error: Exception) -> Response:
         # A refusal of what needs no right, the metrics say, is the matter of that endpoint alone.
         if isinstance(error, NotAuthenticated | NotAllowed) and audit.begun(request.scope):
-            await _refused(request, error)
+            await refused(request, error)
         return problem_response(cast("PressroomError", error), request.scope)
 
     async def fields_not_valid(request: Request, error: Exception) -> Response:

@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel
 
-from pressroom import __version__, errors, health, metrics_endpoint, traces
+from pressroom import __version__, docs_page, errors, health, metrics_endpoint, traces
 from pressroom.api import ANOTHER_PROBLEM, Parts, Reader, install_problem_handlers, problems
 from pressroom.database.checks import open_checks
 from pressroom.database.session import Database, open_database
@@ -20,14 +20,18 @@ from pressroom.executions import history_endpoints as history
 from pressroom.executions.following import open_following
 from pressroom.executions.orders import Intake
 from pressroom.executions.tasks import Workshop
-from pressroom.identity import audit_endpoints
+from pressroom.identity import audit_endpoints, jupyterhub_endpoints, oidc_endpoints, session_endpoints
 from pressroom.identity import token_endpoints as tokens
 from pressroom.identity.audit import AuditFile
 from pressroom.identity.authentication import Authentication, Source
+from pressroom.identity.doors import Door
 from pressroom.identity.issuer import open_issuer
 from pressroom.identity.jupyterhub import open_hub
+from pressroom.identity.jupyterhub_sign_in import HubSignIn
 from pressroom.identity.oidc import OidcTokens
+from pressroom.identity.oidc_sign_in import OidcSignIn
 from pressroom.identity.principal import Principal
+from pressroom.identity.sessions import Sessions
 from pressroom.identity.tokens import TokenSource
 from pressroom.kept_answers import KeptAnswers
 from pressroom.metrics import Metrics
@@ -57,6 +61,7 @@ TAGS = [
     {"name": "notifications", "description": "Telling others how executions end."},
     {"name": "files", "description": "Notebook files in users' directories."},
     {"name": "tokens", "description": "Personal access tokens, for programs."},
+    {"name": "sessions", "description": "Who is signed in with a browser."},
     {"name": "service", "description": "The service itself."},
 ]
 
@@ -128,11 +133,16 @@ def create_app(settings: Settings) -> FastAPI:
             valid = ValidFiles(int(settings.max_notebook_mb * MEBIBYTE))
             intake = Intake(places, settings, jobs, valid)
             reads = SharedReads()
+            people = {OIDC, JUPYTERHUB} & set(settings.auth)
+            sessions = Sessions(database, reads, settings) if people else None
+            authentication, doors = await opened.enter_async_context(
+                _authentication(settings, database, reads, sessions)
+            )
             audit_file = AuditFile(settings.audit_file)
             opened.callback(audit_file.close)
             app.state.parts = Parts(
                 settings,
-                await opened.enter_async_context(_authentication(settings, database, reads)),
+                authentication,
                 database,
                 reads,
                 kept,
@@ -142,11 +152,14 @@ def create_app(settings: Settings) -> FastAPI:
                 Kernels(),
                 shop.metrics,
                 audit_file,
+                sessions,
+                doors,
             )
             yield
         await asyncio.to_thread(traces.flush)
 
     app = FastAPIOffline(
+        docs_url=None,  # docs_page has it
         title="Pressroom",
         version=__version__,
         description=DESCRIPTION,
@@ -174,7 +187,11 @@ def create_app(settings: Settings) -> FastAPI:
         notifications.router,
         files.router,
         tokens.router,
+        session_endpoints.router,
+        oidc_endpoints.router,
+        jupyterhub_endpoints.router,
         audit_endpoints.router,
+        docs_page.router,
     ):
         app.include_router(router)
     endpoints(app)  # none goes without saying what it needs
@@ -193,16 +210,24 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 @asynccontextmanager
-async def _authentication(settings: Settings, database: Database, reads: SharedReads) -> AsyncIterator[Authentication]:
-    """How callers are known: by the sources of ``PRESSROOM_AUTH``, and beside any by personal access tokens."""
+async def _authentication(
+    settings: Settings, database: Database, reads: SharedReads, sessions: Sessions | None
+) -> AsyncIterator[tuple[Authentication, dict[str, Door]]]:
+    """How callers are known: by the sources of ``PRESSROOM_AUTH``, beside any by personal access tokens, and browsers
+    by their sessions; and the doors by which these come in."""
     async with AsyncExitStack() as opened:
         sources: list[Source] = [TokenSource(database, reads)]
+        doors: dict[str, Door] = {}
         if OIDC in settings.auth and settings.oidc_issuer is not None:
             issuer = await opened.enter_async_context(open_issuer(settings.oidc_issuer, settings.oidc_metadata_url))
-            sources.append(OidcTokens(settings, issuer))
+            sources.append(known := OidcTokens(settings, issuer))
+            doors[OidcSignIn.source] = OidcSignIn(settings, issuer, known)
         if JUPYTERHUB in settings.auth:
-            sources.append(await opened.enter_async_context(open_hub(settings, reads)))
-        yield Authentication(sources, Principal.local(settings.local_user) if LOCAL in settings.auth else None)
+            sources.append(hub := await opened.enter_async_context(open_hub(settings, reads)))
+            if settings.jupyterhub_api_token is not None:
+                doors[HubSignIn.source] = HubSignIn(settings, settings.jupyterhub_api_token.get_secret_value(), hub)
+        local = Principal.local(settings.local_user) if LOCAL in settings.auth else None
+        yield Authentication(sources, local, sessions, settings.public_url), doors
 
 
 def leave(app: FastAPI) -> None:

@@ -10,7 +10,7 @@ from pressroom.api import problem_response
 from pressroom.errors import NotAllowed, PressroomError, TooLarge
 from pressroom.hosts import is_loopback
 from pressroom.kept_answers import KeptAnswer, KeptAnswers
-from pressroom.prefix import own_path
+from pressroom.prefix import path_inside
 
 
 class BodyLimit:
@@ -23,7 +23,7 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = self._uploads.get(own_path(scope), self._limit)
+        limit = self._uploads.get(path_inside(scope), self._limit)
         announced = Headers(scope=scope).get("content-length", "")
         if announced.isdigit() and int(announced) > limit:
             await problem_response(TooLarge("The body", limit), scope)(scope, receive, send)

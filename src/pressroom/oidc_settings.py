@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519", "EdDSA")
@@ -28,7 +28,17 @@ class OidcSettings(BaseSettings):
     oidc_client_id: str = Field(
         default="pressroom",
         min_length=1,
-        description="The issuer's client whose roles (resource_access) count, beside those of the realm.",
+        description="The issuer's client that browsers sign in with, and whose roles (resource_access) count, beside "
+        "those of the realm.",
+    )
+    oidc_client_secret: SecretStr | None = Field(
+        default=None,
+        description="The secret of that client; if left out, it is a public one, which has none.",
+    )
+    oidc_scopes: str = Field(
+        default="openid profile",
+        pattern=r"^[!#-\[\]-~]+( [!#-\[\]-~]+)*$",
+        description="What a browser's sign-in asks the issuer for, separated by spaces; openid must be there.",
     )
     oidc_authorized_parties: Annotated[list[str], NoDecode] = Field(
         default_factory=list[str],
@@ -70,6 +80,13 @@ class OidcSettings(BaseSettings):
     def _an_issuer(cls, value: str | None) -> str | None:
         if value is not None and (not value.startswith(("http://", "https://")) or "?" in value or "#" in value):
             raise ValueError("is no address; write it as https://keycloak.example.com/realms/pressroom")
+        return value
+
+    @field_validator("oidc_scopes")
+    @classmethod
+    def _with_openid(cls, value: str) -> str:
+        if "openid" not in value.split():
+            raise ValueError("lacks openid, without which the issuer does not say who it is")
         return value
 
     @field_validator("oidc_authorized_parties", "oidc_algorithms", mode="before")

@@ -17,6 +17,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 from pressroom.hosts import is_loopback
 from pressroom.jupyterhub_settings import JupyterHubSettings
 from pressroom.oidc_settings import OidcSettings
+from pressroom.session_settings import SessionSettings
 from pressroom.smtp import mail_server, mailbox
 
 MEBIBYTE = 2**20
@@ -29,7 +30,7 @@ AUTH = (LOCAL, OIDC, JUPYTERHUB)
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
-class Settings(OidcSettings, JupyterHubSettings):
+class Settings(OidcSettings, SessionSettings, JupyterHubSettings):
     """The settings of a service or a command."""
 
     model_config = SettingsConfigDict(
@@ -40,9 +41,9 @@ class Settings(OidcSettings, JupyterHubSettings):
     port: int = Field(default=8002, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     auth: Annotated[list[str], NoDecode] = Field(
         default_factory=lambda told: [JUPYTERHUB if told["jupyterhub_service_name"] else LOCAL],
-        description="How callers are known, separated by ','. oidc: by access tokens of oidc_issuer. jupyterhub: by "
-        "tokens of the Hub. local: whoever sends no token is one user with every right, on a loopback address only. If "
-        "left out, jupyterhub in a service that a Hub started, else local.",
+        description="How callers are known, separated by ','. oidc: at oidc_issuer, browsers by their sign-in and "
+        "programs by its access tokens. jupyterhub: at the Hub, likewise. local: whoever sends no token is one user "
+        "with every right, on a loopback address only. If left out, jupyterhub where a Hub started this, else local.",
     )
     local_user: str = Field(
         default_factory=getpass.getuser,
@@ -178,7 +179,8 @@ class Settings(OidcSettings, JupyterHubSettings):
     )
     public_url: str | None = Field(
         default=None,
-        description="The address under which people reach this service, for links in e-mail; if left out, none.",
+        description="The address under which people reach this service, for links in e-mail, and for browsers to come "
+        "back to after a sign-in; if left out, there are no links, and people sign in on this machine only.",
     )
     webhook_private_addresses: bool = Field(
         default=False,

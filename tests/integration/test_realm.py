@@ -39,13 +39,13 @@ def test_a_persons_token_says_what_they_may_do_and_to_which_groups_they_belong(r
 
 def test_browsers_need_pkce_and_come_back_to_us_only(shipped_realm: Realm) -> None:
     asked = {"client_id": "pressroom", "response_type": "code", "scope": "openid"}
-    ours = "http://localhost:8002/auth/callback"
+    ours = "http://127.0.0.1:8002/login/callback"
     challenge = {"code_challenge": "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM", "code_challenge_method": "S256"}
     address = f"{shipped_realm.endpoint}/auth"
     assert httpx.get(address, params=asked | challenge | {"redirect_uri": ours}).status_code == 200
     without = httpx.get(address, params=asked | {"redirect_uri": ours})
     assert "code_challenge_method" in without.headers["Location"]
-    for elsewhere in ("http://localhost:8002/", "http://evil.example.com/auth/callback", f"{ours}/x"):
+    for elsewhere in ("http://127.0.0.1:8002/", "http://evil.example.com/login/callback", f"{ours}/x"):
         assert httpx.get(address, params=asked | challenge | {"redirect_uri": elsewhere}).status_code == 400
     for client in ("pressroom", "jupyterhub"):
         facts = shipped_realm.client(client)

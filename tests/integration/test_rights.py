@@ -25,8 +25,10 @@ from pressroom.api import READING
 from pressroom.app import create_app
 from pressroom.database.shared_read import SharedReads
 from pressroom.identity.authentication import Authentication
+from pressroom.identity.cookies import csrf_token
 from pressroom.identity.principal import with_implied
 from pressroom.identity.rights import ACTING, Level, Right
+from pressroom.identity.sessions import Sessions
 from pressroom.identity.tokens import TokenSource
 from pressroom.rights_table import Endpoint, endpoints
 from pressroom.settings import Settings
@@ -38,7 +40,8 @@ PERSON = ("read", "execute", "write")
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of caller. ``held``: the level on `ana`'s notebook; ``everybody``: may act for others."""
+    """A kind of caller. ``held``: the level on `ana`'s notebook; ``everybody``: may act for others; ``browser``: has a
+    session and no token."""
 
     username: str = "ana"
     scopes: tuple[str, ...] = ()
@@ -46,6 +49,7 @@ class Kind:
     admin: bool = False
     everybody: bool = False
     unknown: bool = False
+    browser: bool = False
 
 
 KINDS = {
@@ -64,13 +68,17 @@ KINDS = {
     "the owner, to write": Kind("ana", ("write",), Level.OWNER),
     "a service": Kind("hub", (*PERSON, "act"), Level.OWNER, everybody=True),
     "an administrator": Kind("boss", ("admin",), Level.OWNER, admin=True, everybody=True),
+    "a session that has ended": Kind("boss", ("admin",), unknown=True, browser=True),
+    "a viewer's session": Kind("vera", PERSON, Level.VIEWER, browser=True),
+    "an administrator's session": Kind("boss", ("admin",), Level.OWNER, admin=True, everybody=True, browser=True),
 }
 
 
 @dataclass(frozen=True)
 class Ask:
     """How an endpoint is asked. ``names``: a notebook that the caller must see, whatever else is needed; ``made``: a
-    thing that is its maker's and an administrator's; ``admins``: what a token does only for administrators."""
+    thing that is its maker's and an administrator's; ``admins``: what a token does only for administrators;
+    ``browsers``: what is for a session alone, and not valid else; ``nothing``: what these settings have not."""
 
     path: str
     json: Any = None
@@ -79,6 +87,8 @@ class Ask:
     names: bool = False
     made: bool = False
     admins: bool = False
+    browsers: bool = False
+    nothing: bool = False
 
 
 ASKS = {
@@ -86,8 +96,7 @@ ASKS = {
     "health": Ask("/health"),
     "metrics": Ask("/metrics"),
     "openapi": Ask("/openapi.json"),
-    "custom_swagger_ui_html": Ask("/docs"),
-    "swagger_ui_redirect": Ask("/docs/oauth2-redirect"),
+    "show_the_docs": Ask("/docs"),
     "redoc_html": Ask("/redoc"),
     "static-offline-docs": Ask("/static-offline-docs/swagger-ui.css"),
     "explain_a_problem": Ask("/problems/not-found"),
@@ -146,6 +155,11 @@ ASKS = {
     "make_a_token": Ask("/db/tokens", {"scopes": ["read"]}, admins=True),
     "list_tokens": Ask("/db/tokens"),
     "revoke_a_token": Ask("/db/tokens/{token}", made=True),
+    "read_the_session": Ask("/session"),
+    "sign_out": Ask("/logout", browsers=True),
+    "begin_to_sign_in": Ask("/login", nothing=True),
+    "finish_signing_in": Ask("/login/callback", nothing=True),
+    "finish_signing_in_at_the_hub": Ask("/oauth_callback", nothing=True),
     "read_the_audit": Ask("/db/audit"),
     "list_workers": Ask("/db/workers"),
     "list_queues": Ask("/db/queues"),
@@ -170,7 +184,7 @@ TABLE = sorted(endpoints(create_app(Settings())), key=lambda each: (each.path, e
 def expected(right: Right | None, ask: Ask, kind: Kind) -> int:
     """The status of the answer; 200 stands for any success."""
     if right is None:
-        return 200
+        return 404 if ask.nothing else 200
     if kind.unknown:
         return 401
     if right.scope not in with_implied(kind.scopes):
@@ -185,7 +199,9 @@ def expected(right: Right | None, ask: Ask, kind: Kind) -> int:
         return 200 if kind.username == "ana" or kind.everybody else 403
     if ask.made:
         return 200 if kind.username == "ana" or kind.admin else 404
-    return 403 if ask.admins and not kind.admin else 200
+    if ask.browsers and not kind.browser:
+        return 422
+    return 403 if ask.admins and not (kind.admin or kind.browser) else 200
 
 
 class InProcess:
@@ -243,7 +259,10 @@ class Stage:
     def _token(self, name: str, kind: Kind) -> str | None:
         if not kind.scopes:
             return "prs_" + "A" * 43 if name == "a wrong token" else None
-        secret = "prs_" + hashlib.sha256(name.encode()).hexdigest()[:43]
+        secret = hashlib.sha256(name.encode()).hexdigest()[:43]
+        if kind.browser:
+            return secret
+        secret = f"prs_{secret}"
         now = datetime.now(UTC)
         self.sql.execute(
             "INSERT INTO access_tokens (username, name, hash, scopes, groups, roles, created_by, expires_at, "
@@ -262,8 +281,25 @@ class Stage:
         return secret
 
     def headers(self, name: str) -> dict[str, str]:
-        secret = self.secrets[name]
-        return {"Authorization": f"Bearer {secret}"} if secret else {}
+        secret, kind = self.secrets[name], KINDS[name]
+        if secret is None:
+            return {}
+        if not kind.browser:
+            return {"Authorization": f"Bearer {secret}"}
+        # One that was ended, by being asked to, begins anew.
+        self.sql.execute(
+            "INSERT INTO sessions (hash, username, groups, roles, scopes, source, expires_at) "
+            "VALUES (%s, %s, '[]', %s, %s, 'oidc', %s) ON CONFLICT DO NOTHING",
+            (
+                hashlib.sha256(secret.encode()).digest(),
+                kind.username,
+                json.dumps(["admin"] if kind.admin else []),
+                json.dumps(sorted(with_implied(kind.scopes))),
+                datetime.now(UTC) + timedelta(days=-1 if kind.unknown else 1),
+            ),
+        )
+        cookie = {"Cookie": f"pressroom_session={secret}"}
+        return cookie | {"Origin": "http://127.0.0.1", "X-CSRF-Token": csrf_token(secret)}
 
     def things(self) -> dict[str, Any]:
         """A notebook of `ana`'s and all that belongs to it, with grants to the others."""
@@ -376,7 +412,9 @@ def stage(server: URL, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sta
         with InProcess(app) as client, psycopg.connect(at(name), autocommit=True) as connection:
             parts = app.state.parts
             # As where nobody is the local user: whoever sends no token is nobody.
-            nobody = Authentication([TokenSource(parts.database, SharedReads())], None)
+            reads = SharedReads()
+            sessions = Sessions(parts.database, reads, settings)
+            nobody = Authentication([TokenSource(parts.database, reads)], None, sessions)
             app.state.parts = replace(parts, authentication=nobody)
             yield Stage(connection, client, users, shared)
         main.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
@@ -409,7 +447,7 @@ def test_the_answer_is_as_the_table_says(stage: Stage, endpoint: Endpoint, name:
     assert status == wanted, answer.text
     if answer.status_code == 401:
         assert answer.headers["WWW-Authenticate"] == "Bearer"
-    if wanted == 404 and endpoint.method != "HEAD":
+    if wanted == 404 and endpoint.method != "HEAD" and not ask.nothing:
         # Word by word what is said of one that is not there.
         assert answer.json()["detail"] == f"There is no {answer.json()['what']} {answer.json()['key']}."
         assert "sales" not in answer.text

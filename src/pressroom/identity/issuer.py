@@ -33,8 +33,8 @@ class Issuer:
         *,
         again_seconds: float = AGAIN_SECONDS,
     ) -> None:
-        self.url = url
-        self._http, self._again_seconds = http, again_seconds
+        self.url, self.http = url, http
+        self._again_seconds = again_seconds
         self._metadata_url = metadata_url or url.rstrip("/") + "/.well-known/openid-configuration"
         self._keys: list[PublicKey] = []
         self._asking = asyncio.Lock()
@@ -79,14 +79,25 @@ class Issuer:
                     self._keys = await self._fetch()
                     self._fetched_at, self._trouble = time.monotonic(), None
                 except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-                    self._trouble = str(error) or type(error).__name__
+                    self._trouble = told(error)
                 self._asked_at = time.monotonic()
             return self._trouble
 
-    async def _fetch(self) -> list[PublicKey]:
+    async def metadata(self) -> dict[str, Any]:
+        """What the issuer says of itself, now. Raises :class:`Unavailable` where it does not answer."""
+        try:
+            return await self._metadata()
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            raise Unavailable("issuer", told(error)) from error
+
+    async def _metadata(self) -> dict[str, Any]:
         metadata = await self._get(self._metadata_url)
         if (named := metadata.get("issuer")) != self.url:
             raise ValueError(f"{self._metadata_url} is about the issuer {named!r}, and the settings name {self.url!r}")
+        return metadata
+
+    async def _fetch(self) -> list[PublicKey]:
+        metadata = await self._metadata()
         keys = (await self._get(str(metadata.get("jwks_uri")))).get("keys")
         found = [key for given in cast("list[Any]", keys if isinstance(keys, list) else []) if (key := _key(given))]
         if not found:
@@ -94,7 +105,7 @@ class Issuer:
         return found
 
     async def _get(self, url: str) -> dict[str, Any]:
-        answer = await self._http.get(url)
+        answer = await self.http.get(url)
         answer.raise_for_status()
         body = answer.json()
         if not isinstance(body, dict):
@@ -107,6 +118,11 @@ class Issuer:
             self._refreshing.cancel()
             with suppress(asyncio.CancelledError):
                 await self._refreshing
+
+
+def told(error: Exception) -> str:
+    """What went wrong on the way to an issuer, in words."""
+    return str(error) or f"it ended the connection or did not answer in time ({type(error).__name__})"
 
 
 def _key(given: Any) -> PublicKey | None:

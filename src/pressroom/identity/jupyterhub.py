@@ -79,7 +79,7 @@ class HubTokens:
         *,
         again_seconds: float = AGAIN_SECONDS,
     ) -> None:
-        self._settings, self._http, self._reads = settings, http, reads
+        self._settings, self.http, self._reads = settings, http, reads
         self._url = f"{settings.jupyterhub_api_url}/user"
         self._access = f"access:services!service={settings.hub_service}"
         self._known: _Words[Principal] = _Words()
@@ -131,7 +131,7 @@ class HubTokens:
 
     async def _model(self, token: str) -> Mapping[str, Any] | None:
         """Whose token it is, as the Hub describes them; ``None`` where it does not take the token."""
-        answer = await self._http.get(self._url, headers={"Authorization": f"token {token}"})
+        answer = await self.http.get(self._url, headers={"Authorization": f"token {token}"})
         if answer.status_code in (401, 403):
             return None
         answer.raise_for_status()

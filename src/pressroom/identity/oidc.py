@@ -3,20 +3,13 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from joserfc import jws, jwt
-from joserfc.errors import (
-    BadSignatureError,
-    ExpiredTokenError,
-    InvalidClaimError,
-    InvalidPayloadError,
-    JoseError,
-    MissingClaimError,
-)
+from joserfc.errors import ExpiredTokenError, InvalidClaimError, MissingClaimError
 from joserfc.jwt import JWTClaimsRegistry
 
 from pressroom.errors import NotAuthenticated, shown
 from pressroom.identity.issuer import Issuer
 from pressroom.identity.principal import ADMIN, Principal, Scope
+from pressroom.identity.signatures import Signatures
 from pressroom.identity.usernames import username_of
 from pressroom.oidc_settings import OidcSettings
 
@@ -33,9 +26,7 @@ class OidcTokens:
 
     def __init__(self, settings: OidcSettings, issuer: Issuer) -> None:
         self._settings, self._issuer = settings, issuer
-        self._algorithms = frozenset(settings.oidc_algorithms)
-        # What a header says that nobody knows is ignored, as RFC 7515 has it, unless it is marked as critical.
-        self._signatures = jws.JWSRegistry(algorithms=settings.oidc_algorithms, strict_check_header=False)
+        self._signatures = Signatures(settings, issuer)
         self._claims = JWTClaimsRegistry(
             leeway=settings.oidc_leeway_seconds,
             iss={"essential": True, "value": issuer.url},
@@ -50,37 +41,18 @@ class OidcTokens:
         Raises :class:`NotAuthenticated`, and :class:`Unavailable` where its key is not known and the issuer does not
         answer.
         """
+        claims = await self.claims(token)
+        return None if claims is None else self.person(claims)
+
+    async def claims(self, token: str) -> dict[str, Any] | None:
+        """What an access token says, all of it checked; as :meth:`principal`."""
         if token.count(".") != 2:
             return None
-        claims = await self._verified(token)
-        self._check(claims)
-        return self._person(claims)
-
-    async def _verified(self, token: str) -> dict[str, Any]:
-        """The claims of a token that the issuer signed."""
-        header = _header(token)
-        algorithm, kid = header.get("alg"), header.get("kid")
-        if not isinstance(algorithm, str) or algorithm not in self._algorithms:
-            raise NotAuthenticated("The token is not signed in a way that this service takes.")
-        if kid is not None and not isinstance(kid, str):
-            raise NotAuthenticated("The id of the token's key is not a text.")
-        kind = str(header.get("typ", "JWT")).lower().removeprefix("application/")
-        if kind not in _HEADER_TYPES:
-            raise NotAuthenticated("The token is not an access token, by its header.")
-        key = await self._issuer.key(kid, algorithm)
-        if key is None:
-            raise NotAuthenticated("The token is signed with a key that the issuer does not have, or no more.")
-        try:
-            claims = jwt.decode(token, key, registry=self._signatures).claims
-        except BadSignatureError as error:
-            raise NotAuthenticated("The token's signature is wrong.") from error
-        except InvalidPayloadError as error:
-            raise NotAuthenticated("The token holds no claims.") from error
-        except (JoseError, ValueError, TypeError, RecursionError) as error:
-            raise NotAuthenticated("The token cannot be checked.") from error
-        if kind == "jwt" and any(claim in claims for claim in _OF_ID_TOKENS):
+        signed = await self._signatures.verified(token, _HEADER_TYPES)
+        if signed.kind == "jwt" and any(claim in signed.claims for claim in _OF_ID_TOKENS):
             raise NotAuthenticated("The token is an ID token; send an access token.")
-        return claims
+        self._check(signed.claims)
+        return signed.claims
 
     def _check(self, claims: dict[str, Any]) -> None:
         """Raise :class:`NotAuthenticated` where the token was not made for this service, or not for now."""
@@ -115,7 +87,8 @@ class OidcTokens:
             return "The token is not valid yet, or one of its times is no number; do the clocks differ?"
         return "One of the token's claims has not the form that it must have."
 
-    def _person(self, claims: Mapping[str, Any]) -> Principal:
+    def person(self, claims: Mapping[str, Any]) -> Principal:
+        """Whom the claims of an access token tell of. Raises :class:`NotAuthenticated` where that can be no user."""
         settings = self._settings
         claim = settings.oidc_username_claim
         if (username := username_of(claims.get(claim))) is None:
@@ -135,17 +108,6 @@ class OidcTokens:
         for client in {self._settings.oidc_client_id, self._settings.oidc_audience}:
             yield from _texts(_object(clients.get(client)).get("roles"))
         yield from _texts(claims.get("roles"))
-
-
-def _header(token: str) -> dict[str, Any]:
-    """A token's header, which nobody has vouched for yet."""
-    try:
-        header: Any = jws.extract_compact(token.encode()).headers()
-    except (JoseError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise NotAuthenticated("The token cannot be read.") from error
-    if not isinstance(header, dict):
-        raise NotAuthenticated("The token cannot be read.")
-    return cast("dict[str, Any]", header)
 
 
 def _object(value: object) -> Mapping[str, Any]:

@@ -12,6 +12,7 @@ from pressroom.database.models.grants import Grant
 from pressroom.database.models.history import HOUR_BLOCK_BITS, ExecutionCount, ExecutionHour, ExecutionParameter
 from pressroom.database.models.notebooks import Notebook, Parameter
 from pressroom.database.models.notifications import Delivery, Notification
+from pressroom.database.models.sessions import BrowserSession
 from pressroom.database.models.tokens import AccessToken
 from pressroom.database.models.workers import ExecutionTurn, Worker
 
@@ -22,6 +23,7 @@ __all__ = [
     "Attempt",
     "AuditEntry",
     "Base",
+    "BrowserSession",
     "Delivery",
     "Execution",
     "ExecutionCount",

@@ -1,0 +1,67 @@
+"""Browsers that come back from where their users sign in, with or without having done so; whichever the door."""
+
+from collections.abc import Awaitable
+from typing import cast
+from urllib.parse import urlencode
+
+from fastapi import Request, Response
+from starlette.responses import RedirectResponse
+
+from pressroom.api import Parts, problem_response, refused
+from pressroom.errors import Invalid, NotAllowed, NotAuthenticated, NotFound, PressroomError, Unavailable
+from pressroom.identity import attempt as attempts
+from pressroom.identity import audit, sessions
+from pressroom.identity.audit import Entry
+from pressroom.identity.cookies import Site
+from pressroom.identity.pages import page
+from pressroom.identity.principal import Principal
+from pressroom.identity.sessions import Sessions
+
+NO_DOOR = "Nobody signs in to this service with a browser (PRESSROOM_AUTH)."
+
+
+def site_of(request: Request, parts: Parts) -> Site:
+    """Where browsers reach this service. Raises :class:`Unavailable` where nobody has said."""
+    site = Site.of(request.scope, parts.settings.public_url)
+    if site is None:
+        raise Unavailable("sign-in", "PRESSROOM_PUBLIC_URL must say under which address people reach this service")
+    return site
+
+
+async def signed_in(
+    request: Request, parts: Parts, principal: Principal, next_path: str, **more: str | None
+) -> Response:
+    """Begin a session, in place of the one that the browser may have, and send it to ``next_path``. ``more`` is that of
+    :meth:`Sessions.start`."""
+    site = site_of(request, parts)
+    old = site.secret(request.scope)
+    async with parts.database.transaction() as session:
+        if old is not None:
+            await sessions.end(session, old)
+        secret = await cast("Sessions", parts.sessions).start(session, principal, **more)
+        entry = Entry.of(request.scope, principal)
+        await audit.record(session, entry)
+    await parts.audit.tell(entry)
+    response = RedirectResponse(site.url + next_path, 303, {"Cache-Control": "no-store"})
+    site.take(response, attempts.PURPOSE)
+    site.give(response, secret)
+    return response
+
+
+async def in_words(request: Request, parts: Parts, answer: Awaitable[Response]) -> Response:
+    """``answer``, or what it raises: to a browser as a page, which offers to try again, to come to the
+    ``request.state.next_path`` of the first time."""
+    try:
+        return await answer
+    except PressroomError as error:
+        if isinstance(error, NotAuthenticated | NotAllowed):
+            audit.facts(request.scope)["why"] = error.detail
+            await refused(request, error)
+        if "text/html" not in request.headers.get("accept", ""):
+            return problem_response(error, request.scope)
+        links: dict[str, str] = {}
+        site = Site.of(request.scope, parts.settings.public_url)
+        if site is not None and not isinstance(error, NotFound | Invalid):
+            path = getattr(request.state, "next_path", None)
+            links["Try again"] = f"{site.prefix}/login" + (f"?{urlencode({'next': path})}" if path else "")
+        return page("You are not signed in", error.detail, links, error.status)

@@ -1,0 +1,114 @@
+"""The browser's side of a session: the cookie with its secret, and how a request shows that a page of ours sent it.
+
+A cookie comes with every request of a browser, whoever caused it. So a session is good for reading alone, unless the
+request says that its page is ours (``Origin``), and brings what only our pages are told (``X-CSRF-Token``).
+"""
+
+import hashlib
+import hmac
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.responses import Response
+
+from pressroom.errors import NotAllowed, NotAuthenticated
+from pressroom.hosts import is_loopback
+
+CSRF_HEADER = "X-CSRF-Token"
+_PORTS = {"http": 80, "https": 443}
+
+
+def derived(secret: str, purpose: str) -> bytes:
+    """32 bytes made of a secret, of which nobody learns it or what is made of it for another purpose."""
+    return hmac.digest(secret.encode(), purpose.encode(), hashlib.sha256)
+
+
+def csrf_token(secret: str) -> str:
+    """What a page of ours sends with each change in the session of ``secret``."""
+    return derived(secret, "csrf").hex()
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where browsers reach this service: the ``origin`` of its pages, and the ``prefix`` of all their paths."""
+
+    origin: str
+    prefix: str = ""
+
+    @classmethod
+    def of(cls, scope: Mapping[str, Any], public_url: str | None) -> "Site | None":
+        """The site of ``PRESSROOM_PUBLIC_URL``, else the one that the request of an ASGI scope came to, if that is on
+        this machine; ``None`` where nobody has said, since any name may stand in a request."""
+        address = public_url or f"{scope.get('scheme', 'http')}://{next(_header(scope, b'host'), '')}"
+        try:
+            url = urlsplit(address)
+            host, port = url.hostname or "", url.port
+        except ValueError:
+            return None
+        if public_url is None and not is_loopback(host):
+            return None
+        host = f"[{host}]" if ":" in host else host
+        origin = f"{url.scheme}://{host}" + (f":{port}" if port and port != _PORTS.get(url.scheme) else "")
+        return cls(origin, (url.path if public_url else "").rstrip("/") or scope.get("root_path", "").rstrip("/"))
+
+    @property
+    def url(self) -> str:
+        """The address that paths are added to."""
+        return self.origin + self.prefix
+
+    def secret(self, scope: Mapping[str, Any], purpose: str = "session") -> str | None:
+        """What our cookie for ``purpose`` holds. Raises :class:`NotAuthenticated` where there are several: one of them
+        was put there by somebody else."""
+        wanted, found = self._name(purpose), list[str]()
+        for header in _header(scope, b"cookie"):
+            pairs = (pair.strip().partition("=") for pair in header.split(";"))
+            found += [value for name, _, value in pairs if name == wanted]
+        if len(found) > 1:
+            raise NotAuthenticated(f"The cookie {wanted} was sent more than once.")
+        return found[0] if found else None
+
+    def give(self, response: Response, value: str, purpose: str = "session", seconds: int | None = None) -> None:
+        """Have the browser keep ``value`` for ``purpose``: until it is closed, or for so many ``seconds``."""
+        response.set_cookie(
+            self._name(purpose),
+            value,
+            max_age=seconds,
+            path=self.prefix or "/",
+            secure=self._secure,
+            httponly=True,
+            samesite="lax",
+        )
+
+    def take(self, response: Response, purpose: str = "session") -> None:
+        """Have the browser forget its cookie for ``purpose``."""
+        self.give(response, "", purpose, seconds=0)
+
+    def require_own_page(self, scope: Mapping[str, Any], secret: str) -> None:
+        """Raise :class:`NotAllowed` unless a page of this service sent the request, for the session of ``secret``."""
+        origin = next(_header(scope, b"origin"), None)
+        own = next(_header(scope, b"sec-fetch-site"), "") == "same-origin" if origin is None else origin == self.origin
+        if not own:
+            raise NotAllowed(
+                "In a session, changes are taken from this service's own pages only; this request comes from another "
+                f"site, or does not say (Origin: {self.origin})."
+            )
+        given = next(_header(scope, CSRF_HEADER.lower().encode()), "")
+        if not hmac.compare_digest(given.encode(), csrf_token(secret).encode()):
+            raise NotAllowed(f"In a session, a change needs the session's {CSRF_HEADER}, which GET /session answers.")
+
+    @property
+    def _secure(self) -> bool:
+        return self.origin.startswith("https://")
+
+    def _name(self, purpose: str) -> str:
+        if not self._secure:
+            return f"pressroom_{purpose}"
+        # What the browser demands of such a name: __Host- is for the path / alone.
+        name = "pressroom" if purpose == "session" else f"pressroom-{purpose}"
+        return f"__Secure-{name}" if self.prefix else f"__Host-{name}"
+
+
+def _header(scope: Mapping[str, Any], wanted: bytes) -> Iterator[str]:
+    return (value.decode("latin-1") for name, value in scope["headers"] if name == wanted)

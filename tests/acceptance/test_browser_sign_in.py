@@ -1,0 +1,210 @@
+"""People who sign in with a browser: a real Chromium, at a real Keycloak, with the realm that we ship."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from playwright.async_api import BrowserContext, Page, async_playwright, expect
+
+from front import Front
+from keycloak import Realm
+from pressroom.settings import Settings
+
+Service = pytest.Service  # type: ignore[attr-defined]
+write_notebook = pytest.write_notebook  # type: ignore[attr-defined]
+CHROMIUM = "/usr/bin/chromium"
+PICTURES = os.environ.get("PRESSROOM_PICTURES")
+"""A folder for pictures of the pages, to look at."""
+
+
+@dataclass
+class Stage:
+    """The service, and its issuer behind a front that can be cut."""
+
+    url: str
+    issuer: str
+    front: Front
+    database: psycopg.Connection[Any]
+    users: Path
+
+    def rows(self, statement: str) -> list[tuple[Any, ...]]:
+        return self.database.execute(statement).fetchall()  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def people(realm: Realm) -> Realm:
+    """The realm, with one more who may execute."""
+    realm.add_user("cara", groups=("analysts",))
+    return realm
+
+
+@pytest.fixture
+def stage(settings: Settings, people: Realm) -> Iterator[Stage]:
+    with Front(people.url) as front:
+        issuer = f"{front.url}/realms/{people.name}"
+        changes = {"auth": ["oidc"], "oidc_issuer": issuer}
+        assert settings.database_url is not None
+        with (
+            Service(settings.model_copy(update=changes)) as running,
+            psycopg.connect(settings.database_url.get_secret_value().replace("+psycopg", ""), autocommit=True) as plain,
+        ):
+            people.change_client("pressroom", rootUrl=running.url)
+            yield Stage(running.url, issuer, front, plain, settings.users_root)
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[BrowserContext]:
+    async with async_playwright() as playwright:
+        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        context = await chromium.new_context()
+        context.set_default_timeout(60_000)
+        yield context
+        await chromium.close()
+
+
+async def picture(page: Page, name: str) -> None:
+    if PICTURES:
+        await page.screenshot(path=Path(PICTURES, f"{name}.png"))
+
+
+async def sign_in(page: Page, url: str, username: str) -> None:
+    """From `/docs` to Keycloak's form and back."""
+    await page.goto(f"{url}/docs")
+    await page.get_by_role("link", name="Sign in").click()
+    await page.locator("#username").fill(username)
+    await page.locator("#password").fill(f"password of {username}")
+    await page.locator("#kc-login").click()
+    await expect(page.get_by_text(f"Signed in as {username}")).to_be_visible(timeout=60_000)
+
+
+FETCH = """async ([path, method, body, token]) => {
+  const headers = {"Content-Type": "application/json", "Prefer": "wait=50"};
+  if (token) headers["X-CSRF-Token"] = token;
+  const answer = await fetch(path, {method, headers, body: body && JSON.stringify(body)});
+  return [answer.status, await answer.json()];
+}"""
+
+
+async def test_somebody_signs_in_and_executes_and_signs_out(stage: Stage, browser: BrowserContext) -> None:
+    path = write_notebook(stage.users / "cara" / "n.ipynb", "print(1)")
+    page = await browser.new_page()
+    loaded: list[str] = []
+    page.on("request", lambda request: loaded.append(request.url))
+    await sign_in(page, stage.url, "cara")
+    assert page.url == f"{stage.url}/docs"
+    assert {url for url in loaded if not url.startswith((stage.url, stage.front.url, "data:"))} == set(), "no CDN"
+    await picture(page, "docs-signed-in")
+
+    [cookie] = [each for each in await browser.cookies() if each["name"] == "pressroom_session"]
+    assert (cookie["httpOnly"], cookie["sameSite"], cookie["path"]) == (True, "Lax", "/")
+    assert "pressroom_session" not in await page.evaluate("document.cookie")
+    assert [each["name"] for each in await browser.cookies() if each["name"] == "pressroom_login"] == []
+
+    # "Try it out" sends what a change needs.
+    operation = page.locator("#operations-executions-execute_as_a_user")
+    await operation.locator(".opblock-summary-control").click()
+    await operation.get_by_role("button", name="Try it out").click()
+    await operation.locator("textarea").fill(f'{{"input_path": "{path}"}}')
+    async with page.expect_response(lambda answer: answer.url.endswith("/execute")) as executed:
+        await operation.get_by_role("button", name="Execute", exact=True).click()
+    assert (await (await executed.value).json())["status"] == "success"
+    assert stage.rows("SELECT username, status, submitted_by FROM notebook_executions") == [("cara", "success", "cara")]
+
+    # A script of the page that does not know the token changes nothing.
+    body = {"input_path": str(path)}
+    assert (await page.evaluate(FETCH, ["/execute", "POST", body, None]))[0] == 403
+    _, told = await page.evaluate(FETCH, ["/session", "GET", None, None])
+    assert (told["username"], told["groups"], told["source"]) == ("cara", ["analysts"], "oidc")
+    status, answer = await page.evaluate(FETCH, ["/execute", "POST", body, told["csrf_token"]])
+    assert (status, answer["status"]) == (200, "success")
+
+    await page.get_by_role("link", name="Sign out").click()
+    await expect(page.get_by_role("link", name="Sign in")).to_be_visible(timeout=60_000)
+    assert page.url == f"{stage.url}/docs"
+    entries = stage.rows("SELECT username, operation, allowed FROM audit_log ORDER BY id")
+    assert entries[0] == ("cara", "finish_signing_in", True)
+    assert entries[-1] == ("cara", "sign_out", True)
+    stolen = {"Cookie": f"pressroom_session={cookie['value']}"}
+    assert httpx.get(f"{stage.url}/session", headers=stolen).status_code == 401
+    # Keycloak has forgotten the browser, too: it asks for the password again.
+    await page.goto(f"{stage.url}/login")
+    await expect(page.locator("#password")).to_be_visible(timeout=60_000)
+
+
+async def test_a_viewer_who_signs_in_may_look_and_do_nothing_else(stage: Stage, browser: BrowserContext) -> None:
+    page = await browser.new_page()
+    await sign_in(page, stage.url, "ben")
+    _, told = await page.evaluate(FETCH, ["/session", "GET", None, None])
+    assert told["scopes"] == ["read"]
+    status, refused = await page.evaluate(FETCH, ["/execute", "POST", {"input_path": "n.ipynb"}, told["csrf_token"]])
+    assert (status, refused["scope"]) == (403, "execute")
+
+
+EVIL = """<form method=post action="{url}/db/tokens" enctype="text/plain">
+<input name='{{"scopes": ["read"], "name": "' value='"}}'></form><script>document.forms[0].submit()</script>"""
+
+
+async def test_another_sites_page_can_have_nothing_done(stage: Stage, browser: BrowserContext) -> None:
+    page = await browser.new_page()
+    await sign_in(page, stage.url, "cara")
+    # Under localhost the browser takes it for another site than 127.0.0.1; under the same name at another port, not.
+    for site in ("http://localhost:9", "http://127.0.0.1:9"):
+        await page.route(
+            f"{site}/evil", lambda route: route.fulfill(body=EVIL.format(url=stage.url), content_type="text/html")
+        )
+        async with page.expect_response(lambda answer: answer.url.endswith("/db/tokens")) as posted:
+            await page.goto(f"{site}/evil")
+        assert (await posted.value).status in (401, 403)
+    assert stage.rows("SELECT count(*) FROM access_tokens") == [(0,)]
+    refused = stage.rows("SELECT username, status FROM audit_log WHERE operation = 'make_a_token' ORDER BY id")
+    assert refused == [(None, 401), ("cara", 403)], (
+        "the cookie does not come from another site; within the site, it is not enough"
+    )
+
+
+async def test_with_the_issuer_away_who_is_in_stays_in_and_nobody_else_comes_in(
+    stage: Stage, browser: BrowserContext
+) -> None:
+    page = await browser.new_page()
+    await sign_in(page, stage.url, "cara")
+    stage.front.cut()
+    await page.reload()
+    await expect(page.get_by_text("Signed in as cara")).to_be_visible()
+    answer = await page.goto(f"{stage.url}/login?next=/redoc")
+    assert answer is not None
+    assert answer.status == 503
+    await expect(page.get_by_text("The issuer cannot be reached")).to_be_visible()
+    again = page.get_by_role("link", name="Try again")
+    assert await again.get_attribute("href") == "/login?next=%2Fredoc"
+    await picture(page, "issuer-away")
+    # Who signs out is out here, whatever the issuer says.
+    await page.goto(f"{stage.url}/docs")
+    await page.get_by_role("link", name="Sign out").click()
+    await expect(page.get_by_role("link", name="Sign in")).to_be_visible()
+    assert stage.rows("SELECT count(*) FROM sessions") == [(0,)]
+
+
+async def test_whoever_does_not_sign_in_is_told_so_in_words(stage: Stage, browser: BrowserContext) -> None:
+    page = await browser.new_page()
+    await page.goto(f"{stage.url}/login")
+    [attempt] = [each for each in await browser.cookies() if each["name"] == "pressroom_login"]
+    assert attempt["httpOnly"]
+    state = httpx.URL(page.url).params["state"]
+    answer = await page.goto(
+        f"{stage.url}/login/callback?error=access_denied&error_description=<b>No.</b>&state={state}"
+    )
+    assert answer is not None
+    assert answer.status == 401
+    await expect(page.get_by_role("heading", name="You are not signed in")).to_be_visible()
+    await expect(page.get_by_text("access_denied: <b>No.</b>")).to_be_visible()
+    await picture(page, "refused")
+    await page.get_by_role("link", name="Try again").click()
+    await expect(page.locator("#password")).to_be_visible()
+    [(username, status, facts)] = stage.rows("SELECT username, status, facts FROM audit_log")
+    assert (username, status) == (None, 401)
+    assert "access_denied" in facts["why"]
