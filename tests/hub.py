@@ -6,7 +6,6 @@
 import fcntl
 import json
 import os
-import pwd
 import queue
 import re
 import secrets
@@ -17,7 +16,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from html import unescape
 from pathlib import Path
@@ -84,41 +83,21 @@ def fetch() -> list[str]:
         if not ready.exists():
             with tempfile.TemporaryDirectory(dir=cache) as folder:
                 package = f"configurable-http-proxy@{PROXY_VERSION}"
-                install = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--silent", package]
-                subprocess.run(install, cwd=folder, check=True)
-                Path(folder).rename(ready)
-                Path(folder).mkdir()
+                made = Path(folder, "proxy")
+                install = [
+                    "npm",
+                    "install",
+                    "--ignore-scripts",
+                    "--no-audit",
+                    "--no-fund",
+                    "--silent",
+                    "--prefix",
+                    made,
+                ]
+                subprocess.run([*install, package], cwd=folder, check=True)
+                made.rename(ready)
     # Node itself: a wrapper would outlive the Hub.
     return [os.path.realpath(node), str(ready / "node_modules/configurable-http-proxy/bin/configurable-http-proxy")]
-
-
-@dataclass
-class Account:
-    """An account of this machine, whose name is a user's."""
-
-    name: str
-    home: Path
-
-    @property
-    def uid(self) -> int:
-        return pwd.getpwnam(self.name).pw_uid
-
-
-@contextmanager
-def account(prefix: str, homes: Path) -> Iterator[Account]:
-    """A new account, and its end with all that it runs. Needs root."""
-    name = prefix + secrets.token_hex(3)
-    made = Account(name, homes / name)
-    subprocess.run(["useradd", "--create-home", "--home-dir", made.home, "--user-group", name], check=True)
-    try:
-        yield made
-    finally:
-        for process in psutil.process_iter(["uids"]):
-            if process.info["uids"] and process.info["uids"].real == made.uid:
-                with suppress(psutil.NoSuchProcess):
-                    process.kill()
-                    process.wait(30)
-        subprocess.run(["userdel", name], check=True)
 
 
 @dataclass

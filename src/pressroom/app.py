@@ -25,13 +25,14 @@ from pressroom.executions import history_endpoints as history
 from pressroom.executions.following import open_following
 from pressroom.executions.orders import Intake
 from pressroom.executions.tasks import Workshop
-from pressroom.identity import audit_endpoints, oidc_endpoints, session_endpoints
+from pressroom.identity import audit_endpoints, jupyterhub_endpoints, oidc_endpoints, session_endpoints
 from pressroom.identity import token_endpoints as tokens
 from pressroom.identity.audit import AuditFile
 from pressroom.identity.authentication import Authentication, Source
 from pressroom.identity.doors import Door
 from pressroom.identity.issuer import open_issuer
 from pressroom.identity.jupyterhub import open_hub
+from pressroom.identity.jupyterhub_sign_in import HubSignIn
 from pressroom.identity.oidc import OidcTokens
 from pressroom.identity.oidc_sign_in import OidcSignIn
 from pressroom.identity.principal import Principal
@@ -153,7 +154,8 @@ def create_app(settings: Settings) -> FastAPI:
             valid = ValidFiles(int(settings.max_notebook_mb * MEBIBYTE))
             intake = Intake(places, settings, jobs, valid, settings.executions_per_minute)
             reads = SharedReads()
-            sessions = Sessions(database, reads, settings) if OIDC in settings.auth else None
+            people = {OIDC, JUPYTERHUB} & set(settings.auth)
+            sessions = Sessions(database, reads, settings) if people else None
             authentication, doors = await opened.enter_async_context(
                 _authentication(settings, database, reads, sessions)
             )
@@ -210,6 +212,7 @@ def create_app(settings: Settings) -> FastAPI:
         tokens.router,
         session_endpoints.router,
         oidc_endpoints.router,
+        jupyterhub_endpoints.router,
         audit_endpoints.router,
     ):
         app.include_router(router)
@@ -253,10 +256,12 @@ async def _authentication(
         doors: dict[str, Door] = {}
         if OIDC in settings.auth and settings.oidc_issuer is not None:
             issuer = await opened.enter_async_context(open_issuer(settings.oidc_issuer, settings.oidc_metadata_url))
-            sources.append(tokens := OidcTokens(settings, issuer))
-            doors[OidcSignIn.source] = OidcSignIn(settings, issuer, tokens)
+            sources.append(known := OidcTokens(settings, issuer))
+            doors[OidcSignIn.source] = OidcSignIn(settings, issuer, known)
         if JUPYTERHUB in settings.auth:
-            sources.append(await opened.enter_async_context(open_hub(settings, reads)))
+            sources.append(hub := await opened.enter_async_context(open_hub(settings, reads)))
+            if settings.jupyterhub_api_token is not None:
+                doors[HubSignIn.source] = HubSignIn(settings, settings.jupyterhub_api_token.get_secret_value(), hub)
         local = Principal.local(settings.local_user) if LOCAL in settings.auth else None
         yield Authentication(sources, local, sessions, settings.public_url), doors
 

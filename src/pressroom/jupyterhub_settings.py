@@ -8,7 +8,7 @@ import re
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, field_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode
 
 _PATH = re.compile(r"(/[A-Za-z0-9._~@:+-]+)*")
@@ -46,6 +46,36 @@ class JupyterHubSettings(BaseSettings):
         description="Where the Hub's proxy expects this service, http://127.0.0.1:8002; if left out, "
         "JUPYTERHUB_SERVICE_URL. It is the host and the port of a service that is given none.",
     )
+    jupyterhub_public_url: str | None = Field(
+        default=None,
+        validation_alias=_told("JUPYTERHUB_PUBLIC_URL"),
+        description="The address under which people reach this service through the Hub; if left out, "
+        "JUPYTERHUB_PUBLIC_URL. It is the public_url of a service that is given none.",
+    )
+    jupyterhub_api_token: SecretStr | None = Field(
+        default=None,
+        validation_alias=_told("JUPYTERHUB_API_TOKEN"),
+        description="This service's own token at the Hub, which browsers' sign-ins need; if left out, "
+        "JUPYTERHUB_API_TOKEN, and without either there are none.",
+    )
+    jupyterhub_client_id: str | None = Field(
+        default=None,
+        validation_alias=_told("JUPYTERHUB_CLIENT_ID"),
+        description="What this service is called when browsers sign in at the Hub; if left out, JUPYTERHUB_CLIENT_ID, "
+        "else service- and its name.",
+    )
+    jupyterhub_oauth_callback_url: str | None = Field(
+        default=None,
+        validation_alias=_told("JUPYTERHUB_OAUTH_CALLBACK_URL"),
+        description="Where the Hub sends browsers back to, to the letter as the Hub has it; if left out, "
+        "JUPYTERHUB_OAUTH_CALLBACK_URL, else oauth_callback under this service's path.",
+    )
+    jupyterhub_public_hub_url: str | None = Field(
+        default=None,
+        validation_alias=_told("JUPYTERHUB_PUBLIC_HUB_URL"),
+        description="The address under which people reach the Hub, https://hub.example.com/hub/; if left out, "
+        "JUPYTERHUB_PUBLIC_HUB_URL, else the host at which they reach this service.",
+    )
     jupyterhub_access_gives: Annotated[list[Literal["read", "execute", "write"]], NoDecode] = Field(
         default_factory=lambda: ["read"],
         description="What whoever may access the service may do in it (read, execute, write), separated by ','; none: "
@@ -75,7 +105,9 @@ class JupyterHubSettings(BaseSettings):
         "passes it on or takes it away; if left out, none, or the one that JupyterHub says.",
     )
 
-    @field_validator("jupyterhub_api_url", "jupyterhub_service_url")
+    @field_validator(
+        "jupyterhub_api_url", "jupyterhub_service_url", "jupyterhub_public_url", "jupyterhub_public_hub_url"
+    )
     @classmethod
     def _a_url(cls, value: str | None) -> str | None:
         if not value:
@@ -117,6 +149,8 @@ class JupyterHubSettings(BaseSettings):
         told: dict[str, Any] = {}
         if self.jupyterhub_service_prefix is not None:
             told["root_path"] = self.jupyterhub_service_prefix
+        if self.jupyterhub_public_url is not None:
+            told["public_url"] = self.jupyterhub_public_url
         if self.jupyterhub_service_url is not None:
             parts = urlsplit(self.jupyterhub_service_url)
             told |= {"host": parts.hostname, "port": parts.port or 80}

@@ -11,7 +11,7 @@ from pressroom.api import problem_response
 from pressroom.errors import HostNotAllowed, NotAllowed, PressroomError, TooLarge
 from pressroom.hosts import is_loopback
 from pressroom.kept_answers import KeptAnswer, KeptAnswers
-from pressroom.prefix import own_path
+from pressroom.prefix import path_inside
 from pressroom.request_log import QUIET_PATHS
 from pressroom.settings import Settings
 
@@ -28,7 +28,7 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = self._uploads.get(own_path(scope), self._limit)
+        limit = self._uploads.get(path_inside(scope), self._limit)
         announced = Headers(scope=scope).get("content-length", "")
         if announced.isdigit() and int(announced) > limit:
             await problem_response(TooLarge("The body", limit), scope)(scope, receive, send)
@@ -93,7 +93,7 @@ class AllowedHosts:
         self._allowed = lru_cache(maxsize=64)(self._is_allowed)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102
-        if scope["type"] == "http" and own_path(scope) not in QUIET_PATHS:
+        if scope["type"] == "http" and path_inside(scope) not in QUIET_PATHS:
             given = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
             if len(given) != 1 or not self._allowed(given[0]):
                 await problem_response(HostNotAllowed(", ".join(given)), scope)(scope, receive, send)

@@ -22,6 +22,6 @@ class Prefixed:
         await self._app(scope, receive, send)
 
 
-def own_path(scope: Scope) -> str:
+def path_inside(scope: Scope) -> str:
     """The path of a request inside the application."""
     return scope["path"].removeprefix(scope.get("root_path", ""))

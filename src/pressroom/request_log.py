@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pressroom import logs, traces
 from pressroom.errors import shown
-from pressroom.prefix import own_path
+from pressroom.prefix import path_inside
 
 QUIET_PATHS = ("/health", "/metrics")
 """Asked for every few seconds: their lines are at debug level, and they are not traced."""
@@ -38,7 +38,7 @@ class RequestLog:
         given = told.pop(b"x-request-id", "")
         request = _Request(given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex, send)
         with logs.context(request_id=request.id):
-            if own_path(scope) in QUIET_PATHS or not (told or traces.wanted()):
+            if path_inside(scope) in QUIET_PATHS or not (told or traces.wanted()):
                 await self._logged(request, scope, receive)
                 return
             carrier = {name.decode(): value for name, value in told.items()}
@@ -73,7 +73,7 @@ class RequestLog:
             if not request.answered:
                 raise
         finally:
-            level = logging.DEBUG if own_path(scope) in QUIET_PATHS else logging.INFO
+            level = logging.DEBUG if path_inside(scope) in QUIET_PATHS else logging.INFO
             if log.isEnabledFor(level):
                 log.log(
                     level,

@@ -47,9 +47,8 @@ class Settings(OidcSettings, JupyterHubSettings, SessionSettings, DoorSettings, 
     auth: Annotated[list[str], NoDecode] = Field(
         default_factory=lambda told: [JUPYTERHUB if told["jupyterhub_service_name"] else LOCAL],
         description="How callers are known, separated by ','. oidc: at oidc_issuer, browsers by their sign-in and "
-        "programs by its access tokens. jupyterhub: by tokens of the Hub. local: whoever sends no token is one user "
-        "with every right, on a loopback address only. If left out, jupyterhub in a service that a Hub started, else "
-        "local.",
+        "programs by its access tokens. jupyterhub: at the Hub, likewise. local: whoever sends no token is one user "
+        "with every right, on a loopback address only. If left out, jupyterhub where a Hub started this, else local.",
     )
     local_user: str = Field(
         default_factory=getpass.getuser,

@@ -12,7 +12,8 @@ import httpx
 import pytest
 from sqlalchemy import URL
 
-from hub import Account, Hub, account
+from hub import Hub
+from hub_accounts import Account, account
 from keycloak import Realm
 from pressroom.client import Client
 from pressroom.database.shared_read import SharedReads
@@ -233,6 +234,49 @@ def test_the_service_stands_under_the_hubs_prefix(hub: Hub, ana: Account) -> Non
         assert httpx.get(f"{hub.url}{missing.json()['type']}", headers=headers).json()["status"] == 404
     with Client(hub.service, token=hub.user_token(ana.name, "inherit")) as client:
         assert client.wait(accepted.json()["id"]).status == "success"  # by events
+
+
+def test_a_browser_signs_in_by_the_hub(hub: Hub, ana: Account) -> None:
+    with hub.sign_in(ana.name) as browser:
+        asked = browser.get("/services/pressroom/login")
+        assert "by=jupyterhub" in asked.text
+        assert "by=oidc" in asked.text
+        session = browser.get("/services/pressroom/login", params={"by": "jupyterhub", "next": "/session"})
+        assert session.url.path == "/services/pressroom/session"
+        told = session.json()
+        assert (told["username"], told["groups"], told["source"]) == (ana.name, ["analysts"], "jupyterhub")
+        assert told["scopes"] == sorted(PERSON)
+        logout = "/services/pressroom/logout"
+        assert browser.post(logout).status_code == 403
+        headers = {"X-CSRF-Token": told["csrf_token"], "Origin": hub.url}
+        left = browser.post(logout, headers=headers)
+        assert left.json()["continue_at"] == f"{hub.url}/hub/logout"
+        assert browser.get("/services/pressroom/session").status_code == 401
+    with hub.sign_in("boss") as browser:
+        session = browser.get("/services/pressroom/login", params={"by": "jupyterhub", "next": "/session"})
+        assert session.json()["roles"] == ["admin"]
+
+
+def test_a_sign_in_that_was_not_begun_here_or_comes_to_nothing_is_refused(hub: Hub, ana: Account) -> None:
+    callback = "/services/pressroom/oauth_callback"
+    with hub.sign_in(ana.name) as browser, hub.sign_in("boss") as another:
+        assert browser.get(callback, params={"code": "x", "state": "y"}).status_code == 401
+        browser.follow_redirects = another.follow_redirects = False
+        begun = browser.get("/services/pressroom/login", params={"by": "jupyterhub"})
+        sent_back = browser.get(begun.headers["location"]).headers["location"]
+        # Another browser cannot be signed in with it, and neither can anybody twice.
+        assert another.get(sent_back).status_code == 401
+        assert browser.get(sent_back).status_code == 303
+        assert browser.get(sent_back).status_code == 401
+        begun = browser.get("/services/pressroom/login", params={"by": "jupyterhub"})
+        state = httpx.URL(begun.headers["location"]).params["state"]
+        for query, why in (
+            ({"code": "wrong"}, "did not take the browser's code"),
+            ({"error": "access_denied"}, "access_denied"),
+            ({}, "no code"),
+        ):
+            refused = browser.get(callback, params={"state": state, **query})
+            assert (refused.status_code, why in refused.json()["detail"]) == (401, True), refused.text
 
 
 def test_a_wrong_token_is_answered_401_and_one_for_something_else_403(hub: Hub, ana: Account) -> None:

@@ -160,6 +160,7 @@ ASKS = {
     "sign_out": Ask("/logout", browsers=True),
     "begin_to_sign_in": Ask("/login", nothing=True),
     "finish_signing_in": Ask("/login/callback", nothing=True),
+    "finish_signing_in_at_the_hub": Ask("/oauth_callback", nothing=True),
     "read_the_audit": Ask("/db/audit"),
     "list_workers": Ask("/db/workers"),
     "list_queues": Ask("/db/queues"),

@@ -7,6 +7,7 @@ from pressroom.settings import Settings
 
 TOLD = {
     "JUPYTERHUB_API_URL": "http://127.0.0.1:8081/hub/api",
+    "JUPYTERHUB_PUBLIC_URL": "https://hub.example.com/services/pressroom/",
     "JUPYTERHUB_SERVICE_NAME": "pressroom",
     "JUPYTERHUB_SERVICE_PREFIX": "/services/pressroom/",
     "JUPYTERHUB_SERVICE_URL": "http://127.0.0.1:9002/services/pressroom/",
@@ -25,6 +26,7 @@ def test_a_service_that_a_hub_starts_is_where_the_hub_expects_it(told: pytest.Mo
     assert settings.auth == ["jupyterhub"]
     assert (settings.host, settings.port, settings.root_path) == ("127.0.0.1", 9002, "/services/pressroom")
     assert settings.jupyterhub_api_url == TOLD["JUPYTERHUB_API_URL"]
+    assert settings.public_url == "https://hub.example.com/services/pressroom"
 
 
 def test_pressrooms_own_settings_come_first(told: pytest.MonkeyPatch) -> None:
@@ -45,6 +47,7 @@ def test_in_a_users_notebook_server_the_hubs_variables_change_nothing(told: pyte
     told.delenv("JUPYTERHUB_SERVICE_NAME")
     settings = Settings()
     assert (settings.auth, settings.port, settings.root_path) == (["local"], 8002, "")
+    assert settings.public_url is None
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from starlette.responses import Response
 
 from pressroom.errors import NotAllowed, NotAuthenticated
-from pressroom.settings import is_loopback
+from pressroom.hosts import is_loopback
 
 CSRF_HEADER = "X-CSRF-Token"
 _PORTS = {"http": 80, "https": 443}

@@ -32,6 +32,8 @@ AGAIN_SECONDS = 2
 """How long the Hub is not asked at all after it did not answer."""
 MOST = 10_000
 """How many tokens are remembered; what was not sent for longest goes first."""
+CONNECTIONS = 20
+"""How many tokens are asked about at the same time: the Hub has more to do."""
 _FORM = re.compile(r"[!-~]{1,512}")
 
 
@@ -77,7 +79,7 @@ class HubTokens:
         *,
         again_seconds: float = AGAIN_SECONDS,
     ) -> None:
-        self._settings, self._http, self._reads = settings, http, reads
+        self._settings, self.http, self._reads = settings, http, reads
         self._url = f"{settings.jupyterhub_api_url}/user"
         self._access = f"access:services!service={settings.hub_service}"
         self._known: _Words[Principal] = _Words()
@@ -129,7 +131,7 @@ class HubTokens:
 
     async def _model(self, token: str) -> Mapping[str, Any] | None:
         """Whose token it is, as the Hub describes them; ``None`` where it does not take the token."""
-        answer = await self._http.get(self._url, headers={"Authorization": f"token {token}"})
+        answer = await self.http.get(self._url, headers={"Authorization": f"token {token}"})
         if answer.status_code in (401, 403):
             return None
         answer.raise_for_status()
@@ -167,5 +169,6 @@ def _texts(value: object) -> Iterator[str]:
 @asynccontextmanager
 async def open_hub(settings: JupyterHubSettings, reads: SharedReads) -> AsyncIterator[HubTokens]:
     """What asks the Hub, over connections of its own, and never by a proxy that the environment names."""
-    async with httpx.AsyncClient(timeout=5, trust_env=False) as http:
+    trusted, limits = httpx.create_ssl_context(), httpx.Limits(max_connections=CONNECTIONS)
+    async with httpx.AsyncClient(timeout=5, verify=trusted, limits=limits, trust_env=False) as http:
         yield HubTokens(settings, http, reads)
