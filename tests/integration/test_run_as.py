@@ -225,6 +225,14 @@ def test_a_kernel_of_another_kind_runs_as_its_user_too(served: httpx.Client, ana
     assert not [folder for folder in Path("/tmp").glob("pressroom-*") if folder.stat().st_uid == uid]
 
 
+def test_a_kernel_of_another_language_speaks_where_only_its_user_can_hear_it(served: httpx.Client, ana: str) -> None:
+    source = "id -u; cat $(tr '\\0' '\\n' < /proc/$PPID/cmdline | tail -n 1)"
+    path = give(write_notebook(home_of(ana) / "bash.ipynb", source, kernel="bash"), ana)
+    uid, _, connection = executed(served, path, ana)[1][0].partition("\n")
+    assert int(uid) == pwd.getpwnam(ana).pw_uid
+    assert json.loads(connection)["transport"] == "ipc"
+
+
 @pytest.mark.parametrize(
     ("name", "why"),
     [

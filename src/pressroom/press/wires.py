@@ -14,6 +14,7 @@ from typing import Any, cast
 import zmq
 import zmq.asyncio
 from jupyter_client.asynchronous.client import AsyncKernelClient
+from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from nbclient.util import ensure_async
 
@@ -40,7 +41,7 @@ class Wires:
         self._manager = _Manager(kernel_name=kernel_name)
         self._manager.connection_file = str(Path(scratch, "kernel.json"))
         spec = self._manager.kernel_spec
-        if len(os.fsencode(scratch)) < _SOCKET_PATH and spec is not None and spec.language == "python":
+        if len(os.fsencode(scratch)) < _SOCKET_PATH and spec is not None and _takes_sockets(spec):
             # Sockets in a folder that only this user can enter, instead of ports that everybody on the machine can.
             self._manager.transport = "ipc"
             self._manager.ip = str(Path(scratch, "k"))
@@ -149,6 +150,12 @@ class Wires:
         if -code == signal.SIGXCPU and "cpu_seconds" in self._limits:
             return KernelDied("was killed when it had used its processor time", "cpu_seconds")
         return KernelDied(how(code))
+
+
+def _takes_sockets(spec: KernelSpec) -> bool:
+    """Whether a kernel can do without ports. Those that are Python programs are made with ipykernel, which can."""
+    program = Path(spec.argv[0]).name if spec.argv else ""
+    return spec.language == "python" or program.startswith("python")
 
 
 class _Manager(AsyncKernelManager):
