@@ -19,6 +19,7 @@ OPEN = {
     "/static-offline-docs": "the scripts of `/docs` and `/redoc`",
     "/login": "what signing in with a browser needs",
     "/login/callback": "the same",
+    "/logout/backchannel": "the issuer's own way to end sessions, with a token that it signed",
     "/metrics": "from this machine, or with the token of `PRESSROOM_METRICS_TOKEN`",
 }
 """What anybody may ask for, and a word about it."""

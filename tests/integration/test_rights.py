@@ -89,6 +89,7 @@ class Ask:
     admins: bool = False
     browsers: bool = False
     nothing: bool = False
+    form: dict[str, str] | None = None
 
 
 ASKS = {
@@ -159,6 +160,7 @@ ASKS = {
     "sign_out": Ask("/logout", browsers=True),
     "begin_to_sign_in": Ask("/login", nothing=True),
     "finish_signing_in": Ask("/login/callback", nothing=True),
+    "sign_out_by_the_issuer": Ask("/logout/backchannel", form={"logout_token": "a.b.c"}, nothing=True),
     "read_the_audit": Ask("/db/audit"),
     "list_workers": Ask("/db/workers"),
     "list_queues": Ask("/db/queues"),
@@ -380,6 +382,8 @@ class Stage:
         sent: dict[str, Any] = {"headers": self.headers(name) | ASYNC, "params": filled(ask.query)}
         if ask.upload:
             sent |= {"files": {"file": (f"{things['key']}.ipynb", self.source)}, "data": {"username": "ana"}}
+        elif ask.form is not None:
+            sent["data"] = ask.form
         elif ask.json is not None:
             sent["json"] = filled(ask.json)
         return things, self.client.request(endpoint.method, filled(ask.path), **sent)

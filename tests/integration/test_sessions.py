@@ -179,6 +179,13 @@ def test_without_a_public_url_there_are_sessions_on_this_machine_only(host: byte
     assert Site.of({"scheme": "http", "headers": [(b"host", host)]}, None) is None
 
 
+def test_no_cookie_goes_over_a_network_in_the_clear() -> None:
+    scope = {"scheme": "https", "headers": [(b"host", b"p.example.com")]}
+    assert Site.of(scope, None) is None, "anybody may write that"
+    assert Site.of(scope, "http://p.example.com") is None
+    assert Site.of(scope, "http://[::1]:8002") == Site("http://[::1]:8002")
+
+
 class Page:
     """What a browser of `ben` sends from a page of the service; each part can be another one."""
 

@@ -456,3 +456,52 @@ def test_who_signs_out_is_sent_to_the_issuer_with_what_it_needs(
     assert asked["post_logout_redirect_uri"] == f"{url}/docs"
     assert jwt.decode(asked["id_token_hint"], KEY).claims["sid"] == "s-1"
     assert browser.whoami() is None
+
+
+LOGOUT = {"http://schemas.openid.net/event/backchannel-logout": {}}
+
+
+def told_to_end(browser: Browser, token: str) -> httpx.Response:
+    return httpx.post(browser.http.base_url.join("/logout/backchannel"), data={"logout_token": token})
+
+
+def test_the_issuer_ends_the_sessions_that_it_has_ended(
+    browsers: Callable[[], Browser], issuer: OwnIssuer, plain: psycopg.Connection[Any]
+) -> None:
+    def logout_token(kind: str = "logout+jwt", **claims: Any) -> str:
+        said = issuer.claims(**({"events": LOGOUT, "sub": ..., "sid": ...} | claims))
+        return jwt.encode({"alg": "RS256", "kid": "k", "typ": kind}, said, KEY)
+
+    def signed_in() -> Browser:
+        browser = browsers()
+        assert browser.come_back(browser.begin()["state"]).status_code == 303
+        return browser
+
+    first, second = signed_in(), signed_in()
+    issuer.answer = lambda: (200, issuer.tokens(sid="s-2"))
+    other = signed_in()
+    for wrong in (
+        *(logout_token(sid="s-1", events=...), logout_token(sid="s-1", events="backchannel-logout")),
+        *(logout_token(sid="s-1", aud="other"), logout_token(sid="s-1", iss="http://127.0.0.1:9")),
+        *(logout_token(sid="s-1", exp=1), logout_token(sid="s-1", exp=...), logout_token(sid="s-1", nonce="n")),
+        *(logout_token(), logout_token(sid=["s-1"]), logout_token("at+jwt", sid="s-1"), issuer.tokens()["id_token"]),
+        *(
+            logout_token(sid="s-1")[:-8] + "AAAAAAAA",
+            "a.b.c",
+            "",
+            jwt.encode({"alg": "RS256", "kid": "k"}, {}, ANOTHER),
+        ),
+    ):
+        refused = told_to_end(first, wrong)
+        assert (refused.status_code, refused.headers.get("Cache-Control")) in ((400, "no-store"), (422, None)), wrong
+    assert (first.whoami(), second.whoami(), other.whoami()) == ("ben", "ben", "ben")
+    done = told_to_end(first, logout_token(sid="s-1", sub="1"))
+    assert (done.status_code, done.headers["Cache-Control"]) == (200, "no-store")
+    assert (first.whoami(), second.whoami(), other.whoami()) == (None, None, "ben")
+    assert told_to_end(first, logout_token(sid="s-1")).status_code == 200, "there is none any more"
+    assert told_to_end(first, logout_token("JWT", sub="1")).status_code == 200
+    assert other.whoami() is None
+    ended = plain.execute(
+        "SELECT facts FROM audit_log WHERE operation = 'sign_out_by_the_issuer' AND allowed"
+    ).fetchall()
+    assert ended == [({"sessions": 2},), ({"sessions": 1},)]
