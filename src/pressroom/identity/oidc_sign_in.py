@@ -4,7 +4,6 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
-from urllib.parse import urlencode
 
 import httpx
 from authlib.oauth2.auth import ClientAuth
@@ -119,7 +118,7 @@ class OidcSignIn:
         if not isinstance(address, str):
             return None
         query = {"client_id": self._settings.oidc_client_id, "post_logout_redirect_uri": site.url + AFTER_LOGOUT}
-        return f"{address}?{urlencode(query | ({} if kept is None else {'id_token_hint': kept}))}"
+        return str(httpx.URL(address).copy_merge_params(query | ({} if kept is None else {"id_token_hint": kept})))
 
     async def signed_out(self, logout_token: str) -> tuple[str | None, str | None]:
         """Whose sessions the issuer has ended, by its own word: the user (``sub``) and the session there (``sid``), of
