@@ -20,6 +20,7 @@ OPEN = {
     "/login": "what signing in with a browser needs",
     "/login/callback": "the same",
     "/oauth_callback": "the same, at JupyterHub",
+    "/logout/backchannel": "the issuer's own way to end sessions, with a token that it signed",
     "/metrics": "from this machine, or with the token of `PRESSROOM_METRICS_TOKEN`",
 }
 """What anybody may ask for, and a word about it."""

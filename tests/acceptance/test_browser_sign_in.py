@@ -145,6 +145,16 @@ async def test_a_viewer_who_signs_in_may_look_and_do_nothing_else(stage: Stage, 
     assert (status, refused["scope"]) == (403, "execute")
 
 
+async def test_a_session_that_ends_at_keycloak_ends_here(stage: Stage, browser: BrowserContext, people: Realm) -> None:
+    page = await browser.new_page()
+    await sign_in(page, stage.url, "cara")
+    keycloak = Realm(stage.front.url, people.name, people.admin_password)
+    [cara] = keycloak.admin("GET", "/users?exact=true&username=cara")
+    keycloak.admin("POST", f"/users/{cara['id']}/logout")
+    assert (await page.evaluate(FETCH, ["/session", "GET", None, None]))[0] == 401
+    assert stage.rows("SELECT count(*) FROM sessions") == [(0,)]
+
+
 EVIL = """<form method=post action="{url}/db/tokens" enctype="text/plain">
 <input name='{{"scopes": ["read"], "name": "' value='"}}'></form><script>document.forms[0].submit()</script>"""
 

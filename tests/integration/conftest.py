@@ -24,6 +24,7 @@ from pressroom.notifications import service, targets
 from pressroom.notifications.schemas import Channel, Event
 from pressroom.notifications.tasks import add_tasks
 from pressroom.settings import Settings
+from sign_ins import OwnIssuer
 
 
 @dataclass
@@ -154,6 +155,21 @@ class Teller:
         async with self.database.transaction() as session:
             rows = await session.execute(text("SELECT status::text, count(*) FROM procrastinate_jobs GROUP BY 1"))
             return {row[0]: row[1] for row in rows}
+
+
+@pytest.fixture
+def issuer() -> Iterator[OwnIssuer]:
+    """An issuer of the test's own."""
+    with OwnIssuer() as running:
+        yield running
+
+
+@pytest.fixture
+def plain(database_url: URL) -> Iterator[psycopg.Connection[Any]]:
+    """The test's database, by the driver alone."""
+    url = database_url.set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(url, autocommit=True) as connection:
+        yield connection
 
 
 @pytest.fixture

@@ -45,5 +45,5 @@ def test_an_endpoint_that_does_not_say_what_it_needs_is_no_part_of_a_service(set
 def test_what_is_open_is_little(settings: Settings) -> None:
     found = {endpoint.path for endpoint in endpoints(create_app(settings)) if endpoint.right is None}
     served = {"/static-offline-docs"}  # by /docs itself
-    signing_in = {"/login", "/login/callback", "/oauth_callback"}
+    signing_in = {"/login", "/login/callback", "/oauth_callback", "/logout/backchannel"}
     assert found - served - signing_in == {"/", "/health", "/docs", "/redoc", "/openapi.json", "/metrics"}

@@ -90,6 +90,7 @@ class Ask:
     admins: bool = False
     browsers: bool = False
     nothing: bool = False
+    form: dict[str, str] | None = None
 
 
 ASKS = {
@@ -161,6 +162,7 @@ ASKS = {
     "begin_to_sign_in": Ask("/login", nothing=True),
     "finish_signing_in": Ask("/login/callback", nothing=True),
     "finish_signing_in_at_the_hub": Ask("/oauth_callback", nothing=True),
+    "sign_out_by_the_issuer": Ask("/logout/backchannel", form={"logout_token": "a.b.c"}, nothing=True),
     "read_the_audit": Ask("/db/audit"),
     "list_workers": Ask("/db/workers"),
     "list_queues": Ask("/db/queues"),
@@ -382,6 +384,8 @@ class Stage:
         sent: dict[str, Any] = {"headers": self.headers(name) | ASYNC, "params": filled(ask.query)}
         if ask.upload:
             sent |= {"files": {"file": (f"{things['key']}.ipynb", self.source)}, "data": {"username": "ana"}}
+        elif ask.form is not None:
+            sent["data"] = ask.form
         elif ask.json is not None:
             sent["json"] = filled(ask.json)
         return things, self.client.request(endpoint.method, filled(ask.path), **sent)

@@ -24,7 +24,9 @@ def site_of(request: Request, parts: Parts) -> Site:
     """Where browsers reach this service. Raises :class:`Unavailable` where nobody has said."""
     site = Site.of(request.scope, parts.settings.public_url)
     if site is None:
-        raise Unavailable("sign-in", "PRESSROOM_PUBLIC_URL must say under which address people reach this service")
+        raise Unavailable(
+            "sign-in", "PRESSROOM_PUBLIC_URL must be the https:// address of this service, or a loopback one"
+        )
     return site
 
 

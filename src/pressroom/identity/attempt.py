@@ -17,6 +17,7 @@ PURPOSE = "login"
 SECONDS = 600
 LONGEST_PATH = 2000
 _PATH = re.compile(r"/(?![/\\])[!-\[\]-~]*")
+_COOKIE = re.compile(r"([A-Za-z0-9_-]{43})\.([0-9]{1,12})\.([A-Za-z0-9_-]*)")
 _NOT_BEGUN = "This sign-in was not begun in this browser, or more than ten minutes ago, or it is finished already."
 
 
@@ -47,8 +48,10 @@ class Attempt:
     def under_way(cls, cookie: str | None, state: str | None) -> "Attempt":
         """The attempt of a cookie, where ``state`` is its own and its time is not over. Raises
         :class:`NotAuthenticated`."""
+        if (parts := _COOKIE.fullmatch(cookie or "")) is None:
+            raise NotAuthenticated(_NOT_BEGUN)
+        secret, began, path = parts.groups()
         try:
-            secret, began, path = (cookie or "").split(".")
             attempt = cls(secret, int(began), urlsafe_b64decode(path.encode()).decode())
         except (ValueError, binascii.Error) as error:
             raise NotAuthenticated(_NOT_BEGUN) from error

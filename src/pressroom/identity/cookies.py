@@ -40,14 +40,15 @@ class Site:
     @classmethod
     def of(cls, scope: Mapping[str, Any], public_url: str | None) -> "Site | None":
         """The site of ``PRESSROOM_PUBLIC_URL``, else the one that the request of an ASGI scope came to, if that is on
-        this machine; ``None`` where nobody has said, since any name may stand in a request."""
+        this machine; ``None`` where nobody has said, since any name may stand in a request, and where whoever listens
+        on the way would learn the cookie."""
         address = public_url or f"{scope.get('scheme', 'http')}://{next(_header(scope, b'host'), '')}"
         try:
             url = urlsplit(address)
             host, port = url.hostname or "", url.port
         except ValueError:
             return None
-        if public_url is None and not is_loopback(host):
+        if not is_loopback(host) and (public_url is None or url.scheme != "https"):
             return None
         host = f"[{host}]" if ":" in host else host
         origin = f"{url.scheme}://{host}" + (f":{port}" if port and port != _PORTS.get(url.scheme) else "")

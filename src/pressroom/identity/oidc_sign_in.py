@@ -4,7 +4,6 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
-from urllib.parse import urlencode
 
 import httpx
 from authlib.oauth2.auth import ClientAuth
@@ -12,6 +11,7 @@ from authlib.oauth2.client import OAuth2Client
 from authlib.oauth2.rfc6749 import parameters
 from authlib.oidc.core import CodeIDToken
 from joserfc.errors import JoseError
+from joserfc.jwt import JWTClaimsRegistry
 from starlette.responses import RedirectResponse, Response
 
 from pressroom.errors import NotAuthenticated, Unavailable, shown
@@ -27,6 +27,7 @@ from pressroom.oidc_settings import OidcSettings
 log = logging.getLogger("pressroom.identity")
 CALLBACK = "/login/callback"
 AFTER_LOGOUT = "/docs"
+_LOGOUT = "http://schemas.openid.net/event/backchannel-logout"
 _FORM = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
 _OF_THE_CLIENT = ("invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope")
 _TO_CONFIGURE = (
@@ -40,7 +41,7 @@ class SignedIn:
     """Somebody who came back from the issuer, and what their session is begun with."""
 
     principal: Principal
-    subject: str
+    subject: str | None
     issuer_session: str | None
     id_token: str
 
@@ -56,6 +57,12 @@ class OidcSignIn:
         self._signatures = Signatures(settings, issuer)
         secret = settings.oidc_client_secret
         self._secret = None if secret is None else secret.get_secret_value()
+        self._logout = JWTClaimsRegistry(
+            leeway=settings.oidc_leeway_seconds,
+            iss={"essential": True, "value": issuer.url},
+            aud={"essential": True, "value": settings.oidc_client_id},
+            exp={"essential": True},
+        )
 
     async def begin(self, site: Site, next_path: str) -> Response:
         """Send the browser to the issuer. Raises :class:`Unavailable` where that does not answer."""
@@ -94,11 +101,10 @@ class OidcSignIn:
         claims = await self._access(access_token)
         if claims["sub"] != identity["sub"]:
             raise NotAuthenticated("The issuer's ID token and its access token are not of the same user.")
-        session = identity.get("sid")
         return SignedIn(
             principal=self._tokens.person(claims),
-            subject=str(identity["sub"]),
-            issuer_session=session if isinstance(session, str) else None,
+            subject=_name(identity["sub"]),
+            issuer_session=_name(identity.get("sid")),
             id_token=id_token,
         )
 
@@ -112,7 +118,26 @@ class OidcSignIn:
         if not isinstance(address, str):
             return None
         query = {"client_id": self._settings.oidc_client_id, "post_logout_redirect_uri": site.url + AFTER_LOGOUT}
-        return f"{address}?{urlencode(query | ({} if kept is None else {'id_token_hint': kept}))}"
+        return str(httpx.URL(address).copy_merge_params(query | ({} if kept is None else {"id_token_hint": kept})))
+
+    async def signed_out(self, logout_token: str) -> tuple[str | None, str | None]:
+        """Whose sessions the issuer has ended, by its own word: the user (``sub``) and the session there (``sid``), of
+        which one is said. Raises :class:`NotAuthenticated`, and :class:`Unavailable` where the issuer does not answer.
+        """
+        signed = await self._signatures.verified(logout_token, ("jwt", "logout+jwt"), "a logout token")
+        claims = signed.claims
+        try:
+            self._logout.validate({name: value for name, value in claims.items() if name != "iat"})
+        except (JoseError, TypeError, ValueError) as error:
+            raise NotAuthenticated(f"The logout token is not for this service, or not for now: {error}.") from error
+        events = claims.get("events")
+        # A nonce would make it an ID token, which many have.
+        if not isinstance(events, dict) or _LOGOUT not in events or "nonce" in claims:
+            raise NotAuthenticated("The token is not a logout token.")
+        subject, session = _name(claims.get("sub")), _name(claims.get("sid"))
+        if (subject, session) == (None, None) or (session is None and "sid" in claims):
+            raise NotAuthenticated("The logout token says neither whose sessions ended nor which.")
+        return subject, session
 
     async def _exchange(self, site: Site, attempt: Attempt, code: str) -> dict[str, Any]:
         """The tokens for a code."""
@@ -199,6 +224,11 @@ def _endpoint(metadata: Mapping[str, Any], name: str) -> str:
     if not isinstance(found, str):
         raise Unavailable("issuer", f"its metadata names no {name}")
     return found
+
+
+def _name(value: object) -> str | None:
+    """An issuer's name for a user or a session, if it has the form that such a name must have."""
+    return value if isinstance(value, str) and 0 < len(value) <= 255 and value.isprintable() else None
 
 
 def _refused_there(query: Mapping[str, str]) -> str:
