@@ -20,6 +20,7 @@ EVIL = [
     *("//evil.example.com", "/\\evil.example.com", "\\\\evil.example.com", "///evil", "/\t/evil.example.com"),
     *("/\n/evil", "/\r\nSet-Cookie: a=b", "https://evil.example.com", "evil.example.com", "javascript:alert(1)"),
     *("", "?x", "/docs#x\x00", "/ä", "/ docs", "/docs\\..", "/login", "/login/callback?code=1", "/" + "a" * 2000),
+    *("/../user/mallory/x", "/%2e%2e/user/x", "/.%2E/x", "/./login", "/docs/x/%2e%2e/y", "/a/..?b", "/..#c"),
 ]
 """What is no path of a page of ours; much of it a browser could take for another site."""
 

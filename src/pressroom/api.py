@@ -4,6 +4,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, cast
+from urllib.parse import urlencode
 
 from fastapi import Depends, FastAPI, Path, Query, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
@@ -40,6 +41,7 @@ from pressroom.identity.strangers import Strangers
 from pressroom.kept_answers import KeptAnswers
 from pressroom.metrics import Metrics
 from pressroom.notebooks.places import Places
+from pressroom.prefix import path_inside
 from pressroom.press.kernels import Kernels
 from pressroom.settings import Settings
 from pressroom.wire import MAX_ID, checked
@@ -174,12 +176,20 @@ class Page:
     total: int
 
 
+def address(request: Request, query: str) -> str:
+    """Where the same path is asked for with another query: under the address that people reach this service at, where
+    that is known, since a proxy may have been asked by https and for another host."""
+    url = request.url.replace(query=query)
+    public = _parts(request).settings.public_url
+    return str(url) if public is None else f"{public}{path_inside(request.scope)}?{query}"
+
+
 def page_response(request: Request, page: Page, skip: int, limit: int) -> Response:
     """A page with its total in ``X-Total-Count`` and the address of the next one in ``Link``."""
     headers = {"X-Total-Count": str(page.total)}
     if skip + page.length < page.total and page.length:
         query = dict(request.query_params) | {"skip": str(skip + limit), "limit": str(limit)}
-        headers["Link"] = f'<{request.url.replace_query_params(**query)}>; rel="next"'
+        headers["Link"] = f'<{address(request, urlencode(query))}>; rel="next"'
     return Response(page.body, media_type="application/json", headers=headers)
 
 

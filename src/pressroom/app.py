@@ -217,7 +217,7 @@ def create_app(settings: Settings) -> FastAPI:
     ):
         app.include_router(router)
     add_docs(app)
-    endpoints(app)  # none goes without saying what it needs
+    _require_free_prefix(app, settings.root_path)
     install_problem_handlers(app)
     notebook_bytes = int(settings.max_notebook_mb * MEBIBYTE)
     uploads = {"/upload-notebook": notebook_bytes + MULTIPART_BYTES}
@@ -231,6 +231,14 @@ def create_app(settings: Settings) -> FastAPI:
         app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS)
     app.middleware_stack = _around_all(app.build_middleware_stack(), settings)
     return app
+
+
+def _require_free_prefix(app: FastAPI, prefix: str) -> None:
+    """Raise :class:`Invalid` where the service's own paths begin with the prefix: which of the two is meant, nobody
+    could tell. And no endpoint goes without saying what it needs."""
+    taken = [each.path for each in endpoints(app) if prefix and f"{each.path}/".startswith(f"{prefix}/")]
+    if taken:
+        raise errors.Invalid(f"root_path: {prefix} is the beginning of the service's own {taken[0]}; choose another.")
 
 
 def _around_all(app: ASGIApp, settings: Settings) -> ASGIApp:
@@ -256,7 +264,7 @@ async def _authentication(
         doors: dict[str, Door] = {}
         if OIDC in settings.auth and settings.oidc_issuer is not None:
             issuer = await opened.enter_async_context(open_issuer(settings.oidc_issuer, settings.oidc_metadata_url))
-            sources.append(known := OidcTokens(settings, issuer))
+            sources.append(known := OidcTokens(settings, issuer, beside_a_hub=JUPYTERHUB in settings.auth))
             doors[OidcSignIn.source] = OidcSignIn(settings, issuer, known)
         if JUPYTERHUB in settings.auth:
             sources.append(hub := await opened.enter_async_context(open_hub(settings, reads)))

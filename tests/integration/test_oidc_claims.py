@@ -76,11 +76,11 @@ class OwnIssuer:
         times = {k: now + int(v.total_seconds()) for k, v in changed.items() if isinstance(v, timedelta)}
         return {name: value for name, value in (changed | times).items() if value is not ...}
 
-    def ask(self, token: str, **changes: Any) -> Principal | None:
+    def ask(self, token: str, *, beside_a_hub: bool = False, **changes: Any) -> Principal | None:
         async def ask() -> Principal | None:
             async with httpx.AsyncClient() as http:
                 chosen = Settings(auth=["oidc"], oidc_issuer=self.url, **changes)
-                return await OidcTokens(chosen, Issuer(self.url, http)).principal(token)
+                return await OidcTokens(chosen, Issuer(self.url, http), beside_a_hub=beside_a_hub).principal(token)
 
         return asyncio.run(ask())
 
@@ -204,6 +204,16 @@ def test_roles_of_the_realm_and_of_our_client_count_and_no_others(issuer: OwnIss
     assert found.roles == {"one", "two"}
     assert found.groups == {"a/b", "c"}
     assert Scope.ADMIN not in found.scopes
+
+
+@pytest.mark.parametrize("name", ["Ana", "service-culler", "ANA"])
+def test_beside_a_hub_a_name_that_would_be_somebody_elses_there_is_refused(issuer: OwnIssuer, name: str) -> None:
+    token = signed(issuer.claims(preferred_username=name))
+    assert issuer.ask(token) is not None
+    with pytest.raises(NotAuthenticated, match="Beside a JupyterHub"):
+        issuer.ask(token, beside_a_hub=True)
+    ours = signed(issuer.claims(preferred_username="service-account-machine"))
+    assert issuer.ask(ours, beside_a_hub=True) is not None
 
 
 def test_a_client_may_be_named_whose_tokens_are_taken(issuer: OwnIssuer) -> None:

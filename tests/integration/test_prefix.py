@@ -8,7 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
+from pressroom.app import create_app
 from pressroom.client import Client
+from pressroom.errors import Invalid
 from pressroom.settings import Settings
 
 Service = pytest.Service  # type: ignore[attr-defined]
@@ -26,6 +28,26 @@ def http(service: Any, request: pytest.FixtureRequest) -> Iterator[httpx.Client]
     base = service.url + (PREFIX if request.param == "passed on" else "")
     with httpx.Client(base_url=base, timeout=60) as client:
         yield client
+
+
+@pytest.mark.parametrize("prefix", ["/db", "/db/notebooks", "/execute"])
+def test_a_prefix_that_is_a_path_of_the_services_own_is_refused(settings: Settings, prefix: str) -> None:
+    with pytest.raises(Invalid, match="root_path: .* is the beginning of the service's own"):
+        create_app(settings.model_copy(update={"root_path": prefix}))
+
+
+def test_the_next_page_is_under_the_address_that_people_reach_the_service_at(
+    settings: Settings, notebook: Path
+) -> None:
+    public = "https://hub.example.com/tools/pressroom"
+    with (
+        Service(settings.model_copy(update={"root_path": PREFIX, "public_url": public})) as running,
+        httpx.Client(base_url=running.url, timeout=60) as http,
+    ):
+        for _ in range(2):
+            http.post("/execute", json={"path": str(notebook)}, headers={"Prefer": "respond-async"})
+        following = http.get("/db/executions?limit=1").links["next"]["url"]
+    assert following.startswith(f"{public}/db/executions?after=")
 
 
 def test_every_address_that_the_service_says_has_the_prefix(

@@ -13,7 +13,7 @@ import time_machine
 from hypothesis import given, strategies
 
 from pressroom.errors import Invalid, NotAuthenticated, Unavailable
-from pressroom.identity.attempt import Attempt, own_path
+from pressroom.identity.attempt import Attempt, next_path_of
 from pressroom.identity.cookies import Site
 from pressroom.identity.issuer import Issuer
 from pressroom.identity.oidc import OidcTokens
@@ -147,14 +147,14 @@ async def test_the_client_says_who_it_is(issuer: OwnIssuer) -> None:
 def test_a_path_of_ours_is_where_somebody_may_be_sent(path: str) -> None:
     if path == "/loginx":
         path = "/logs"
-    assert own_path(path, "") == path
-    assert own_path(f"/hub/p{path}", "/hub/p") == path
+    assert next_path_of(path, "") == path
+    assert next_path_of(f"/hub/p{path}", "/hub/p") == path
 
 
 @pytest.mark.parametrize("path", EVIL)
 def test_nobody_is_sent_elsewhere(path: str) -> None:
     with pytest.raises(Invalid, match="path of a page of this service"):
-        own_path(path, "")
+        next_path_of(path, "")
 
 
 def test_an_attempt_is_finished_in_the_browser_that_began_it_and_soon() -> None:

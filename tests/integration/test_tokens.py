@@ -81,6 +81,15 @@ async def test_a_token_makes_no_tokens(database: Database) -> None:
         await make(database, found, "read")
 
 
+async def test_a_token_of_the_hub_makes_none_and_its_user_in_a_browser_does(database: Database) -> None:
+    of_a_server = Principal.person("bo", source="jupyterhub")
+    with pytest.raises(NotAllowed, match="sign in with a browser"):
+        await make(database, of_a_server, "read")
+    async with database.transaction() as session:
+        made, _ = await tokens.create(session, of_a_server, TokenWanted(scopes=[Scope.READ]), in_person=True)
+    assert made.username == "bo"
+
+
 async def test_the_secret_is_256_random_bits_and_kept_nowhere(database: Database) -> None:
     secrets = [await make(database, BO, "read") for _ in range(3)]
     assert len(set(secrets)) == 3

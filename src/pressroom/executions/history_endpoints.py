@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from pressroom import __version__
-from pressroom.api import Id, Limit, Parts, QueryText, Reader, Skip, TheParts, Transaction, Viewer, problems
+from pressroom.api import Id, Limit, Parts, QueryText, Reader, Skip, TheParts, Transaction, Viewer, address, problems
 from pressroom.database.checks import Check
 from pressroom.errors import Invalid, NotFound
 from pressroom.executions import history as service
@@ -180,7 +180,7 @@ async def _page(
         by_cursor = "skip" not in request.query_params
         place = ("after", page.last) if by_cursor else ("skip", skip + limit)
         kept = [(k, v) for k, v in request.query_params.multi_items() if k not in ("skip", "after", "limit")]
-        url = request.url.replace(query=urlencode([*kept, place, ("limit", limit)]))
+        url = address(request, urlencode([*kept, place, ("limit", limit)]))
         headers["Link"] = f'<{url}>; rel="next"'
     response = Response(page.body, media_type="application/json", headers=headers)
     return parts.kept.keep(request, caller, response, check)

@@ -36,7 +36,10 @@ async def signed_in(
     """Begin a session, in place of the one that the browser may have, and send it to ``next_path``. ``more`` is that of
     :meth:`Sessions.start`."""
     site = site_of(request, parts)
-    old = site.secret(request.scope)
+    try:
+        old = site.secret(request.scope)
+    except NotAuthenticated:  # there are several: whichever was ours, it is not what the browser is given now
+        old = None
     async with parts.database.transaction() as session:
         if old is not None:
             await sessions.end(session, old)

@@ -6,6 +6,7 @@ import re
 import secrets
 import time
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from joserfc.util import urlsafe_b64decode, urlsafe_b64encode
 
@@ -21,11 +22,13 @@ _COOKIE = re.compile(r"([A-Za-z0-9_-]{43})\.([0-9]{1,12})\.([A-Za-z0-9_-]*)")
 _NOT_BEGUN = "This sign-in was not begun in this browser, or more than ten minutes ago, or it is finished already."
 
 
-def own_path(path: str, prefix: str) -> str:
+def next_path_of(path: str, prefix: str) -> str:
     """``path`` below the service's ``prefix``, where somebody may be sent after a sign-in. Raises :class:`Invalid` for
-    what a browser could take for another site."""
+    what a browser could take for another site, or for a page of others at the same one."""
     below = path.removeprefix(prefix) if path.startswith(f"{prefix}/") else path
-    if len(path) > LONGEST_PATH or _PATH.fullmatch(below) is None or below.split("?")[0].startswith("/login"):
+    alone = below.split("?")[0].split("#")[0]
+    climbs = not {".", ".."}.isdisjoint(unquote(alone).replace("\\", "/").split("/"))
+    if len(path) > LONGEST_PATH or _PATH.fullmatch(below) is None or climbs or alone.startswith("/login"):
         raise Invalid("next must be the path of a page of this service, as /docs is.")
     return below
 
@@ -52,8 +55,8 @@ class Attempt:
             raise NotAuthenticated(_NOT_BEGUN)
         secret, began, path = parts.groups()
         try:
-            attempt = cls(secret, int(began), urlsafe_b64decode(path.encode()).decode())
-        except (ValueError, binascii.Error) as error:
+            attempt = cls(secret, int(began), next_path_of(urlsafe_b64decode(path.encode()).decode(), ""))
+        except (ValueError, binascii.Error, Invalid) as error:
             raise NotAuthenticated(_NOT_BEGUN) from error
         ours = hmac.compare_digest((state or "").encode(), attempt.state.encode())
         if not ours or not 0 <= time.time() - attempt.began <= SECONDS:

@@ -1,10 +1,11 @@
 """The audit over HTTP."""
 
 from typing import Annotated
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
 
-from pressroom.api import Administrator, Limit, QueryText, Transaction, problems
+from pressroom.api import Administrator, Limit, QueryText, Transaction, address, problems
 from pressroom.errors import Invalid
 from pressroom.identity import audit
 from pressroom.identity.audit_schemas import AuditOut
@@ -28,5 +29,5 @@ async def read_the_audit(
     headers: dict[str, str] = {}
     if len(ids) == limit:
         query = dict(request.query_params) | {"after": str(ids[-1]), "limit": str(limit)}
-        headers["Link"] = f'<{request.url.replace_query_params(**query)}>; rel="next"'
+        headers["Link"] = f'<{address(request, urlencode(query))}>; rel="next"'
     return Response(body, media_type="application/json", headers=headers)

@@ -4,12 +4,13 @@ The Hub is asked by its documented REST API, ``GET /user`` with the token itself
 JupyterHub's own class for it needs the whole package, and lets nobody in while the Hub is away.
 """
 
+import asyncio
 import hashlib
 import re
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
@@ -18,14 +19,12 @@ import httpx
 from pressroom.database.shared_read import SharedReads
 from pressroom.errors import NotAllowed, NotAuthenticated, PressroomError, Unavailable
 from pressroom.identity.principal import ADMIN, Principal, Scope, with_implied
-from pressroom.identity.usernames import username_of
+from pressroom.identity.usernames import SERVICE_PREFIX, service_name_of, username_of
 from pressroom.jupyterhub_settings import JupyterHubSettings
 
 T = TypeVar("T")
 SOURCE = "jupyterhub"
 CUSTOM = "custom:pressroom:"
-SERVICE = "service-"
-"""What stands before the name of a service of the Hub, whose token is nobody's; no person's name begins so."""
 REFUSED_SECONDS = 5
 """How long the Hub is not asked again about a token that it refused."""
 AGAIN_SECONDS = 2
@@ -34,6 +33,8 @@ MOST = 10_000
 """How many tokens are remembered; what was not sent for longest goes first."""
 CONNECTIONS = 20
 """How many tokens are asked about at the same time: the Hub has more to do."""
+UNKNOWN = 15
+"""How many of these may be tokens that the Hub never vouched for: anybody can send those, and many."""
 _FORM = re.compile(r"[!-~]{1,512}")
 
 
@@ -87,6 +88,7 @@ class HubTokens:
         self._again_seconds = again_seconds
         self._away_until = float("-inf")
         self._trouble = ""
+        self._strangers = asyncio.Semaphore(UNKNOWN)
 
     async def principal(self, token: str) -> Principal | None:
         """Whom ``token`` stands for; ``None`` where it has not the form of one of the Hub's.
@@ -114,7 +116,9 @@ class HubTokens:
             return said
         if time.monotonic() >= self._away_until:
             try:
-                said = self._judged(await self._model(token))
+                known = self._known.find(key, float("inf")) is not None
+                async with nullcontext() if known else self._strangers:
+                    said = self._judged(await self._model(token))
             except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
                 self._trouble = str(error) or type(error).__name__
                 self._away_until = time.monotonic() + self._again_seconds
@@ -148,8 +152,8 @@ class HubTokens:
             return Refusal(NotAllowed, f"The token is not for this service: it lacks the Hub's scope {self._access}.")
         name = username_of(model.get("name"))
         if name is not None and model.get("kind") == "service":
-            name = username_of(SERVICE + name)
-        elif name is not None and (name.startswith(SERVICE) or model.get("kind") != "user"):
+            name = service_name_of(name)
+        elif name is not None and (name.startswith(SERVICE_PREFIX) or model.get("kind") != "user"):
             name = None
         if name is None:
             return Refusal(NotAuthenticated, "The Hub's name of the token's owner cannot be the name of a user.")

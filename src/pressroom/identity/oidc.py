@@ -10,7 +10,7 @@ from pressroom.errors import NotAuthenticated, shown
 from pressroom.identity.issuer import Issuer
 from pressroom.identity.principal import ADMIN, Principal, Scope
 from pressroom.identity.signatures import Signatures
-from pressroom.identity.usernames import username_of
+from pressroom.identity.usernames import is_one_beside_a_hub, username_of
 from pressroom.oidc_settings import OidcSettings
 
 SOURCE = "oidc"
@@ -24,7 +24,8 @@ _CHECKED = ("iss", "aud", "exp", "nbf", "sub")
 class OidcTokens:
     """Knows callers by the access tokens of one issuer."""
 
-    def __init__(self, settings: OidcSettings, issuer: Issuer) -> None:
+    def __init__(self, settings: OidcSettings, issuer: Issuer, *, beside_a_hub: bool = False) -> None:
+        self._beside_a_hub = beside_a_hub
         self._settings, self._issuer = settings, issuer
         self._signatures = Signatures(settings, issuer)
         self._claims = JWTClaimsRegistry(
@@ -93,6 +94,11 @@ class OidcTokens:
         claim = settings.oidc_username_claim
         if (username := username_of(claims.get(claim))) is None:
             raise NotAuthenticated(f"The token's {shown(claim)} cannot be the name of a user.")
+        if self._beside_a_hub and not is_one_beside_a_hub(username):
+            raise NotAuthenticated(
+                f"The token's {shown(claim)} is {username!r}. Beside a JupyterHub, whose names have small letters, it "
+                "must have small letters too, and not begin with 'service-', as the Hub's services do."
+            )
         given = frozenset(self._roles(claims))
         # The issuer's role of this name is none of ours, where another one makes an administrator.
         roles = given | {ADMIN} if settings.oidc_admin_role in given else given - {ADMIN}

@@ -9,7 +9,7 @@ from pressroom.api import Reader, TheParts, problems, record
 from pressroom.errors import Invalid, NotFound
 from pressroom.identity import sessions
 from pressroom.identity.arrivals import NO_DOOR, in_words, site_of
-from pressroom.identity.attempt import own_path
+from pressroom.identity.attempt import next_path_of
 from pressroom.identity.authentication import session_secret
 from pressroom.identity.cookies import Site, csrf_token
 from pressroom.identity.pages import page
@@ -65,7 +65,7 @@ async def begin_to_sign_in(
         if not doors:
             raise NotFound("way to sign in", by or "", None if by else NO_DOOR)
         site = site_of(request, parts)
-        request.state.next_path = path = own_path(next_path, site.prefix)
+        request.state.next_path = path = next_path_of(next_path, site.prefix)
         if len(doors) == 1:
             return await next(iter(doors.values())).begin(site, path)
         here = f"{site.prefix}/login?"

@@ -5,6 +5,7 @@ from fastapi import APIRouter, Request, Response
 from pressroom.api import PAGE, Facts, Id, Limit, Page, Reader, Skip, Transaction, Writer, page_response, problems
 from pressroom.errors import Invalid, NotAllowed, NotFound
 from pressroom.identity import tokens
+from pressroom.identity.authentication import session_secret
 from pressroom.identity.token_schemas import TokenMade, TokenOut, TokenWanted, given
 
 router = APIRouter(prefix="/db/tokens", tags=["tokens"])
@@ -12,12 +13,12 @@ router = APIRouter(prefix="/db/tokens", tags=["tokens"])
 
 @router.post("", status_code=201, responses=problems(NotAllowed, Invalid))
 async def make_a_token(
-    wanted: TokenWanted, session: Transaction, caller: Writer, response: Response, facts: Facts
+    request: Request, wanted: TokenWanted, session: Transaction, caller: Writer, response: Response, facts: Facts
 ) -> TokenMade:
     """Make a token for a program. It may do no more than its user; its secret is in this answer and in no later one.
-    A token makes no other tokens, unless it is an administrator's with the scope `admin`."""
+    A token, JupyterHub's too, makes no other tokens, unless it is an administrator's with the scope `admin`."""
     response.headers["Cache-Control"] = "no-store"
-    made, secret = await tokens.create(session, caller, wanted)
+    made, secret = await tokens.create(session, caller, wanted, in_person=session_secret(request.scope) is not None)
     facts |= {"token_id": made.id, "username": made.username, "scopes": made.scopes}
     return given(made, secret)
 

@@ -24,6 +24,8 @@ from pressroom.identity.token_schemas import TokenOut, TokenWanted
 
 PREFIX = "prs_"
 SOURCE = "token"
+OF_PROGRAMS = (SOURCE, "jupyterhub")
+"""Sources of tokens that programs have, which end or are revoked somewhere: what they make would outlive them."""
 DEFAULT_DAYS, MOST_DAYS = 90, 3653
 _SECRET = re.compile(rf"{PREFIX}[A-Za-z0-9_-]{{43}}")
 _ROWS = TypeAdapter(list[TokenOut])
@@ -38,14 +40,17 @@ WHERE id = %(id)s AND (last_used_at IS NULL OR last_used_at < now() - interval '
 """
 
 
-async def create(session: AsyncSession, principal: Principal, wanted: TokenWanted) -> tuple[AccessToken, str]:
-    """Make a token, and answer it with its secret, which is kept nowhere.
+async def create(
+    session: AsyncSession, principal: Principal, wanted: TokenWanted, *, in_person: bool = False
+) -> tuple[AccessToken, str]:
+    """Make a token, and answer it with its secret, which is kept nowhere. ``in_person``: the user is signed in with a
+    browser, or typed a command.
 
     Raises :class:`NotAllowed` where it would be good for more than ``principal`` is, or is another's and ``principal``
     no administrator, and :class:`Invalid` for a time that is over or too far away.
     """
-    if principal.source == SOURCE and not is_admin(principal):
-        raise NotAllowed("A token makes no other tokens: sign in to make one.")
+    if principal.source in OF_PROGRAMS and not in_person and not is_admin(principal):
+        raise NotAllowed("A token makes no other tokens: sign in with a browser to make one.")
     own = wanted.username is None or wanted.username == principal.username
     if not own or wanted.groups:
         require_admin(principal, "make tokens for others, or say their groups")
