@@ -63,6 +63,7 @@ c.ConfigurableHTTPProxy.api_url = facts["proxy_api"]
 c.ConfigurableHTTPProxy.command = facts["proxy"]
 c.LocalProcessSpawner.cmd = facts["spawn"]
 c.Spawner.args = ["--ServerApp.disable_check_xsrf=True"]
+c.Spawner.start_timeout = c.Spawner.http_timeout = 300  # the machine may do much else
 c.JupyterHub.authenticator_class = "generic-oauth"
 for name, value in facts["sign_in"].items():
     setattr(c.GenericOAuthenticator, name, value)
@@ -181,7 +182,7 @@ class Hub:
         self._listener = threading.Thread(target=listen)
         self._listener.start()
         try:
-            up = known.get(timeout=120)
+            up = known.get(timeout=300)
         except queue.Empty:
             up = False
         if not up:
@@ -241,7 +242,7 @@ class Hub:
         self.ask("POST", f"/users/{username}/server")
         headers = {"Authorization": f"token {self.token}"}
         address = f"{self.api}/users/{username}/server/progress"
-        with httpx.stream("GET", address, headers=headers, timeout=90) as stream:
+        with httpx.stream("GET", address, headers=headers, timeout=300) as stream:
             for line in stream.iter_lines():
                 if line.startswith("data:") and (news := json.loads(line.removeprefix("data:"))):
                     if news.get("failed"):
@@ -254,17 +255,17 @@ class Hub:
         """What code prints in a new kernel of a user's notebook server. Raises ``RuntimeError`` where it raises."""
         headers = {"Authorization": f"token {self.token}"}
         server = f"{self.url}/user/{username}/api/kernels"
-        made = httpx.post(server, json={"name": "python3"}, headers=headers, timeout=60)
+        made = httpx.post(server, json={"name": "python3"}, headers=headers, timeout=300)
         made.raise_for_status()
         address = f"ws://{urlsplit(server).netloc}/user/{username}/api/kernels/{made.json()['id']}/channels"
         request = {"msg_id": secrets.token_hex(8), "msg_type": "execute_request", "username": "", "session": "tests"}
         content = {"code": code, "silent": False, "store_history": False, "allow_stdin": False, "stop_on_error": True}
         message = {"header": request, "parent_header": {}, "metadata": {}, "content": content, "channel": "shell"}
         printed: list[str] = []
-        with connect(address, additional_headers=headers, open_timeout=60) as kernel:
+        with connect(address, additional_headers=headers, open_timeout=300) as kernel:
             kernel.send(json.dumps(message))
             while True:
-                told = json.loads(kernel.recv(timeout=120))
+                told = json.loads(kernel.recv(timeout=300))
                 if told["parent_header"].get("msg_id") != request["msg_id"]:
                     continue
                 if told["msg_type"] == "stream":
