@@ -81,7 +81,7 @@ def imported(places: Places, notebooks: Sequence[Change]) -> dict[Change, set[st
             break
         path, username, _ = change
         try:
-            place = places.locate(path, username)
+            place = places.stored(path, username)
             data = place.read(MOST_BYTES)
             left -= len(data)
             names = imports.imported_by(data)
