@@ -84,7 +84,8 @@ class Settings(OidcSettings, JupyterHubSettings, SessionSettings, DoorSettings, 
     preload: Annotated[Literal["auto"] | list[str], NoDecode] = Field(
         default=AUTO,
         description="Modules that are imported once, before kernels are forked, so that notebooks find them loaded: "
-        "names separated by ','; auto: those that most of the registered notebooks import; none: nothing.",
+        "names separated by ','; auto: those that most of the registered notebooks import "
+        "(only well-known ones with PRESSROOM_RUN_AS=user); none: nothing.",
     )
     workers: int = Field(
         default_factory=lambda: os.cpu_count() or 1,

@@ -197,6 +197,18 @@ async def test_what_registered_notebooks_import_is_preloaded_when_it_changes(
     assert not {"antigravity", "mine"} & set(sys.modules), "nothing was imported to know it"
 
 
+async def test_where_notebooks_run_as_their_users_only_well_known_libraries_are_preloaded(
+    database: Database, settings: Settings, press: Asked, home: Path
+) -> None:
+    source = "import nbconvert.__main__, pip, pandas.tests.io, matplotlib.pyplot as plt"
+    await register(database, home / "a.ipynb", source)
+    await Preloading(shop_of(database, settings, press), press).look()
+    users = settings.model_copy(update={"run_as": "user"})
+    await Preloading(shop_of(database, users, press), press).look()
+    assert press.asked[0] == ["matplotlib", "matplotlib.pyplot", "pandas", "pandas.tests.io", "pip"]
+    assert press.asked[1:] == [["matplotlib", "matplotlib.pyplot", "pandas"]]
+
+
 async def test_notebooks_that_cannot_be_read_count_for_nothing(
     database: Database, settings: Settings, press: Asked, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import URL
 from typer.testing import CliRunner
 
-from accounts import IS_ROOT, WHY, account, client_of, give, processes_of
+from accounts import IS_ROOT, WHY, account, client_of, give, processes_of, uid_of
 from besieged import command, serving, until
 from pressroom.cli.main import app
 from pressroom.errors import Invalid, NotAllowed
@@ -181,6 +181,68 @@ def test_every_way_to_a_file_is_gone_as_its_user(served: httpx.Client, ana: str)
     failing = give(write_notebook(path.with_name("raises.ipynb"), "1 / 0"), ana)
     raised = served.post("/execute", json={"input_path": str(failing), "parameters": {}})
     assert (raised.status_code, raised.json()["ename"]) == (422, "ZeroDivisionError")
+
+
+@pytest.mark.parametrize("target", [".ssh/id_rsa", "private.ipynb"])
+def test_a_registered_notebook_that_becomes_a_link_is_not_read_with_its_owners_rights(
+    served: httpx.Client, homes: Path, module_database_url: URL, target: str
+) -> None:
+    url = str(served.base_url)
+    with account(homes, "alice") as alice, account(homes, "mallory") as mallory:
+        folder = homes.parent / "shared" / f"team-{mallory}"
+        path = write_notebook(folder / "team.ipynb", "1")
+        secret = write_notebook(home_of(alice) / target, "the private words of the owner")
+        give(secret, alice)
+        os.chown(folder, uid_of(mallory), -1)
+        with (
+            client_of(url, module_database_url, alice) as owner,
+            client_of(url, module_database_url, mallory) as viewer,
+        ):
+            wanted = {"name": f"team {mallory}", "file_path": str(path), "username": alice, "run_as": "owner"}
+            made = owner.post("/db/notebooks", json=wanted).json()["id"]
+            granted = owner.put(f"/db/notebooks/{made}/grants/user/{mallory}", json={"level": "runner"})
+            assert granted.status_code in (200, 201), granted.text
+            params = {"notebook_id": made}
+            assert viewer.get("/download-notebook", params=params).status_code == 200
+            path.unlink()
+            path.symlink_to(secret)
+            copied = {"notebook_id": made, "username": mallory, "file_path": "copy.ipynb", "name": "copy"}
+            for answer in (
+                viewer.get("/download-notebook", params=params),
+                viewer.post("/copy-notebook", json=copied),
+                viewer.post(f"/db/notebooks/{made}/executions", json={"parameters": {}}),
+                # The owner, too, asked for what was registered, and registers the other file anew where it is meant.
+                owner.get("/download-notebook", params=params),
+            ):
+                assert answer.status_code == 403, answer.text
+                assert "private words" not in answer.text
+            if target.endswith(".ipynb"):
+                assert owner.get("/download-notebook", params={"path": str(secret)}).status_code == 200
+
+
+def test_an_input_that_becomes_a_link_before_it_is_executed_is_refused(
+    served: httpx.Client, homes: Path, ana: str
+) -> None:
+    path = write_notebook(homes.parent / "shared" / "again" / "again.ipynb", "1")
+    path.parent.chmod(0o777)
+    done, _ = executed(served, path, ana)
+    secret = give(write_notebook(home_of(ana) / "secret.ipynb", "print('the private words')"), ana)
+    path.unlink()
+    path.symlink_to(secret)
+    again = served.post(f"/db/executions/{done['execution_id']}/retry")
+    assert again.status_code == 403, again.text
+    assert "is a link now" in again.json()["detail"]
+
+
+def test_the_folder_of_outputs_may_be_a_link_from_the_start(served: httpx.Client, ana: str) -> None:
+    path = give(write_notebook(home_of(ana) / "linked" / "linked.ipynb", "print(7)"), ana)
+    elsewhere = home_of(ana) / "elsewhere"
+    elsewhere.mkdir()
+    give(elsewhere, ana)
+    (path.parent / "executions").symlink_to(elsewhere)
+    answer, texts = executed(served, path, ana)
+    assert Path(answer["output_notebook"]).parent == elsewhere
+    assert texts == ["7\n"]
 
 
 def test_the_kernel_reads_the_startup_files_and_the_configuration_of_its_user(served: httpx.Client, ana: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pressroom.notebooks.imports import beside, imported_by, most_imported
+from pressroom.notebooks.imports import WELL_KNOWN, beside, imported_by, most_imported, top, well_known
 
 
 def notebook(*cells: str | list[str], **metadata: Any) -> bytes:
@@ -35,6 +35,7 @@ def notebook(*cells: str | list[str], **metadata: Any) -> bytes:
         ("\n%%bash\nimport screen.png\nfrom here import there", set()),
         ("%%writefile mine.py\nimport pandas", set()),
         ("this is ( no Python\nimport pandas\n1 +", {"pandas"}),
+        ("import nbconvert.__main__, IPython.__main__ as x\nfrom pip.__main__ import y\nimport __main__", set()),
         ("from here on it is prose\nimport", set()),
         ("important = 1\nfrom_here = 2", set()),
         ("import " + "(" * 500, set()),
@@ -77,6 +78,12 @@ def test_the_packages_that_most_notebooks_import_win_and_keep_their_modules() ->
     assert most_imported(reversed(notebooks), 2) == most_imported(notebooks, 2)
     assert most_imported([{"b"}, {"a"}], 1) == ["a"], "of equals, the first by name"
     assert most_imported([], 20) == []
+
+
+def test_the_well_known_modules_are_taken_one_by_one() -> None:
+    named = {"pandas", "pandas.tests.io", "numpy.distutils", "matplotlib.pyplot", "mine", "mine.numpy", "antigravity"}
+    assert well_known(named) == {"pandas", "numpy", "matplotlib.pyplot"}
+    assert all(top(name) in WELL_KNOWN for name in WELL_KNOWN)
 
 
 def test_reading_a_large_notebook_takes_no_time_to_speak_of() -> None:

@@ -122,7 +122,7 @@ class Ending:
     def _publish(self) -> Finished:
         held, finished = self._held, self.finished
         try:
-            output = self._places.locate(held.output_path, held.username)
+            output = self._places.stored(held.output_path, held.username)
             with output.parent.in_directory() as folder:
                 publish(folder, self._staged, output.name)
         except (OSError, PressroomError) as error:
@@ -180,7 +180,7 @@ def discard(places: Places, output_path: str, username: str, staged: str) -> Non
     attempt ends all the same."""
     try:
         with suppress(PressroomError):  # where its folder cannot be opened, there is nothing of it either
-            output: Location = places.locate(output_path, username)
+            output: Location = places.stored(output_path, username)
             with output.parent.in_directory() as folder:
                 unstage(folder, staged)
     except OSError as error:

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, timedelta
 from pathlib import Path
@@ -167,7 +167,9 @@ class OrderBook:
         else:
             notebook = None
             by, path = await self._acting_at(order.username, str(order.input_path))
-        place = await asyncio.to_thread(self._checked, path, by.username)
+        stored = order.notebook_id is not None or order.repeats is not None
+        located = self._places.stored if stored else self._places.locate
+        place, outputs = await asyncio.to_thread(self._checked, located, path, by.username)
         hidden = False
         if notebook is None:
             notebook = await at_path(self._connection, self._seen_by, str(place.path))
@@ -176,15 +178,15 @@ class OrderBook:
             if by.granted and (notebook is None or acting(self._principal, notebook, by.username) != by):
                 require_acting_for(self._principal, by.username)
         name = f"{place.path.stem}-{self._opened.at.astimezone(UTC):%Y%m%dT%H%M%SZ}"
-        outputs = str(place.beside(OUTPUT_FOLDER, name).path)
         defaults = notebook.defaults if notebook else ExecutionDefaults()
-        return Subject(by, place, notebook, defaults, outputs, hidden)
+        return Subject(by, place, notebook, defaults, str(outputs / name), hidden)
 
-    def _checked(self, path: str, username: str) -> Location:
-        """Where the notebook lies, and that it is one. Blocks on the file system."""
-        place = self._places.locate(path, username)
+    def _checked(self, located: Callable[[str, str], Location], path: str, username: str) -> tuple[Location, Path]:
+        """Where the notebook lies, that it is one, and the folder of its outputs, which may be a link. Blocks on the
+        file system."""
+        place = located(path, username)
         self._valid.check(place)
-        return place
+        return place, self._places.resolved(str(place.beside(OUTPUT_FOLDER).path), username)
 
     async def _acting_at(self, named: str | None, path: str) -> tuple[Acting, str]:
         """As whom the notebook of a path is executed, and that path, which starts at the directory of who is
@@ -211,7 +213,8 @@ class OrderBook:
                 raise Invalid("Say either output_path or in_place.")
             return str(place.path)
         if order.output_path is not None:
-            return await asyncio.to_thread(_chosen, self._places, place, subject.username, order.output_path)
+            located = self._places.stored if order.repeats is not None else self._places.locate
+            return await asyncio.to_thread(_chosen, located, place, subject.username, order.output_path)
         path = f"{subject.outputs}-{execution_id}.ipynb"
         if len(path) > 512:
             raise Invalid("The path of the output would be longer than 512 characters.")
@@ -263,9 +266,9 @@ class OrderBook:
         }
 
 
-def _chosen(places: Places, place: Location, username: str, path: str) -> str:
+def _chosen(located: Callable[[str, str], Location], place: Location, username: str, path: str) -> str:
     """An output that the caller chose, checked; its folder must be there."""
-    output = places.locate(path, username)
+    output = located(path, username)
     if output.path == place.path:
         raise Invalid("output_path is the input itself; leave it out, or send in_place to /execute.")
     with output.parent.open_directory():

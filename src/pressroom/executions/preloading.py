@@ -10,7 +10,7 @@ from pressroom.executions.tasks import Workshop
 from pressroom.notebooks import imports, service
 from pressroom.notebooks.places import Places
 from pressroom.press import Press
-from pressroom.settings import AUTO, MEBIBYTE
+from pressroom.settings import AUTO, MEBIBYTE, USER
 
 LOOK_SECONDS = 60.0
 """Between two looks for notebooks that have been registered or changed."""
@@ -32,6 +32,8 @@ class Preloading:
     def __init__(self, shop: Workshop, press: Press) -> None:
         self._database, self._places, self._wanted = shop.database, shop.places, shop.settings.preload
         self._press = press
+        # A fork server is root there, and who writes a notebook is not.
+        self._only_well_known = shop.settings.run_as == USER
         self._seen: list[Change] = []
         self._imported: dict[Change, set[str]] = {}
         self._modules: list[str] = []
@@ -59,7 +61,10 @@ class Preloading:
         new = [change for change in seen if change not in self._imported]
         known = self._imported | await asyncio.to_thread(imported, self._places, new)
         self._seen, self._imported = seen, {change: known[change] for change in seen if change in known}
-        modules = imports.most_imported(self._imported.values(), MOST_PACKAGES)
+        named = self._imported.values()
+        if self._only_well_known:
+            named = map(imports.well_known, named)
+        modules = imports.most_imported(named, MOST_PACKAGES)
         if modules != self._modules:
             log.info("notebooks import %s; fork servers do so ahead", ", ".join(modules) or "no library")
             self._modules = modules
@@ -81,7 +86,7 @@ def imported(places: Places, notebooks: Sequence[Change]) -> dict[Change, set[st
             break
         path, username, _ = change
         try:
-            place = places.locate(path, username)
+            place = places.stored(path, username)
             data = place.read(MOST_BYTES)
             left -= len(data)
             names = imports.imported_by(data)

@@ -177,9 +177,7 @@ def _unlink(places: Places, outputs: list[tuple[int, str, str]], *, dry_run: boo
     files, size, stuck = 0, 0, set[int]()
     for execution_id, username, path in outputs:
         try:
-            place = places.locate(path, username)
-            if str(place.path) != path:
-                continue  # a link leads elsewhere
+            place = places.stored(path, username)
             with place.parent.in_directory() as folder:
                 found = os.stat(place.name, dir_fd=folder, follow_symlinks=False)
                 if not stat.S_ISREG(found.st_mode):

@@ -267,8 +267,8 @@ class Pressman:
         """The request, with the input, its folder and the output's folder opened where they may lie."""
         purpose = (claim.id, claim.username, claim.input_path)
         secrets = self._keys.opened(claim.secrets, purpose) if claim.secrets is not None else {}
-        given = self._places.locate(claim.input_path, claim.username)
-        output = self._places.locate(claim.output_path, claim.username)
+        given = self._places.stored(claim.input_path, claim.username)
+        output = self._places.stored(claim.output_path, claim.username)
         ours = output.path.parent == given.path.parent / OUTPUT_FOLDER
         folder = opened.enter_context(given.parent.open_directory())
         return Request(

@@ -20,12 +20,29 @@ _START = re.compile(r"\s*(?:%(?:time|timeit|prun)\s+)?((?:import|from)\s.*)")
 _CELL_MAGIC = re.compile(r"\s*%%(\w*)")
 _PYTHON_MAGICS = frozenset({"capture", "prun", "python", "python3", "time", "timeit"})
 """Cell magics whose body is Python."""
+WELL_KNOWN = frozenset(
+    {
+        "IPython", "IPython.display", "PIL", "PIL.Image", "altair", "bokeh", "bokeh.plotting", "bs4", "cv2", "dask",
+        "dask.dataframe", "dateutil", "duckdb", "geopandas", "httpx", "ipywidgets", "jinja2", "joblib", "lightgbm",
+        "lxml", "lxml.etree", "matplotlib", "matplotlib.dates", "matplotlib.pyplot", "matplotlib.ticker", "networkx",
+        "numba", "numpy", "numpy.linalg", "numpy.random", "openpyxl", "pandas", "papermill", "plotly",
+        "plotly.express", "plotly.graph_objects", "psycopg", "pyarrow", "pyarrow.parquet", "pydantic", "pytz",
+        "requests", "rich", "scipy", "scipy.interpolate", "scipy.optimize", "scipy.signal", "scipy.sparse",
+        "scipy.stats", "seaborn", "shapely", "skimage", "sklearn", "sklearn.cluster", "sklearn.ensemble",
+        "sklearn.linear_model", "sklearn.metrics", "sklearn.model_selection", "sklearn.pipeline",
+        "sklearn.preprocessing", "sqlalchemy", "statsmodels", "statsmodels.api", "sympy", "tabulate", "torch", "tqdm",
+        "tqdm.auto", "xarray", "xgboost", "yaml",
+    }
+)  # fmt: skip
+"""Modules that do nothing but define things when they are imported, whoever names them: what a notebook's author may
+have root import. Of what else lies in a library (its tests, its programs, its servers) not all is of that kind."""
 _NOT_PYTHON = (SyntaxError, ValueError, MemoryError, RecursionError)
 
 
 def imported_by(data: bytes) -> set[str]:
     """The modules that the code cells of a notebook import by absolute names, those of the standard library left out:
-    ``matplotlib.pyplot`` as well as ``pandas``. Empty for what is no notebook, or none of Python."""
+    ``matplotlib.pyplot`` as well as ``pandas``; and without programs, which run when they are imported. Empty for what
+    is no notebook, or none of Python."""
     try:
         content: Any = json.loads(data)
         metadata = content.get("metadata", {})
@@ -36,12 +53,23 @@ def imported_by(data: bytes) -> set[str]:
     except (ValueError, RecursionError, AttributeError, KeyError, TypeError):
         return set()
     texts = ("".join(map(str, cast("list[object]", s))) if isinstance(s, list) else str(s) for s in sources)
-    return {name for text in texts for name in _imported(text) if top(name) not in sys.stdlib_module_names}
+    names = {name for text in texts for name in _imported(text)}
+    return {name for name in names if top(name) not in sys.stdlib_module_names and not _is_program(name)}
 
 
 def top(module: str) -> str:
     """The package that a module belongs to."""
     return module.partition(".")[0]
+
+
+def _is_program(module: str) -> bool:
+    return "__main__" in module.split(".")
+
+
+def well_known(modules: Iterable[str]) -> set[str]:
+    """Of ``modules`` those that are :data:`WELL_KNOWN`; in place of another one the package it belongs to, if that
+    is."""
+    return {name if name in WELL_KNOWN else top(name) for name in modules if top(name) in WELL_KNOWN}
 
 
 def beside(folder: Path, modules: Iterable[str]) -> set[str]:

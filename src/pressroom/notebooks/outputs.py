@@ -49,7 +49,7 @@ def opened(places: Places, execution: Execution, limit_bytes: int) -> BinaryIO:
     """
     if execution.output_path is None:
         raise _missing(execution, "none was written")
-    place = places.locate(execution.output_path, execution.username)
+    place = places.stored(execution.output_path, execution.username)
     with ExitStack() as closed, _readable(execution):
         file = closed.enter_context(_open(execution, place))
         _require_own(execution, file, limit_bytes)

@@ -222,8 +222,8 @@ class Places:
         """The place of a path that ``username`` uses; a relative one starts at the user's directory.
 
         Raises :class:`Invalid` for what cannot be a path or has another ending than ``suffix``,
-        :class:`PathNotAllowed` for one outside the user's directory and the shared roots, and :class:`NotAllowed` where
-        the user's account is to be used and cannot be.
+        :class:`PathNotAllowed` for one that leads outside the user's directory and the shared roots, or to another
+        ending, and :class:`NotAllowed` where the user's account is to be used and cannot be.
         """
         home, account = self.home(username), self.account(username)
         given = _plausible(text)
@@ -235,11 +235,26 @@ class Places:
             raise Invalid(f"The path is longer than {MAX_PATH} characters.")
         roots = [home, *(Path(os.path.realpath(root)) for root in self.shared_roots)]
         holding = [root for root in roots if path.is_relative_to(root) and path != root]
+        if not holding and not self.everywhere:
+            raise PathNotAllowed(
+                str(given), f"lies outside the directory of {username} ({home}) and the shared folders"
+            )
+        if not path.name.endswith(suffix):
+            raise PathNotAllowed(str(given), f"is a link to what is no notebook: it does not end in {suffix}")
         if holding:
             return Location(max(holding, key=lambda root: len(root.parts)), path, one_mount=True, account=account)
-        if self.everywhere:
-            return Location(Path("/"), path, one_mount=False, account=account)
-        raise PathNotAllowed(str(given), f"lies outside the directory of {username} ({home}) and the shared folders")
+        return Location(Path("/"), path, one_mount=False, account=account)
+
+    def stored(self, path: str, username: str) -> Location:
+        """The place of a path that :meth:`locate` once found, and the database has kept since.
+
+        Who asks for it may be another than whose place it is, and a folder on its way may be others' to change: so it
+        is refused with :class:`PathNotAllowed` where it leads elsewhere now. Raises as :meth:`locate` besides.
+        """
+        place = self.locate(path, username)
+        if str(place.path) != path:
+            raise PathNotAllowed(path, "is a link now, or a folder on its way is one, and did not use to be")
+        return place
 
 
 def _as(account: Account | None) -> AbstractContextManager[None]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -42,7 +42,7 @@ async def register(
     :class:`AlreadyExists` for a name that the user has already, or a file that is registered.
     """
     require_acting_for(principal, wanted.username)
-    place = await _usable(places, limit_bytes, wanted.file_path, wanted.username)
+    place = await _usable(places.locate, limit_bytes, wanted.file_path, wanted.username)
     fields = wanted.model_dump()
     notebook = Notebook(**_columns(fields | {"file_path": str(place.path)}))
     session.add(notebook)
@@ -125,7 +125,8 @@ async def change(
     if username != notebook.username:
         require_acting_for(principal, username)
     if "file_path" in changes or "username" in changes:
-        place = await _usable(places, limit_bytes, changes.get("file_path", notebook.file_path), username)
+        located = places.locate if "file_path" in changes else places.stored
+        place = await _usable(located, limit_bytes, changes.get("file_path", notebook.file_path), username)
         changes = {**changes, "file_path": str(place.path)}
     for column, value in _columns(changes).items():
         setattr(notebook, column, value)
@@ -147,7 +148,7 @@ async def source(
 ) -> tuple[Notebook, bytes]:
     """A notebook that ``principal`` may see, and the bytes of its file. Raises as :func:`register`."""
     notebook = await levels.require(session, principal, notebook_id, Level.VIEWER)
-    place = await asyncio.to_thread(places.locate, notebook.file_path, notebook.username)
+    place = await asyncio.to_thread(places.stored, notebook.file_path, notebook.username)
     return notebook, await asyncio.to_thread(place.read, limit_bytes)
 
 
@@ -175,8 +176,8 @@ def filled_in(template: bytes, path: str, values: Mapping[str, JsonValue]) -> by
     return json.dumps(notebook, indent=1, ensure_ascii=False).encode() + b"\n"
 
 
-async def _usable(places: Places, limit_bytes: int, path: str, username: str) -> Location:
-    place = await asyncio.to_thread(places.locate, path, username)
+async def _usable(located: Callable[[str, str], Location], limit_bytes: int, path: str, username: str) -> Location:
+    place = await asyncio.to_thread(located, path, username)
     await asyncio.to_thread(files.read, place, limit_bytes)
     return place
 
