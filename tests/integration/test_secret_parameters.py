@@ -19,6 +19,7 @@ from pydantic import SecretStr
 from sqlalchemy import URL
 from typer.testing import CliRunner, Result
 
+from accounts import client_of
 from pressroom.cli.main import app
 from pressroom.parameters.sealing import new_key
 from pressroom.settings import Settings
@@ -266,6 +267,38 @@ def test_what_was_given_before_a_parameter_became_secret_is_secret_when_it_is_re
     assert kept == [(False,), (True,)]
 
 
+def test_a_secret_is_one_for_a_caller_who_cannot_see_the_registration_too(
+    settings: Settings, home: Path, database_url: URL, plain: psycopg.Connection
+) -> None:
+    (home.parent / "bo").mkdir()
+    notebook = write_notebook(settings.shared_roots[0] / "n.ipynb", LOOK, "token", parameters="token = ''")
+    sent = {"json": {"input_path": str(notebook), "parameters": {"token": CANARY, "other": 1}}}
+    asynchronous = sent | {"headers": {"Prefer": "respond-async"}}
+    with Service(settings) as service, httpx.Client(base_url=service.url) as http:
+        notebook_id = registered(http, notebook)
+        with client_of(service.url, database_url, "bo") as bo:
+            assert bo.get(f"/db/notebooks/{notebook_id}").status_code == 404
+            first = bo.post("/execute", **asynchronous).json()
+            assert (first["parameters_used"], first["notebook_id"]) == ({"token": MARK, "other": 1}, None)
+            assert ended(bo, first["id"])["status"] == "success"
+            again = bo.post(f"/db/executions/{first['id']}/retry").json()
+            assert (again["parameters_used"]["token"], ended(bo, again["id"])["status"]) == (MARK, "success")
+            for execution in (first, again):
+                log = bo.get(f"/db/executions/{execution['id']}/log").text
+                assert f"digest: {hashlib.sha256(CANARY.encode()).hexdigest()}" in log
+                output = Path(execution["output_path"]).read_text()
+                assert_clean(log + output, "the output")
+    settings.secret_key = None
+    with Service(settings) as service, client_of(service.url, database_url, "bo") as bo:
+        refused = bo.post("/execute", **sent)
+        assert (refused.status_code, refused.json()["parameter"]) == (422, "token")
+        assert "'token' is a secret, and this service has no key to encrypt it with" in refused.json()["detail"]
+        assert_clean(refused.text, "the answer")
+        del sent["json"]["parameters"]["token"]
+        assert bo.post("/execute", **sent).status_code == 200
+    assert_clean(dump(plain), "the database")
+
+
 def test_without_a_key_nothing_is_secret(settings: Settings, home: Path, plain: psycopg.Connection) -> None:
     notebook = write_notebook(home / "n.ipynb", LOOK)
     settings.workers = 0
@@ -322,9 +355,10 @@ def test_a_ciphertext_that_was_changed_or_moved_is_not_opened(
     settings.workers = 0
     with Service(settings) as service, httpx.Client(base_url=service.url) as http:
         notebook_id = registered(http, write_notebook(home / "n.ipynb", LOOK))
-        body = {"executions": [{"notebook_id": notebook_id, "parameters": {"token": CANARY}}] * 3}
-        changed, moved, turned = http.post("/db/executions/bulk", json=body).json()["ids"]
+        body = {"executions": [{"notebook_id": notebook_id, "parameters": {"token": CANARY}}] * 4}
+        changed, spoilt, moved, turned = http.post("/db/executions/bulk", json=body).json()["ids"]
     plain.execute("UPDATE notebook_executions SET secrets = left(secrets, -6) || 'AAAA==' WHERE id = %s", (changed,))
+    plain.execute("UPDATE notebook_executions SET secrets = left(secrets, -3) || 'é==' WHERE id = %s", (spoilt,))
     plain.execute(
         "UPDATE notebook_executions SET secrets = (SELECT secrets FROM notebook_executions WHERE id = %s) "
         "WHERE id = %s",
@@ -333,11 +367,15 @@ def test_a_ciphertext_that_was_changed_or_moved_is_not_opened(
     plain.execute("UPDATE notebook_executions SET input_path = %s WHERE id = %s", (str(thief), turned))
     settings.workers = 1
     with Service(settings) as service, httpx.Client(base_url=service.url) as http:
-        for execution_id, why in ((changed, "they were changed"), (moved, "for another"), (turned, "for another")):
+        reasons = {changed: "they were changed", spoilt: "they were changed", moved: "for another", turned: "for another"}
+        for execution_id, why in reasons.items():
             execution = ended(http, execution_id)
             assert (execution["status"], execution["failure"]["reason"]) == ("failed", "secret_unreadable")
             assert why in execution["error_message"]
             assert http.get(f"/db/executions/{execution_id}/log").text == ""
+        for execution_id in (changed, spoilt):
+            refused = http.post(f"/db/executions/{execution_id}/retry")
+            assert (refused.status_code, refused.json()["type"]) == (422, "/problems/secret-unreadable")
 
 
 def test_commands_take_secrets_where_nobody_sees_them(

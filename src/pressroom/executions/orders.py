@@ -70,8 +70,9 @@ class Order:
 class Subject:
     """The notebook of an order, checked: whom it acts as, where its file lies, and its registration, if any.
 
-    ``outputs`` is how the paths of its executions' outputs begin, where their caller chose none. ``hidden``: the file
-    is registered, and the caller may not execute the notebook; they executed the file that is theirs to read.
+    ``outputs`` is how the paths of its executions' outputs begin, where their caller chose none. ``secret`` names the
+    secret parameters of the file's registration, also where it is not the caller's to see. ``hidden``: the file is
+    registered, and the caller may not execute the notebook; they executed the file that is theirs to read.
     """
 
     acting: Acting
@@ -79,6 +80,7 @@ class Subject:
     notebook: Registered | None
     defaults: ExecutionDefaults
     outputs: str
+    secret: frozenset[str]
     hidden: bool = False
 
     @property
@@ -170,16 +172,17 @@ class OrderBook:
         stored = order.notebook_id is not None or order.repeats is not None
         located = self._places.stored if stored else self._places.locate
         place, outputs = await asyncio.to_thread(self._checked, located, path, by.username)
-        hidden = False
+        registered, hidden = notebook, False
         if notebook is None:
-            notebook = await at_path(self._connection, self._seen_by, str(place.path))
+            registered = notebook = await at_path(self._connection, self._seen_by, str(place.path))
             if notebook is not None and not may_execute(self._principal, notebook):
                 notebook, hidden = None, True
             if by.granted and (notebook is None or acting(self._principal, notebook, by.username) != by):
                 require_acting_for(self._principal, by.username)
         name = f"{place.path.stem}-{self._opened.at.astimezone(UTC):%Y%m%dT%H%M%SZ}"
         defaults = notebook.defaults if notebook else ExecutionDefaults()
-        return Subject(by, place, notebook, defaults, str(outputs / name), hidden)
+        secret = registered.secret_names if registered else frozenset[str]()
+        return Subject(by, place, notebook, defaults, str(outputs / name), secret, hidden)
 
     def _checked(self, located: Callable[[str, str], Location], path: str, username: str) -> tuple[Location, Path]:
         """Where the notebook lies, that it is one, and the folder of its outputs, which may be a link. Blocks on the
@@ -223,8 +226,8 @@ class OrderBook:
     def _parameters(self, order: Order, subject: Subject) -> ParametersUsed:
         definitions = subject.notebook.definitions if subject.notebook is not None else None
         if order.repeats is not None:
-            return used_again(order.repeats, definitions or (), self._keys)
-        return used(order.parameters, definitions, lenient=order.lenient, hidden=order.hidden)
+            return used_again(order.repeats, subject.secret, self._keys)
+        return used(order.parameters, definitions, subject.secret, lenient=order.lenient, hidden=order.hidden)
 
     def _how(self, order: Order, defaults: ExecutionDefaults) -> dict[str, Any]:
         """What the caller says, else the notebook, else the settings. Of what is repeated, what it had.

@@ -34,33 +34,33 @@ class ParametersUsed:
 def used(
     given: Mapping[str, JsonValue],
     definitions: Sequence[Definition] | None,
+    secret: frozenset[str],
     *,
     lenient: bool = False,
     hidden: Collection[str] | None = None,
 ) -> ParametersUsed:
     """What is used of what was given, by the definitions of a registered notebook; ``None``: it is not registered.
 
-    ``lenient``: the values are texts. ``hidden``: the names of those that were given where nobody else could see them;
-    ``None``: all of them. Raises :class:`ParameterInvalid`.
+    ``secret``: the names of the secret ones, also where the definitions are not the caller's to see. ``lenient``: the
+    values are texts. ``hidden``: the names of those that were given where nobody else could see them; ``None``: all of
+    them. Raises :class:`ParameterInvalid`.
     """
-    secret = frozenset(definition.name for definition in definitions or () if definition.secret)
     _check_hidden(given, secret, hidden)
     if definitions is not None:
         return ParametersUsed(resolve(definitions, given, lenient=lenient), secret)
     values = {name: guessed(v) if lenient and isinstance(v, str) else v for name, v in given.items()}
     check_unregistered(values)
-    return ParametersUsed(values)
+    return ParametersUsed(values, secret)
 
 
-def used_again(execution: Execution, definitions: Sequence[Definition], keys: SecretKeys) -> ParametersUsed:
-    """What an execution used, for one that repeats it: secret is what was, and what has become so since. Raises
-    :class:`SecretUnreadable`."""
+def used_again(execution: Execution, secret: frozenset[str], keys: SecretKeys) -> ParametersUsed:
+    """What an execution used, for one that repeats it: secret is what was, and what has become so since, ``secret``.
+    Raises :class:`SecretUnreadable`."""
     values: dict[str, JsonValue] = execution.parameters_used or {}
-    secret = {definition.name for definition in definitions if definition.secret}
     if execution.secrets is not None:
         hidden = keys.opened(execution.secrets, (execution.id, execution.username, execution.input_path))
         values, secret = {**values, **hidden}, secret | hidden.keys()
-    return ParametersUsed(values, frozenset(secret))
+    return ParametersUsed(values, secret)
 
 
 def _check_hidden(given: Mapping[str, JsonValue], secret: Collection[str], hidden: Collection[str] | None) -> None:

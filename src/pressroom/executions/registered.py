@@ -41,6 +41,11 @@ class Registered:
     granted: tuple[str, ...]
     """The levels that the caller was granted."""
 
+    @property
+    def secret_names(self) -> frozenset[str]:
+        """Which of its parameters are secret."""
+        return frozenset(definition.name for definition in self.definitions if definition.secret)
+
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "Registered":
         """The notebook that a row of the statements above tells of."""

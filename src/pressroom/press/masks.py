@@ -26,17 +26,14 @@ class Masks:
 
     def __init__(self, secrets: Mapping[str, Any], index: int = -1, code: str = "") -> None:
         found = {spelt for value in secrets.values() for leaf in _leaves(value) for spelt in _spelt(leaf)}
-        # A longer one may hold a shorter one.
-        self._words = sorted((word for word in found if len(word) >= SHORTEST), key=lambda word: (-len(word), word))
+        self._words = sorted(word for word in found if len(word) >= SHORTEST)
         self.index, self.code = index, code
-        self._held: dict[tuple[int, str], tuple[dict[str, Any], str]] = {}
+        # Of each stream: its last message, the text that waits, and how much of it a mark stands for already.
+        self._held: dict[tuple[int, str], tuple[dict[str, Any], str, int]] = {}
 
     def text(self, text: str) -> str:
         """A text without the secrets."""
-        for word in self._words:
-            if word in text:
-                text = text.replace(word, MARK)
-        return text
+        return _masked(text, self._words, 0, len(text))[0]
 
     def value(self, value: Any) -> Any:
         """A JSON value without the secrets; the names of objects stay."""
@@ -85,17 +82,19 @@ class Masks:
     def rest(self, index: int) -> Iterator[dict[str, Any]]:
         """What was held back of a cell's streams, as messages: nothing follows that would make it a secret."""
         for key in [key for key in self._held if key[0] == index]:
-            message, text = self._held.pop(key)
-            yield message | {"content": message["content"] | {"text": text}}
+            message, text, marked = self._held.pop(key)
+            if text := _masked(text, self._words, marked, len(text))[0]:
+                yield message | {"content": message["content"] | {"text": text}}
 
     def _streamed(self, message: dict[str, Any], index: int) -> str:
         key = (index, message["content"]["name"])
-        _, before = self._held.pop(key, (None, ""))
-        text = self.text(before + message["content"]["text"])
-        if kept := self._begun(text):
-            self._held[key] = (message, text[-kept:])
-            text = text[:-kept]
-        return text
+        _, before, marked = self._held.pop(key, (None, "", 0))
+        text = before + message["content"]["text"]
+        until = len(text) - self._begun(text)
+        shown, marked = _masked(text, self._words, marked, until)
+        if until < len(text):
+            self._held[key] = (message, text[until:], marked)
+        return shown
 
     def _begun(self, text: str) -> int:
         """How many of the last characters of a text may be the beginning of a secret."""
@@ -108,6 +107,37 @@ class Masks:
                     most = len(tail) - at
                 at = tail.find(word[0], at + 1)
         return most
+
+
+def _spans(text: str, words: Iterable[str]) -> list[tuple[int, int]]:
+    """Where words stand in a text: what those that overlap cover is one span."""
+    found: list[tuple[int, int]] = []
+    for word in words:
+        at = text.find(word)
+        while at >= 0:
+            found.append((at, at + len(word)))
+            at = text.find(word, at + 1)
+    spans: list[tuple[int, int]] = []
+    for begin, end in sorted(found):
+        if spans and begin < spans[-1][1]:
+            spans[-1] = (spans[-1][0], max(spans[-1][1], end))
+        else:
+            spans.append((begin, end))
+    return spans
+
+
+def _masked(text: str, words: Iterable[str], marked: int, until: int) -> tuple[str, int]:
+    """A text up to a place without the words, and how much of what follows there the last mark stands for. An earlier
+    mark stands for the first ``marked`` characters, and for whatever overlaps them."""
+    pieces: list[str] = []
+    at = marked
+    for begin, end in _spans(text, words):
+        if begin >= until:
+            break
+        if begin >= marked:
+            pieces += (text[at:begin], MARK)
+        at = max(at, end)
+    return "".join([*pieces, text[at:until]]), max(0, at - until)
 
 
 def _leaves(value: Any) -> Iterator[str]:
