@@ -35,7 +35,7 @@ from pressroom.identity.audit import AuditFile, Entry
 from pressroom.identity.authentication import READING, Authentication, known_caller
 from pressroom.identity.doors import Door
 from pressroom.identity.principal import Principal
-from pressroom.identity.rights import Right, require_scope
+from pressroom.identity.rights import Right
 from pressroom.identity.sessions import Sessions
 from pressroom.identity.strangers import Strangers
 from pressroom.kept_answers import KeptAnswers
@@ -95,7 +95,7 @@ class Needs:
         """Raises :class:`NotAuthenticated` or :class:`NotAllowed`."""
         audit.facts(request.scope)
         caller = await _parts(request).authentication.caller(request.scope)
-        require_scope(caller, self.right.scope)
+        rights.require(self.right, caller, request.scope)
         return caller
 
 

@@ -17,6 +17,7 @@ from starlette.types import Scope
 from pressroom.database.checks import Check, Checks, take, take_again
 from pressroom.identity.policy import Viewer, viewer
 from pressroom.identity.principal import Principal
+from pressroom.identity.rights import Right, required
 
 Question = tuple[bytes | str, ...]
 LARGEST_BYTES = 1024 * 1024
@@ -30,11 +31,12 @@ ASKED = 1000
 
 @dataclass(frozen=True, slots=True)
 class KeptAnswer:
-    """An answer of 200, the route that it came by, and how to tell whether it still holds."""
+    """An answer of 200, the route that it came by, what that needs of a caller, and how to tell whether it holds."""
 
     body: bytes
     headers: list[tuple[bytes, bytes]]
     route: Any
+    right: Right
     check: Check
     size: int
 
@@ -88,7 +90,8 @@ class KeptAnswers:
         self._forget(question)
         if size <= LARGEST_BYTES:
             headers = list(response.raw_headers)
-            self._kept[question] = KeptAnswer(body, headers, request.scope.get("route"), check, size)
+            scope = request.scope
+            self._kept[question] = KeptAnswer(body, headers, scope.get("route"), required(scope), check, size)
             self._questions[question[1]] += 1
             self._size += size
         while self._size > ALL_BYTES:
@@ -100,10 +103,10 @@ class KeptAnswers:
         return _question(scope) in self._questions
 
     async def find(self, scope: Scope, caller: Principal) -> KeptAnswer | None:
-        """The answer to a request of ``caller``, if it is kept and still holds."""
+        """The answer to a request of ``caller``, if it is kept, still holds, and is for the caller's credential."""
         question = _asked(scope, caller)
         kept = self._kept.get(question)
-        if kept is None or self.checks is None:
+        if kept is None or self.checks is None or kept.right.scope not in caller.scopes:
             return None
         self._kept.move_to_end(question)
         return kept if await self.checks.holds(kept.check) else None

@@ -25,6 +25,19 @@ def test_an_answer_that_is_kept_is_for_whoever_may_see_it(http: httpx.Client) ->
     assert http.get("/db/notebooks").status_code == 200
 
 
+def test_an_answer_that_is_kept_needs_the_scope_that_it_was_made_for(http: httpx.Client) -> None:
+    """A token that may act as others sees what they see; without the scope of the endpoint it reads none of it."""
+    made = http.post("/db/tokens", json={"scopes": ["act"]}).json()
+    acting = {"Authorization": f"Bearer {made['token']}"}
+    for path in ("/db/notebooks?limit=7", "/db/executions?limit=7"):
+        assert [http.get(path).status_code for _ in range(4)] == [200] * 4
+        refused = http.get(path, headers=acting)
+        assert refused.status_code == 403
+        assert refused.json()["scope"] == "read"
+        entry = http.get("/db/audit", params={"allowed": False, "limit": 1}).json()[0]
+        assert (entry["token_id"], entry["status"]) == (made["id"], 403)
+
+
 def test_what_is_open_asks_for_no_identity(http: httpx.Client) -> None:
     for path in ("/", "/health", "/docs", "/redoc", "/openapi.json", "/metrics"):
         assert http.get(path, headers={"Authorization": "Bearer wrong"}).status_code == 200, path

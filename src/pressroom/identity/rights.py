@@ -1,7 +1,9 @@
 """What an endpoint needs of its caller. Every one says it in its signature; the table of them all is made from that."""
 
+from collections.abc import MutableMapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from pressroom.errors import NotAllowed
 from pressroom.identity.principal import Principal, Scope
@@ -39,6 +41,7 @@ class Right:
 
 
 ACTING = "acting"
+_REQUIRED = "pressroom.right"
 READER = Right(Scope.READ)
 VIEWER = Right(Scope.READ, Level.VIEWER)
 ACTING_READER = Right(Scope.READ, ACTING)
@@ -57,3 +60,14 @@ def require_scope(principal: Principal, scope: Scope) -> None:
     """Raise :class:`NotAllowed` where the caller's credential was not made for this."""
     if scope not in principal.scopes:
         raise NotAllowed(f"This needs the scope {scope}, which the caller does not have.", scope=scope.value)
+
+
+def require(right: Right, principal: Principal, scope: MutableMapping[str, Any]) -> None:
+    """As :func:`require_scope`, for the request of an ASGI scope, of which :func:`required` then knows ``right``."""
+    scope[_REQUIRED] = right
+    require_scope(principal, right.scope)
+
+
+def required(scope: MutableMapping[str, Any]) -> Right:
+    """The right that the endpoint of a request required."""
+    return scope[_REQUIRED]
