@@ -367,7 +367,7 @@ def test_a_ciphertext_that_was_changed_or_moved_is_not_opened(
     plain.execute("UPDATE notebook_executions SET input_path = %s WHERE id = %s", (str(thief), turned))
     settings.workers = 1
     with Service(settings) as service, httpx.Client(base_url=service.url) as http:
-        reasons = {changed: "they were changed", spoilt: "they were changed", moved: "for another", turned: "for another"}
+        reasons = dict.fromkeys((changed, spoilt), "they were changed") | dict.fromkeys((moved, turned), "for another")
         for execution_id, why in reasons.items():
             execution = ended(http, execution_id)
             assert (execution["status"], execution["failure"]["reason"]) == ("failed", "secret_unreadable")
