@@ -355,9 +355,10 @@ def test_a_ciphertext_that_was_changed_or_moved_is_not_opened(
     settings.workers = 0
     with Service(settings) as service, httpx.Client(base_url=service.url) as http:
         notebook_id = registered(http, write_notebook(home / "n.ipynb", LOOK))
-        body = {"executions": [{"notebook_id": notebook_id, "parameters": {"token": CANARY}}] * 3}
-        changed, moved, turned = http.post("/db/executions/bulk", json=body).json()["ids"]
+        body = {"executions": [{"notebook_id": notebook_id, "parameters": {"token": CANARY}}] * 4}
+        changed, spoilt, moved, turned = http.post("/db/executions/bulk", json=body).json()["ids"]
     plain.execute("UPDATE notebook_executions SET secrets = left(secrets, -6) || 'AAAA==' WHERE id = %s", (changed,))
+    plain.execute("UPDATE notebook_executions SET secrets = left(secrets, -3) || 'é==' WHERE id = %s", (spoilt,))
     plain.execute(
         "UPDATE notebook_executions SET secrets = (SELECT secrets FROM notebook_executions WHERE id = %s) "
         "WHERE id = %s",
@@ -366,11 +367,20 @@ def test_a_ciphertext_that_was_changed_or_moved_is_not_opened(
     plain.execute("UPDATE notebook_executions SET input_path = %s WHERE id = %s", (str(thief), turned))
     settings.workers = 1
     with Service(settings) as service, httpx.Client(base_url=service.url) as http:
-        for execution_id, why in ((changed, "they were changed"), (moved, "for another"), (turned, "for another")):
+        reasons = {
+            changed: "they were changed",
+            spoilt: "they were changed",
+            moved: "for another",
+            turned: "for another",
+        }
+        for execution_id, why in reasons.items():
             execution = ended(http, execution_id)
             assert (execution["status"], execution["failure"]["reason"]) == ("failed", "secret_unreadable")
             assert why in execution["error_message"]
             assert http.get(f"/db/executions/{execution_id}/log").text == ""
+        for execution_id in (changed, spoilt):
+            refused = http.post(f"/db/executions/{execution_id}/retry")
+            assert (refused.status_code, refused.json()["type"]) == (422, "/problems/secret-unreadable")
 
 
 def test_commands_take_secrets_where_nobody_sees_them(

@@ -53,7 +53,7 @@ class SecretKeys:
             raise SecretUnreadable(execution_id, f"there is no key: {_SET_ONE}")
         try:
             said: dict[str, Any] = json.loads(self._fernet.decrypt(sealed))
-        except InvalidToken:
+        except (InvalidToken, ValueError):  # the latter where a character is not ASCII
             raise SecretUnreadable(
                 execution_id,
                 "no key of PRESSROOM_SECRET_KEY decrypts them: it is another one here, or they were changed",
