@@ -40,11 +40,11 @@ class Call(Generic[T]):
     method: str
     path: str
     answer: Any
-    json: Any = None
+    json: Any = field(default=None, repr=False)
     query: Mapping[str, Any] = field(default_factory=dict[str, Any])
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     file: tuple[str, bytes] | None = None
-    form: Mapping[str, str] = field(default_factory=dict[str, str])
+    form: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
 
     def arguments(self) -> dict[str, Any]:
         """The keyword arguments of ``httpx.Client.request``."""

@@ -47,7 +47,7 @@ class Order:
     of a request for many. ``hidden`` names the parameters that were given where nobody sees them; ``None`` is all.
     """
 
-    parameters: Mapping[str, JsonValue]
+    parameters: Mapping[str, JsonValue] = field(repr=False)
     input_path: str | None = None
     notebook_id: int | None = None
     username: str | None = None

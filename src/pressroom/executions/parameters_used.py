@@ -2,7 +2,7 @@
 see the parameters, a mark in place of each."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import JsonValue
@@ -19,8 +19,8 @@ from pressroom.press.masks import MARK
 class ParametersUsed:
     """The values that an execution is given, and the names of those that are secret."""
 
-    values: Mapping[str, JsonValue]
-    secret: frozenset[str] = frozenset()
+    values: Mapping[str, JsonValue] = field(repr=False)
+    secret: frozenset[str]
 
     def columns(self, keys: SecretKeys, purpose: Purpose) -> dict[str, Any]:
         """The columns of the execution's row. Raises :class:`ParameterInvalid` for a secret where there is no key."""

@@ -14,6 +14,7 @@ Parameters = Annotated[
         default_factory=dict,
         validation_alias=AliasChoices("parameters", "params"),
         description="Values of the notebook's parameters, by name. Also spelled `params`.",
+        repr=False,
         examples=[{"region": "EMEA", "month": "2026-10"}],
     ),
 ]
@@ -49,6 +50,7 @@ class RunRequest(HowToExecute):
             default_factory=dict,
             validation_alias=AliasChoices("params", "parameters"),
             description="Values of the notebook's parameters, by name. Also spelled `parameters`.",
+            repr=False,
             examples=[{"region": "EMEA", "month": "2026-10"}],
         ),
     ]

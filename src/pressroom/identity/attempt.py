@@ -5,7 +5,7 @@ import hmac
 import re
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import unquote
 
 from joserfc.util import urlsafe_b64decode, urlsafe_b64encode
@@ -38,7 +38,7 @@ class Attempt:
     """One sign-in. All that the issuer is told of it is made of ``secret``, which only the browser's cookie holds; and
     what else is in the cookie is part of ``state``, so that it cannot be changed on the way."""
 
-    secret: str
+    secret: str = field(repr=False)
     began: int
     next_path: str
 

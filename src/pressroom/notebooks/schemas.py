@@ -167,5 +167,6 @@ class NotebookFromTemplate(NotebookCopy):
         default_factory=dict,
         validation_alias=AliasChoices("parameters", "params"),
         description="Values of the template's parameters; they become the new notebook's own.",
+        repr=False,
         examples=[{"region": "EMEA", "month": "2026-10"}],
     )
