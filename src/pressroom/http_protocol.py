@@ -1,5 +1,6 @@
-"""Uvicorn's HTTP with two limits that it leaves to proxies: how large the head of a request may be, and how long it may
-take to come. Without them, whoever connects may fill the memory by one header, and hold connections by sending none.
+"""Uvicorn's HTTP with two limits that it leaves to proxies: how large what is no body of a request may be, and how long
+a head may take to come. Without them, whoever connects may fill the memory by one header, and hold connections by
+sending none.
 """
 
 from asyncio import TimerHandle
@@ -8,17 +9,22 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 HEAD_SECONDS = 30.0
-"""How long the head of a request may take, from its first byte on, and from a connection to its first byte."""
+"""How long the head of a request may take: from a connection on, or from the first byte after the last answer."""
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """Answers 431 to a head over ``head_bytes`` and closes the connection; 408, where it does not come in time."""
+    """Answers 431 to a head over ``head_bytes`` and closes the connection; 408, where it does not come in time.
+
+    Headers that follow a chunked body are none of the request's: they came after the head by which it was judged.
+    """
 
     head_bytes = 64 * 1024
     head_seconds = HEAD_SECONDS
-    _head = 0
-    """Bytes of a head that has not come to its end, those aside that it began with."""
     _in_head = False
+    _heard = False
+    """Whether what came last brought a whole head, a part of a body, or its end."""
+    _unheard = 0
+    """Bytes since then that brought none of these."""
     _late: TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:  # noqa: D102
@@ -30,50 +36,71 @@ class BoundedHttp(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:  # noqa: D102
-        before = self._in_head
+        self._heard = False
         super().data_received(data)
+        if self.transport.is_closing():
+            return
         # The parser tells of a header when it is whole: what it holds back is known by what it was given.
-        if before and self._in_head and not self.transport.is_closing():
-            self._head += len(data)
-            if self._head > self.head_bytes:
-                self._refuse(431)
+        self._unheard = 0 if self._heard else self._unheard + len(data)
+        if self._unheard > self.head_bytes:
+            self._refuse(431)
+        elif self._late is None and self._all_answered:
+            self._wait_for_head()
 
     def on_message_begin(self) -> None:  # noqa: D102
         super().on_message_begin()
         self._in_head = True
-        if self._late is None:  # another request on the same connection
-            self._wait_for_head()
+
+    def on_header(self, name: bytes, value: bytes) -> None:  # noqa: D102
+        if self._in_head:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:  # noqa: D102
-        self._head_came()
+        self._heard = True
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > self.head_bytes:
             self._refuse(431)
-        elif not self.transport.is_closing():
+            return
+        self._head_came()
+        if not self.transport.is_closing():
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:  # noqa: D102
+        self._heard = True
         if not self.transport.is_closing():
             super().on_body(body)
 
     def on_message_complete(self) -> None:  # noqa: D102
+        self._heard = True
         if not self.transport.is_closing():
             super().on_message_complete()
+
+    def on_response_complete(self) -> None:  # noqa: D102
+        super().on_response_complete()
+        if self._in_head and self._all_answered and not self.transport.is_closing():
+            self._unset_keepalive_if_required()
+            self._wait_for_head()
+
+    @property
+    def _all_answered(self) -> bool:
+        """Whether no answer is on its way: requests are answered in the order in which they came."""
+        return self.cycle is None or self.cycle.response_complete
 
     def _wait_for_head(self) -> None:
         self._late = self.loop.call_later(self.head_seconds, self._refuse, 408)
 
     def _head_came(self) -> None:
-        self._in_head, self._head = False, 0
+        self._in_head = False
         if self._late is not None:
             self._late.cancel()
             self._late = None
 
     def _refuse(self, status: int) -> None:
+        begun = self._in_head or self.cycle is None
         self._head_came()
         if self.transport.is_closing():
             return
-        if getattr(self.cycle, "response_complete", True):  # else the answer before is still on its way
+        if begun and self._all_answered:  # else the answer before is still on its way, or was the last
             self.transport.write(STATUS_LINE[status] + b"content-length: 0\r\nconnection: close\r\n\r\n")
         self.transport.close()
 

@@ -8,7 +8,12 @@ from typing import Any
 import pytest
 
 from pressroom.http_protocol import BoundedHttp
+from pressroom.settings import Settings
 
+CHUNKED = (
+    b"POST /execute HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n"
+)
 GET = b"GET /problems/invalid HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 
 
@@ -48,6 +53,13 @@ class Talk:
         except ConnectionResetError:
             return None
         return int(got.split()[1])
+
+    def statuses(self, count: int) -> list[bytes]:
+        """Those of the next ``count`` answers, or of the fewer that came before the connection ended."""
+        got = b""
+        while len(found := re.findall(rb"HTTP/1.1 (\d+)", got)) < count and (more := self._socket.recv(65536)):
+            got += more
+        return found
 
     def ended(self) -> bool:
         """Whether the service closes the connection, within the time-out."""
@@ -144,3 +156,75 @@ def test_who_said_all_in_time_may_be_answered_late(service: Any, monkeypatch: py
         time.sleep(0.7)
         talk.say(GET + b"\r\n")
         assert talk.status() == 200
+
+
+@pytest.fixture
+def slow(home: Any) -> bytes:
+    """A request whose answer takes longer than a head may."""
+    path = pytest.write_notebook(home / "slow.ipynb", "import time; time.sleep(1.5)")  # type: ignore[attr-defined]
+    body = b'{"input_path": "%s"}' % str(path).encode()
+    head = b"POST /execute HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    return head % len(body) + body
+
+
+@pytest.mark.parametrize("queued", [0, 2])
+def test_a_head_that_waits_for_the_answers_before_it_cuts_none(
+    service: Any, monkeypatch: pytest.MonkeyPatch, slow: bytes, queued: int
+) -> None:
+    """Nor does its own time begin before theirs has ended; then it does."""
+    monkeypatch.setattr(BoundedHttp, "head_seconds", 1)
+    with Talk(service) as talk:
+        talk.say(slow + (GET + b"\r\n") * queued + GET)
+        assert talk.statuses(1 + queued) == [b"200"] * (1 + queued)
+        talk.say(b"\r\n" + GET)
+        assert talk.statuses(2) == [b"200", b"408"]
+        assert talk.ended()
+
+
+def test_who_reads_a_refusal_may_send_the_rest_of_the_body_for_so_long(
+    service: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A body that was refused and trickles in does not hold the connection."""
+    monkeypatch.setattr(BoundedHttp, "head_seconds", 0.5)
+    began = time.monotonic()
+    with Talk(service) as talk:
+        talk.say(b"POST /execute HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100000000\r\n\r\n")
+        assert talk.status() == 413
+        while talk.say(b"x"):
+            assert time.monotonic() - began < 10
+            time.sleep(0.05)
+
+
+@pytest.mark.parametrize("trailer", [b"Authorization: Bearer wrong", b"Host: elsewhere.example"])
+def test_what_follows_a_body_is_none_of_its_headers(service: Any, trailer: bytes) -> None:
+    with Talk(service) as talk:
+        for _ in range(2):
+            talk.say(CHUNKED + trailer + b"\r\n\r\n")
+            assert talk.status() == 422
+
+
+@pytest.mark.parametrize("piece", [b"x" * 65536, b"X-One: some text\r\n" * 1000], ids=["one", "many"])
+def test_headers_after_a_body_that_never_end_fill_no_memory(service: Any, piece: bytes) -> None:
+    with Talk(service) as talk:
+        talk.say(CHUNKED, b"X-Endless: ")
+        taken = 0
+        while talk.say(piece) and taken < 2**30:
+            taken += len(piece)
+        assert taken < 64 * 2**20  # what the system's own buffers hold
+
+
+@pytest.fixture
+def small_heads(settings: Settings) -> None:
+    settings.max_header_kb = 8
+
+
+@pytest.mark.usefixtures("small_heads")
+def test_a_body_between_two_heads_counts_as_neither(service: Any) -> None:
+    body = b'{"input_path": "' + b"x" * 20_000 + b'"}'
+    with Talk(service) as talk:
+        talk.say(b"POST /execute HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n")
+        time.sleep(0.2)  # so that what follows is a piece of its own
+        talk.say(b"Content-Length: %d\r\n\r\n" % len(body) + body + GET)
+        assert talk.statuses(1) == [b"422"]
+        talk.say(b"\r\n")
+        assert talk.statuses(1) == [b"200"]
