@@ -61,7 +61,7 @@ def add_docs(app: FastAPI) -> None:
     """Give ``app`` its pages, in place of FastAPIOffline's, which say nothing of what their scripts may do."""
 
     @app.get("/docs", include_in_schema=False)
-    async def custom_swagger_ui_html(request: Request) -> HTMLResponse:  # pyright: ignore[reportUnusedFunction]
+    async def show_the_docs(request: Request) -> HTMLResponse:  # pyright: ignore[reportUnusedFunction]
         root = _root(request)
         page = get_swagger_ui_html(
             openapi_url=f"{root}/openapi.json",
