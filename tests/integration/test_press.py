@@ -79,7 +79,7 @@ class Bench:
         self.output = folder / "out.ipynb"
 
     def press(self, **options: Any) -> Press:
-        return Press(self.environment, **({"grace_seconds": 1.0} | options))
+        return Press(self.environment, **({"grace_seconds": 10.0} | options))
 
     def request(self, *sources: str, parameters: str | None = None, **options: Any) -> Request:
         path = pytest.write_notebook(self.folder / "in.ipynb", *sources, parameters=parameters)  # type: ignore[attr-defined]
@@ -345,7 +345,7 @@ async def test_the_time_limit_interrupts_the_cell_and_keeps_what_it_put_out(benc
 
 
 async def test_a_cell_that_swallows_the_interrupt_is_killed_after_the_grace_period(bench: Bench) -> None:
-    finished = await bench.end(bench.request(SWALLOW, timeout_seconds=5))
+    finished = await bench.end(bench.request(SWALLOW, timeout_seconds=5), grace_seconds=1.0)
     assert finished.reason is Reason.TIMED_OUT
     assert 6 <= finished.seconds < 30
     assert finished.written
