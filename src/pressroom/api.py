@@ -118,9 +118,10 @@ async def record(request: Request, session: AsyncSession) -> Entry:
 
 
 async def refused(request: Request, error: PressroomError) -> PressroomError:
-    """Write a refusal into the audit; what to answer."""
-    entry = Entry.of(request.scope, known_caller(request.scope), refused=error.status)
-    if isinstance(error, NotAuthenticated):
+    """Write a refusal into the audit; what to answer. Those of callers whom nobody knows are counted."""
+    caller = known_caller(request.scope)
+    entry = Entry.of(request.scope, caller, refused=error.status)
+    if caller is None:
         try:
             count = _parts(request).strangers.met(entry.address)
         except TooMany as too_many:

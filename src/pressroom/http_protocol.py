@@ -84,7 +84,7 @@ class BoundedHttp(HttpToolsProtocol):
     @property
     def _all_answered(self) -> bool:
         """Whether no answer is on its way: requests are answered in the order in which they came."""
-        return self.cycle is None or self.cycle.response_complete
+        return getattr(self.cycle, "response_complete", True)  # there is none before the first request
 
     def _wait_for_head(self) -> None:
         self._late = self.loop.call_later(self.head_seconds, self._refuse, 408)
@@ -96,7 +96,7 @@ class BoundedHttp(HttpToolsProtocol):
             self._late = None
 
     def _refuse(self, status: int) -> None:
-        begun = self._in_head or self.cycle is None
+        begun = self._in_head or not self.cycle
         self._head_came()
         if self.transport.is_closing():
             return

@@ -1,6 +1,6 @@
 """What stands before every endpoint: limits on bodies, by which names it may be asked and from where, kept answers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from urllib.parse import SplitResult, urlsplit
 
@@ -12,9 +12,12 @@ from pressroom.errors import HostNotAllowed, NotAllowed, PressroomError, TooLarg
 from pressroom.hosts import is_loopback
 from pressroom.kept_answers import KeptAnswer, KeptAnswers
 from pressroom.prefix import path_inside
-from pressroom.request_log import QUIET_PATHS
 from pressroom.settings import Settings
 
+MONITORED: dict[str, Callable[[Iterable[tuple[bytes, bytes]]], bool]] = {
+    "/health": lambda _: True,
+    "/metrics": lambda headers: any(name == b"authorization" for name, _ in headers),
+}
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -81,7 +84,8 @@ class LoopbackOnly:
 
 class AllowedHosts:
     """Answers 400 to a request that asks for a name which is not one of this service's: its answers hold links, and a
-    link by somebody else's name leads there. Monitors ask by address, and the answers to them hold none.
+    link by somebody else's name leads there. Monitors ask by address: for ``/health``, which is anybody's to know, and
+    for ``/metrics`` with their token, which no page that only took this machine's name has.
 
     ``names``: each a host's name, or ``*.`` and the end of many.
     """
@@ -93,9 +97,11 @@ class AllowedHosts:
         self._allowed = lru_cache(maxsize=64)(self._is_allowed)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102
-        if scope["type"] == "http" and path_inside(scope) not in QUIET_PATHS:
-            given = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
-            if len(given) != 1 or not self._allowed(given[0]):
+        if scope["type"] == "http":
+            headers: list[tuple[bytes, bytes]] = scope["headers"]
+            given = [value.decode("latin-1") for name, value in headers if name == b"host"]
+            monitor = MONITORED.get(path_inside(scope))
+            if not (len(given) == 1 and self._allowed(given[0])) and not (monitor and monitor(headers)):
                 await problem_response(HostNotAllowed(", ".join(given)), scope)(scope, receive, send)
                 return
         await self._app(scope, receive, send)

@@ -1,13 +1,12 @@
 """The endpoints and what each needs of its caller, read from their signatures."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import iter_route_contexts
 
-from pressroom.api import Needs
+from pressroom.callers_first import CallerFirst, needs_of
 from pressroom.identity.rights import Right
 
 OPEN = {
@@ -38,21 +37,16 @@ class Endpoint:
 
 def endpoints(app: FastAPI) -> list[Endpoint]:
     """Every endpoint of the application. Raises ``RuntimeError`` for one that needs nothing and is not :data:`OPEN`:
-    what says nothing is for nobody."""
+    what says nothing is for nobody; and for one that would read the body of whoever is not known."""
     found: list[Endpoint] = []
     for route in iter_route_contexts(app.routes):
         path, name = str(route.path), str(route.name)
         dependant: Dependant | None = getattr(route, "dependant", None)
-        rights = list(_needed(dependant)) if dependant is not None else []
+        rights = [needs.right for needs in needs_of(dependant)] if dependant is not None else []
         if len(rights) != (path not in OPEN):
             raise RuntimeError(f"{path} ({name}) must say what it needs, once, or stand among what is open.")
+        if getattr(route, "body_field", None) and rights and not isinstance(route.original_route, CallerFirst):
+            raise RuntimeError(f"{path} ({name}) must know its caller before it reads a body: as a CallerFirst route.")
         methods = sorted(getattr(route, "methods", None) or {"GET"})
         found += [Endpoint(method, path, rights[0] if rights else None, name) for method in methods]
     return found
-
-
-def _needed(dependant: Dependant) -> Iterator[Right]:
-    for dependency in dependant.dependencies:
-        if isinstance(dependency.call, Needs):
-            yield dependency.call.right
-        yield from _needed(dependency)

@@ -8,6 +8,7 @@ _ALWAYS: Headers = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cache-control", b"private, no-cache"),  # a cookie does not keep a shared cache away, as Authorization does
 )
 _OF_DATA: Headers = (
     (POLICY, b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),

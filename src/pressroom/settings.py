@@ -15,7 +15,7 @@ from platformdirs import user_data_path
 from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from pressroom.door_settings import DoorSettings
+from pressroom.front_settings import FrontSettings
 from pressroom.hosts import is_loopback
 from pressroom.jupyterhub_settings import JupyterHubSettings
 from pressroom.oidc_settings import OidcSettings
@@ -35,7 +35,7 @@ AUTH = (LOCAL, OIDC, JUPYTERHUB)
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
-class Settings(OidcSettings, JupyterHubSettings, SessionSettings, DoorSettings, SecretSettings):
+class Settings(OidcSettings, JupyterHubSettings, SessionSettings, FrontSettings, SecretSettings):
     """The settings of a service or a command."""
 
     model_config = SettingsConfigDict(

@@ -228,3 +228,12 @@ def test_a_body_between_two_heads_counts_as_neither(service: Any) -> None:
         assert talk.statuses(1) == [b"422"]
         talk.say(b"\r\n")
         assert talk.statuses(1) == [b"200"]
+
+
+@pytest.mark.parametrize("path", [b"/db/notebooks", b"/upload-notebook", b"/db/notebooks/1/executions"])
+def test_a_stranger_is_refused_before_a_body_is_read(service: Any, path: bytes) -> None:
+    """The body that is announced never comes: the answer does not wait for it."""
+    with Talk(service) as talk:
+        talk.say(b"POST " + path + b" HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer wrong\r\n")
+        talk.say(b"Content-Type: application/json\r\nContent-Length: 100000\r\n\r\n[")
+        assert talk.status() == 401

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from pressroom import logs
 from pressroom.api import ActingRunner, Id, Parts, Runner, TheParts, Transaction, problems, record
+from pressroom.callers_first import CallerFirst
 from pressroom.database.models import Execution
 from pressroom.errors import (
     AlreadyExists,
@@ -40,7 +41,7 @@ from pressroom.executions.states import TERMINAL, Status
 from pressroom.identity.audit import Entry, facts
 from pressroom.identity.principal import Principal
 
-router = APIRouter(tags=["executions"])
+router = APIRouter(tags=["executions"], route_class=CallerFirst)
 Prefer = Annotated[
     list[str] | None,
     Header(description="`respond-async`: answer 202 at once; `wait=N`: answer 202 after N seconds at most."),

@@ -3,12 +3,13 @@
 from fastapi import APIRouter, Request, Response
 
 from pressroom.api import PAGE, Facts, Id, Limit, Page, Reader, Skip, Transaction, Writer, page_response, problems
+from pressroom.callers_first import CallerFirst
 from pressroom.errors import Invalid, NotAllowed, NotFound
 from pressroom.identity import tokens
 from pressroom.identity.authentication import session_secret
 from pressroom.identity.token_schemas import TokenMade, TokenOut, TokenWanted, given
 
-router = APIRouter(prefix="/db/tokens", tags=["tokens"])
+router = APIRouter(prefix="/db/tokens", tags=["tokens"], route_class=CallerFirst)
 
 
 @router.post("", status_code=201, responses=problems(NotAllowed, Invalid))

@@ -24,6 +24,7 @@ from pressroom.api import (
     page_response,
     problems,
 )
+from pressroom.callers_first import CallerFirst
 from pressroom.database.checks import Check
 from pressroom.errors import AlreadyExists, Invalid, NotAllowed, NotFound
 from pressroom.executions.limits import require_defaults
@@ -36,7 +37,7 @@ from pressroom.notifications import service as notifications
 from pressroom.settings import MEBIBYTE
 from pressroom.wire import Username
 
-router = APIRouter(prefix="/db/notebooks", tags=["notebooks"])
+router = APIRouter(prefix="/db/notebooks", tags=["notebooks"], route_class=CallerFirst)
 
 
 def limit_of(parts: Parts) -> int:

@@ -7,6 +7,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, File, Form, Path, Query, Request, Response, UploadFile
 
 from pressroom.api import ActingReader, ActingWriter, Facts, Parts, TheParts, Transaction, problems, record
+from pressroom.callers_first import CallerFirst
 from pressroom.database.models import Notebook
 from pressroom.errors import AlreadyExists, Invalid, NotAllowed, NotFound, TooLarge
 from pressroom.executions.options import ExecutionDefaults
@@ -26,7 +27,7 @@ from pressroom.notebooks.schemas import (
 from pressroom.parameters import service as parameters
 from pressroom.wire import MAX_ID, FilePath, Username
 
-router = APIRouter(tags=["files"])
+router = APIRouter(tags=["files"], route_class=CallerFirst)
 IPYNB = "application/x-ipynb+json"
 THE_FILE: dict[int | str, dict[str, Any]] = {200: {"content": {IPYNB: {}}, "description": "The notebook."}}
 

@@ -5,13 +5,14 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 
 from pressroom.api import Facts, GrantReader, Id, Owner, Transaction, problems
+from pressroom.callers_first import CallerFirst
 from pressroom.errors import Invalid, NotAllowed, NotFound
 from pressroom.identity.rights import Level
 from pressroom.notebooks import grants
 from pressroom.notebooks.grant_schemas import GranteeKind, GrantOut, GrantWanted
 from pressroom.wire import Grantee
 
-router = APIRouter(prefix="/db/notebooks/{notebook_id}/grants", tags=["notebooks"])
+router = APIRouter(prefix="/db/notebooks/{notebook_id}/grants", tags=["notebooks"], route_class=CallerFirst)
 TheGrantee = Annotated[Grantee, Path(examples=["finance"])]
 
 

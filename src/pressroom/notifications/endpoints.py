@@ -19,6 +19,7 @@ from pressroom.api import (
     page_response,
     problems,
 )
+from pressroom.callers_first import CallerFirst
 from pressroom.errors import Invalid, NotAllowed, NotFound
 from pressroom.notifications import service
 from pressroom.notifications.schemas import (
@@ -30,7 +31,7 @@ from pressroom.notifications.schemas import (
 )
 from pressroom.wire import MAX_ID
 
-router = APIRouter(prefix="/db/notifications", tags=["notifications"])
+router = APIRouter(prefix="/db/notifications", tags=["notifications"], route_class=CallerFirst)
 
 
 @router.post("", status_code=201, responses=problems(NotAllowed, NotFound, Invalid))

@@ -21,6 +21,7 @@ from pressroom.api import (
     page_response,
     problems,
 )
+from pressroom.callers_first import CallerFirst
 from pressroom.database.models import Parameter
 from pressroom.errors import AlreadyExists, Invalid, NotAllowed, NotFound
 from pressroom.identity.principal import Principal
@@ -42,8 +43,8 @@ from pressroom.parameters.schemas import (
 from pressroom.parameters.sealing import SecretKeys
 from pressroom.settings import MEBIBYTE
 
-router = APIRouter(prefix="/db/parameters", tags=["parameters"])
-schema_router = APIRouter(prefix="/db/notebooks", tags=["parameters"])
+router = APIRouter(prefix="/db/parameters", tags=["parameters"], route_class=CallerFirst)
+schema_router = APIRouter(prefix="/db/notebooks", tags=["parameters"], route_class=CallerFirst)
 
 
 def _require_key(parts: Parts, wanted: Sequence[ParameterFields]) -> None:

@@ -13,7 +13,7 @@ _HOST = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\]")
 _PORTS = {"http": 80, "https": 443}
 
 
-class DoorSettings(BaseSettings):
+class FrontSettings(BaseSettings):
     """Names, addresses and origins that are let in, TLS, and how much of anything."""
 
     allowed_hosts: Annotated[list[str], NoDecode] = Field(
