@@ -20,7 +20,11 @@ _CAPABILITIES = {"CAP_KILL": 5, "CAP_SETGID": 6, "CAP_SETUID": 7}
 _VERSION_3 = 0x20080522  # of the form in which capabilities are told to the system
 _UNCHANGED = 2**32 - 1
 _DEFAULT_UMASK = 0o022
-_OWN = ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "MPLCONFIGDIR", "TMPDIR")
+_OWN = (
+    "IPYTHONDIR", "JULIA_DEPOT_PATH", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "MPLCONFIGDIR",
+    "PYTHONUSERBASE", "R_LIBS_USER", "TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR",
+    "XDG_STATE_HOME",
+)  # fmt: skip
 """Variables that name folders of the service's own account."""
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.setfsuid.restype = _libc.setfsgid.restype = ctypes.c_uint32

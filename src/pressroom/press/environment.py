@@ -12,8 +12,20 @@ USUAL = (
 )  # fmt: skip
 """The names that every kernel may see; one may end in ``*``."""
 
+NEVER = (
+    "DATABASE_URL", "PGPASSWORD", "PRESSROOM_ADMIN_URL", "PRESSROOM_DATABASE_URL", "PRESSROOM_SMTP_URL",
+    "PRESSROOM_*KEY*", "PRESSROOM_*PASSWORD*", "PRESSROOM_*SECRET*", "PRESSROOM_*TOKEN*", "JUPYTERHUB_*SECRET*",
+    "JUPYTERHUB_*TOKEN*", "OTEL_*HEADERS",
+)  # fmt: skip
+"""The names of the service's own secrets, which no kernel sees, whatever is allowed."""
+
 
 def kernel_environment(environment: Mapping[str, str], allowed: Sequence[str] = ()) -> dict[str, str]:
-    """The part of ``environment`` that a kernel may see: the usual names, and those ``allowed`` besides."""
+    """The part of ``environment`` that a kernel may see: the usual names, and those ``allowed`` besides; of these
+    none of the service's own secrets."""
     names = (*USUAL, *allowed)
-    return {key: value for key, value in environment.items() if any(fnmatchcase(key, name) for name in names)}
+    return {key: value for key, value in environment.items() if _is_any(key, names) and not _is_any(key.upper(), NEVER)}
+
+
+def _is_any(key: str, names: Sequence[str]) -> bool:
+    return any(fnmatchcase(key, name) for name in names)
