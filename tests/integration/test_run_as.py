@@ -408,6 +408,39 @@ def test_old_outputs_are_deleted_as_their_user_and_behind_a_link_nothing_is(
     assert (elsewhere / kept.name).exists()
 
 
+def test_what_root_types_acts_as_the_users(
+    served: httpx.Client, homes: Path, module_database_url: URL, ana: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del served  # its database is set up
+    for name, value in (
+        ("DATABASE_URL", module_database_url.render_as_string(hide_password=False)),
+        ("PRESSROOM_RUN_AS", "user"),
+        ("PRESSROOM_USERS_ROOT", str(homes)),
+    ):
+        monkeypatch.setenv(name, value)
+    of_root = write_notebook(homes.parent / "systems-own" / "secret.ipynb", "1")
+    of_root.chmod(0o600)
+    link = home_of(ana) / "typed" / "link.ipynb"
+    path = give(write_notebook(link.with_name("typed.ipynb"), "import os\nprint(os.getresuid())"), ana)
+    link.symlink_to(of_root)
+    done = CliRunner().invoke(app, ["run", str(path), "--json"])
+    assert done.exit_code == 0, done.output
+    output = Path(json.loads(done.stdout)["output_path"])
+    uid = pwd.getpwnam(ana).pw_uid
+    assert str((uid, uid, uid)) in output.read_text()
+    assert owned(output)[0] == uid
+    for words in (
+        ["run", str(of_root)],
+        ["run", str(link)],
+        ["notebooks", "add", str(of_root), "--user", ana],
+        ["notebooks", "add", str(link), "--user", ana],
+    ):
+        refused = CliRunner().invoke(app, words)
+        assert refused.exit_code == 2, refused.output
+    added = CliRunner().invoke(app, ["notebooks", "add", str(path), "--user", ana])
+    assert added.exit_code == 0, added.output
+
+
 def ended(http: httpx.Client, execution_id: int) -> dict[str, Any]:
     with http.stream("GET", f"/db/executions/{execution_id}/events") as events:
         for _ in events.iter_lines():

@@ -26,7 +26,7 @@ from pressroom.identity.audit import AuditFile, Entry
 from pressroom.identity.principal import Principal
 from pressroom.notebooks.files import ValidFiles
 from pressroom.notebooks.places import Places
-from pressroom.settings import MEBIBYTE, Settings
+from pressroom.settings import MEBIBYTE, USER, Settings
 
 T = TypeVar("T")
 FAILED, WRONG = 1, 2
@@ -35,7 +35,8 @@ FAILED, WRONG = 1, 2
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What a command works with. A person in a shell has their own rights on files, so no place is refused."""
+    """What a command works with. A person in a shell has their own rights on files, so no place is refused; only root,
+    where notebooks run as their users, acts as the user whose file it is."""
 
     settings: Settings
     database: Database
@@ -66,9 +67,12 @@ class Room:
 
 @asynccontextmanager
 async def open_room() -> AsyncIterator[Room]:
-    """The room of a command."""
+    """The room of a command. Raises :class:`Invalid` where root is to act as users, and cannot."""
     settings = Settings()
-    places = Places(settings.users_root, tuple(settings.shared_roots), everywhere=True)
+    if settings.run_as == USER and os.geteuid() == 0:
+        places = Places.of(settings)
+    else:
+        places = Places(settings.users_root, tuple(settings.shared_roots), everywhere=True)
     async with open_database(settings) as database:
         yield Room(settings, database, Principal.local(settings.local_user), places)
 

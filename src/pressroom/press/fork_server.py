@@ -12,6 +12,10 @@ kernel leads its own session. When the control socket is closed, the keeper kill
 whoever asked for it, however that ended. A keeper runs nothing of a notebook's, so it serves one kernel after the
 other: as soon as one is gone it forks the next, which waits for its request.
 
+What only the new process may know, its environment and what it works on, comes in a file that it alone reads, once it
+is what it was asked to become (see :func:`enclosed`): all others are forked from those that have seen the request, and
+would inherit it.
+
 A kernel serves one client in one of two ways:
 
 - ``line``: an ipykernel of ours whose Jupyter messages go over one socket pair, a JSON object a line. Its shell was
@@ -83,7 +87,7 @@ FORK_SAFE_THREADS = {"jemalloc_bg_thd"}
 """Threads of libraries that start them anew after a fork: jemalloc's, which PyArrow and so pandas has."""
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 4, 15, 36, 38
-_MADV_POPULATE_WRITE = 23
+_MADV_POPULATE_WRITE, _MFD_CLOEXEC = 23, 1
 _PRESENT, _EXCLUSIVE = 1 << 63, 1 << 56  # of an entry of /proc/self/pagemap
 _KEYCTL = {"x86_64": 250, "aarch64": 219, "riscv64": 219, "ppc64le": 271, "s390x": 280}
 _KEYCTL_JOIN_SESSION_KEYRING = 1
@@ -124,6 +128,28 @@ def receive(sock: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
     except ConnectionResetError:
         return None, []
     return json.loads(text), list(fds)
+
+
+def enclosed(private: Mapping[str, Any]) -> int:
+    """A file of no name that holds a JSON object: whoever passes it on reads nothing of it. Raises ``OSError``."""
+    # Not os.memfd_create: where Python was built for an old C library, it is not there.
+    fd = _libc.memfd_create(b"pressroom", _MFD_CLOEXEC)
+    if fd < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    try:
+        with open(fd, "wb", closefd=False) as file:
+            file.write(json.dumps(private).encode())
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def disclosed(fd: int) -> dict[str, Any]:
+    """What :func:`enclosed` put into a file, which is closed."""
+    with open(fd, "rb") as file:
+        file.seek(0)
+        return json.load(file)
 
 
 def name_process(name):
@@ -676,16 +702,17 @@ class Child:
             self.run(request, fds, settings)
 
     def run(self, request, fds, settings, *kept):
-        """Become what was asked for. ``fds``: the working directory, the standard error, and what the work needs;
-        ``kept``: other files that stay open."""
-        folder, errors, *rest = fds
-        close_all_but(folder, errors, *rest, *kept)
+        """Become what was asked for. ``fds``: the working directory, the standard error, what the work needs, and
+        what else is asked (see :func:`enclosed`); ``kept``: other files that stay open."""
+        folder, errors, *rest, private = fds
+        close_all_but(folder, errors, *rest, private, *kept)
         null = os.open(os.devnull, os.O_RDWR)
         for number, fd in ((0, null), (1, errors), (2, errors)):
             os.dup2(fd, number)
         limit(request.get("limits", {}))
         if (account := request.get("account")) is not None:
             become(account, inspectable=self.inspectable)
+        request |= disclosed(private)
         os.fchdir(folder)
         for fd in {folder, errors, null} - {0, 1, 2}:
             os.close(fd)
@@ -1364,8 +1391,8 @@ class LineChild(Child):
             try:
                 signal.set_wakeup_fd(-1)
                 folder, errors = os.open("/", os.O_RDONLY), os.open(os.devnull, os.O_WRONLY)
-                request = {"env": dict(os.environ), "umask": 0o077, "rehearsal": True}
-                cls().run(request, [folder, errors, theirs.fileno(), tells], settings)
+                private = enclosed({"env": dict(os.environ), "rehearsal": True})
+                cls().run({"umask": 0o077}, [folder, errors, theirs.fileno(), tells, private], settings)
             except BaseException:  # as above
                 traceback.print_exc()
             finally:

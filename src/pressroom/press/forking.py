@@ -13,19 +13,20 @@ _STARTED_BY = ("JPY_PARENT_PID", "JPY_INTERRUPT_EVENT", "PYTHONEXECUTABLE")
 """What the stock launcher sets itself or takes away: a kernel's keeper does what these are for."""
 
 
-def fork_kernel(servers: Servers, launch: Launch, request: Mapping[str, Any], fds: Sequence[int]) -> socket.socket:
+def fork_kernel(servers: Servers, launch: Launch, private: Mapping[str, Any], fds: Sequence[int]) -> socket.socket:
     """Have a kernel forked with the environment of its launch and this process's umask: the socket to its keeper.
     Blocks while the fork server starts. Raises :class:`CannotFork`.
 
-    ``fds``: the working directory, the standard error, and what the kernel works with; they stay the caller's.
+    ``private``: what the kernel is told besides. ``fds``: the working directory, the standard error, and what the
+    kernel works with; they stay the caller's.
     """
     environment = {name: value for name, value in launch.environment.items() if name not in _STARTED_BY}
-    told = {"env": environment, "umask": _umask(), **request}
+    private = {"env": environment, **private}
     for _ in range(2):
         server = servers.kernels(launch)
         control, keepers = socket.socketpair()
         try:
-            server.fork(told, [keepers.fileno(), *fds])
+            server.fork({"umask": _umask()}, private, [keepers.fileno(), *fds])
         except OSError:
             control.close()  # it was killed: another takes its place
             continue

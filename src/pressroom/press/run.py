@@ -76,14 +76,14 @@ class Run:
             root = os.open("/", os.O_RDONLY | os.O_CLOEXEC)
             given.callback(os.close, root)
             fds = [keepers.fileno(), root, self._errors, theirs.fileno(), their_events, *self._fds]
-            told = self._becoming() | {"request": self._told(), "env": self._environment, "title": "pressroom-run"}
+            told = {"request": self._told(), "env": self._environment, "title": "pressroom-run"}
             server = servers.ready_runners() or await asyncio.wrap_future(servers.waiting(servers.runners, *call))
             try:
-                server.fork(told, fds)
+                server.fork(self._becoming(), told, fds)
             except OSError:
                 # It was killed: another takes its place.
                 server = await asyncio.wrap_future(servers.waiting(servers.runners, *call))
-                server.fork(told, fds)
+                server.fork(self._becoming(), told, fds)
             kept.pop_all()
         self._ended = loop.create_future()
         loop.add_reader(self._control.fileno(), self._heard)
@@ -208,8 +208,8 @@ class Run:
             if (group := control_group(limits)) is not None:
                 kept.callback(remove, group)
                 limits |= {"group": group}
-            told = self._becoming() | {"env": dict(environment), "limits": limits, "keepers": 2}
-            server.fork(told, [keepers.fileno(), held, self._fds[1], self._errors, kernels.fileno()])
+            told, private = self._becoming() | {"limits": limits, "keepers": 2}, {"env": dict(environment)}
+            server.fork(told, private, [keepers.fileno(), held, self._fds[1], self._errors, kernels.fileno()])
             with suppress(OSError):  # a runner that is gone is noticed by its end
                 fork_server.send(self._gate, {"kernel": True}, [line.fileno(), control.fileno()])
             kept.pop_all()

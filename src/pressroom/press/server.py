@@ -7,7 +7,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,16 +117,22 @@ class ForkServer:
             self._socket.close()
             self._start()
 
-    def fork(self, request: dict[str, Any], fds: Sequence[int]) -> None:
-        """Fork a process. ``fds``: its keeper's control socket, its working directory, its standard error, and what
-        it works with. Raises ``OSError`` where the server is gone."""
-        with self._sending:
-            try:
-                fork_server.send(self._socket, request, fds)
-            except OSError:
-                self.broken = True
-                raise
-            self.forks += 1
+    def fork(self, request: Mapping[str, Any], private: Mapping[str, Any], fds: Sequence[int]) -> None:
+        """Fork a process. ``request``: as whom it runs, and its limits, for the server and the keeper to know;
+        ``private``: its environment, and what it works on, which it alone reads. ``fds``: its keeper's control socket,
+        its working directory, its standard error, and what it works with. Raises ``OSError`` where the server is gone.
+        """
+        letter = fork_server.enclosed(private)
+        try:
+            with self._sending:
+                try:
+                    fork_server.send(self._socket, request, [*fds, letter])
+                except OSError:
+                    self.broken = True
+                    raise
+                self.forks += 1
+        finally:
+            os.close(letter)
 
     def outdated(self) -> bool:
         """Whether a package was installed, removed or changed since it started."""
