@@ -1,12 +1,19 @@
 """Secrets, kept out of what a kernel puts out: before it is saved, told or sent, each is replaced by :data:`MARK`.
 
-This guards against accidents. Code that is given a secret can put it out in a form that is not looked for here.
+Looked for are texts of at least :data:`SHORTEST` characters, wherever they stand in a value, each line of them, and
+numbers: as they are; as the source of Python, in a text or in bytes; as JSON, once or in JSON again, with slashes
+escaped or not; each of these as HTML, with the quotes escaped in either way or left; and as a part of an address.
+
+This guards against accidents. Code that is given a secret can put it out in a form that is not looked for here: as
+Base64 (alone, or with a user's name for HTTP), in hexadecimal digits, compressed, in UTF-16, in an image, as a part or
+with other characters in between (cut by a table's width, coloured), as the name in a JSON object.
 """
 
 import html
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
+from urllib.parse import quote, quote_plus
 
 MARK = "********"
 """What stands in the place of a secret, wherever something is shown."""
@@ -19,14 +26,13 @@ _SHOWN = ("display_data", "execute_result", "update_display_data")
 class Masks:
     """The secrets of one execution, as they may come to be seen.
 
-    Looked for are texts, wherever they stand in a value, each line of them, and numbers, as they are and as Python,
-    JSON and HTML write them. For the cell at ``index`` the kernel is sent ``code``, which sets the secrets: nothing of
+    For the cell at ``index`` the kernel is sent ``code``, which sets the secrets: nothing of
     what comes of it is kept, and of an error only its name.
     """
 
     def __init__(self, secrets: Mapping[str, Any], index: int = -1, code: str = "") -> None:
         found = {spelt for value in secrets.values() for leaf in _leaves(value) for spelt in _spelt(leaf)}
-        self._words = sorted(word for word in found if len(word) >= SHORTEST)
+        self._words = sorted(found)
         self.index, self.code = index, code
         # Of each stream: its last message, the text that waits, and how much of it a mark stands for already.
         self._held: dict[tuple[int, str], tuple[dict[str, Any], str, int]] = {}
@@ -34,6 +40,18 @@ class Masks:
     def text(self, text: str) -> str:
         """A text without the secrets."""
         return _masked(text, self._words, 0, len(text))[0]
+
+    @property
+    def longest_bytes(self) -> int:
+        """How long a secret may be, as it is written."""
+        return max((len(word.encode("utf-8", "surrogatepass")) for word in self._words), default=0)
+
+    def binary(self, data: bytes) -> bytes:
+        """Bytes without the texts of the secrets in them, and as many as before: their places may mean something."""
+        for word in sorted(self._words, key=len, reverse=True):
+            raw = word.encode("utf-8", "surrogatepass")
+            data = data.replace(raw, b"*" * len(raw))
+        return data
 
     def value(self, value: Any) -> Any:
         """A JSON value without the secrets; the names of objects stay."""
@@ -52,6 +70,8 @@ class Masks:
         """What is taken in in the place of a kernel's message about the cell at ``index``: the end of a stream's text
         that may be the beginning of a secret comes with what follows."""
         kind, content = message["msg_type"], message["content"]
+        if message.get("buffers"):
+            message = message | {"buffers": [self.binary(bytes(piece)) for piece in message["buffers"]]}
         if index == self.index:
             if kind in ("status", "execute_input", "error"):
                 yield message | {"content": self.raised(content, index)} if kind == "error" else message
@@ -75,7 +95,8 @@ class Masks:
         if "ename" not in content:
             return content
         if index == self.index:
-            return content | {"evalue": _HIDDEN, "traceback": [f"{content['ename']}: {_HIDDEN}"]}
+            name = self.text(str(content["ename"]))  # some kernels put the whole error there
+            return content | {"ename": name, "evalue": _HIDDEN, "traceback": [f"{name}: {_HIDDEN}"]}
         # Only these: the content's other values are Jupyter's own words.
         return content | {name: self.value(content.get(name, "")) for name in ("ename", "evalue", "traceback")}
 
@@ -154,8 +175,19 @@ def _leaves(value: Any) -> Iterator[str]:
         yield json.dumps(value)
 
 
-def _spelt(text: str) -> Iterable[str]:
-    """How a text may be written: as it is, line by line, and as the source of Python, as JSON, as HTML."""
+def _spelt(text: str) -> Iterator[str]:
+    """How a text may be written: as it is and line by line, and each of them in the ways that the module tells of."""
     for each in {text, *(line.strip() for line in text.splitlines())}:
-        yield from (each, repr(each)[1:-1], html.escape(each), json.dumps(each)[1:-1])
-        yield json.dumps(each, ensure_ascii=False)[1:-1]
+        if len(each) < SHORTEST:
+            continue
+        raw = each.encode("utf-8", "surrogatepass")
+        once = {json.dumps(each, ensure_ascii=plain)[1:-1] for plain in (True, False)}
+        twice = {json.dumps(one, ensure_ascii=plain)[1:-1] for one in once for plain in (True, False)}
+        # What is written in quotes decides which of them Python escapes.
+        python = {repr(each)[1:-1], repr('"' + each)[2:-1], repr(raw)[2:-1]}
+        written = {each, *python, *once, *twice, *(one.replace("/", "\\/") for one in once)}
+        yield from written
+        for one in written:
+            yield from (quoted := html.escape(one), html.escape(one, quote=False))
+            yield quoted.replace("&quot;", "&#34;").replace("&#x27;", "&#39;")
+        yield from (quote(raw), quote(raw, safe=""), quote_plus(raw))

@@ -41,6 +41,8 @@ class Run:
         self._began = time.monotonic()
         self._cell: CellStarted | None = None
         self._tail = b""
+        self._masks = Masks(request.secrets) if request.secrets else None
+        self._most_of_tail = _TAIL + (self._masks.longest_bytes if self._masks is not None else 0)
         self._stuck = False
         self._account = request.account
         base = press.environment if self._account is None else self._account.environment(press.environment)
@@ -158,11 +160,10 @@ class Run:
         await asyncio.wait(self._tasks[:1], timeout=1 if finished is None or finished.reason else 0)
         if finished is None:
             finished = await asyncio.to_thread(self._died, code)
-        elif finished.reason is Reason.KERNEL_UNAVAILABLE and self._tail.strip():
-            tail = self._tail.decode(errors="replace").strip()
-            finished = replace(finished, message=f"{finished.message} It wrote:\n{tail}")
-        if self._request.secrets:
-            finished = replace(finished, message=Masks(self._request.secrets).text(finished.message))
+        elif finished.reason is Reason.KERNEL_UNAVAILABLE and (wrote := self._wrote()):
+            finished = replace(finished, message=f"{finished.message} It wrote:\n{wrote}")
+        if self._masks is not None:
+            finished = replace(finished, message=self._masks.text(finished.message))
         yield finished
 
     async def _give_kernel(self, said: dict[str, Any]) -> None:
@@ -262,7 +263,12 @@ class Run:
     async def _drain(self, errors: asyncio.StreamReader) -> None:
         """Keep the end of what the runner and the kernel write to the standard error."""
         while data := await errors.read(65536):
-            self._tail = (self._tail + data)[-_TAIL:]
+            self._tail = (self._tail + data)[-self._most_of_tail :]
+
+    def _wrote(self) -> str:
+        """The end of the standard error: masked before it is cut, or the end of a secret would not be known for one."""
+        text = self._tail.decode(errors="replace")
+        return (text if self._masks is None else self._masks.text(text))[-_TAIL:].strip()
 
     async def _supervise(self) -> None:
         """Pass a stop on, and kill a runner that does not end in time."""
@@ -297,5 +303,5 @@ class Run:
         rest = "its output is kept as it was some time before" if kept else lost
         sentence = f"The process that drove the kernel {how}{where}; {rest}."
         if code is not None and code > 0 and self._tail:
-            sentence += " It wrote:\n" + self._tail.decode(errors="replace").strip()
+            sentence += f" It wrote:\n{self._wrote()}"
         return Finished(Reason.RUNNER_DIED, sentence, seconds, written=kept)

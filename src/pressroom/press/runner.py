@@ -81,7 +81,8 @@ class Execution:
             finished = await self._drive(kernel_name, forked, marks)
         except Exception as error:  # noqa: BLE001 - whatever went wrong, what was put out so far is to be kept
             traceback.print_exc()
-            sentence = f"The execution could not go on{self._where()}: {type(error).__name__}: {str(error)[:500]}"
+            said = (str(error) if masks is None else masks.text(str(error)))[:500]
+            sentence = f"The execution could not go on{self._where()}: {type(error).__name__}: {said}"
             finished = self._finished(Reason.RUNNER_DIED, sentence, written=False)
         self._book.complete()
         self._caller.flush()
