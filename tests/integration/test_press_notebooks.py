@@ -21,12 +21,13 @@ def prepared(path: Path, data: bytes, **request: Any) -> Any:
         "input_path": str(path),
         "output_path": "/reports/out.ipynb",
         "parameters": {},
+        "secrets": {},
         "kernel_name": None,
         "max_notebook_bytes": 2**20,
         "fds": [os.open(path, os.O_RDONLY)],
     }
     notebook, kernel_name, launch = read(defaults | request)
-    return prepare(notebook, defaults | request, launch), kernel_name
+    return prepare(notebook, defaults | request, launch)[0], kernel_name
 
 
 @pytest.mark.parametrize(

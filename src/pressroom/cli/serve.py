@@ -58,10 +58,10 @@ def serve(**flags: Any) -> None:
     if settings.run_as == USER:
         explained(require_accounts)
     tls = explained(lambda: tls_context(settings))
+    app = explained(lambda: create_app(settings))
     _bindable(settings.host, settings.port)
     logs.configure(settings)
     traces.configure()
-    app = explained(lambda: create_app(settings))
     config = uvicorn.Config(
         app,
         host=settings.host,
