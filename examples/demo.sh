@@ -8,11 +8,15 @@ url="http://${PRESSROOM_HOST:-127.0.0.1}:${PRESSROOM_PORT:-8002}"
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 
 say "Register the notebook, with the parameters that its parameters cell shows"
-id=$(pressroom notebooks list --json | python3 -c '
+read -r id taken < <(pressroom notebooks list --json | python3 -c '
 import json, sys
-print(next((n["id"] for n in json.load(sys.stdin) if n["file_path"] == sys.argv[1]), ""))' "$here/sales_report.ipynb")
-if [ -z "$id" ]; then
-  id=$(pressroom notebooks add "$here/sales_report.ipynb" --name "Regional sales" --tag report --infer --json |
+known = json.load(sys.stdin)
+ours = [n["id"] for n in known if n["file_path"] == sys.argv[1]]
+print(*ours[:1] or ["-"], any(n["name"] == "Regional sales" for n in known))' "$here/sales_report.ipynb")
+if [ "$id" = - ]; then
+  name="Regional sales"
+  [ "$taken" = False ] || name="$name of ${here%/examples}"  # another copy of this folder has shown its own
+  id=$(pressroom notebooks add "$here/sales_report.ipynb" --name "$name" --tag report --infer --json |
     python3 -c 'import json, sys; print(json.load(sys.stdin)["id"])')
 fi
 pressroom notebooks show "$id"

@@ -1,7 +1,7 @@
 """Puts the rooms together: the ASGI application."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, cast
 
@@ -52,7 +52,7 @@ from pressroom.parameters import endpoints as parameters
 from pressroom.prefix import Prefixed
 from pressroom.press.kernels import Kernels
 from pressroom.request_log import RequestLog
-from pressroom.rights_table import endpoints
+from pressroom.rights_table import Endpoint, endpoints
 from pressroom.security_headers import SecurityHeaders
 from pressroom.settings import JUPYTERHUB, LOCAL, MEBIBYTE, OIDC, USER, Settings
 from pressroom.wire import example
@@ -217,7 +217,8 @@ def create_app(settings: Settings) -> FastAPI:
     ):
         app.include_router(router)
     add_docs(app)
-    _require_free_prefix(app, settings.root_path)
+    found = endpoints(app)  # none goes without saying what it needs
+    _require_free_prefix(found, settings.root_path)
     install_problem_handlers(app)
     notebook_bytes = int(settings.max_notebook_mb * MEBIBYTE)
     uploads = {"/upload-notebook": notebook_bytes + MULTIPART_BYTES}
@@ -233,10 +234,10 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def _require_free_prefix(app: FastAPI, prefix: str) -> None:
-    """Raise :class:`Invalid` where the service's own paths begin with the prefix: which of the two is meant, nobody
-    could tell. And no endpoint goes without saying what it needs."""
-    taken = [each.path for each in endpoints(app) if prefix and f"{each.path}/".startswith(f"{prefix}/")]
+def _require_free_prefix(found: Sequence[Endpoint], prefix: str) -> None:
+    """Raise :class:`Invalid` where one of the service's own paths begins with the prefix: which of the two is meant,
+    nobody could tell."""
+    taken = [each.path for each in found if prefix and f"{each.path}/".startswith(f"{prefix}/")]
     if taken:
         raise errors.Invalid(f"root_path: {prefix} is the beginning of the service's own {taken[0]}; choose another.")
 

@@ -126,6 +126,7 @@ def test_a_name_that_is_not_the_services_own_is_refused_by_name(door: httpx.Clie
         assert answer.json()["type"] == "/problems/host-not-allowed"
         assert host in answer.json()["detail"]
     assert door.get("/").status_code == (400 if settings.allowed_hosts else 200)  # 127.0.0.1
+    assert door.get("/metrics", headers={"Host": "evil.example.com"}).status_code == 400, "a page that took this name"
     monitored = door.get("/metrics", headers={"Host": "10.0.0.7:8002", "Authorization": f"Bearer {SECRET}"})
     assert monitored.status_code == door.get("/health", headers={"Host": "10.0.0.7:8002"}).status_code == 200
 
