@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import URL, select, text
 
 from line import Line, Other, open_line
+from own_issuer import OwnIssuer
 from pressroom.database.models import Delivery, Execution, Notebook, Notification
 from pressroom.database.session import Database
 from pressroom.database.url import conninfo
@@ -24,7 +25,6 @@ from pressroom.notifications import service, targets
 from pressroom.notifications.schemas import Channel, Event
 from pressroom.notifications.tasks import add_tasks
 from pressroom.settings import Settings
-from sign_ins import OwnIssuer
 
 
 @dataclass

@@ -2,11 +2,9 @@
 
 import asyncio
 import json
-import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
@@ -16,6 +14,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 from joserfc.util import urlsafe_b64encode
 
+from own_issuer import OwnIssuer
 from pressroom.errors import NotAuthenticated, Unavailable
 from pressroom.identity.issuer import Issuer
 from pressroom.identity.oidc import OidcTokens
@@ -28,66 +27,29 @@ EDWARDS = OKPKey.generate_key("Ed25519", {"kid": "ed", "alg": "Ed25519"})
 SHARED = OctKey.generate_key(256, {"kid": "shared"})
 ENCRYPTING = RSAKey.generate_key(2048, {"kid": "enc", "use": "enc"})
 OF_ANOTHER_USE = RSAKey.import_key(ENCRYPTING.as_pem(private=True), {"kid": "enc"})
-PUBLISHED = [RSA, CURVE, EDWARDS, ENCRYPTING]
+PUBLISHED = [
+    *(key.as_dict(private=False) for key in (RSA, CURVE, EDWARDS, ENCRYPTING)),
+    *(SHARED.as_dict(), {"kty": "PQ"}, 7),
+]
 
 
-class OwnIssuer:
-    """An issuer on a real port, with keys that the tests have. ``answers``: path → body."""
+TRUSTED = httpx.create_ssl_context()
+"""Read once: a client that is made without it reads it each time."""
 
-    def __init__(self) -> None:
-        self.answers: dict[str, bytes] = {}
-        answers = self.answers
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                body = answers.get(self.path)
-                self.send_response(200 if body is not None else 404)
-                self.send_header("Content-Length", str(len(body or b"")))
-                self.end_headers()
-                self.wfile.write(body or b"")
+def ask(issuer: OwnIssuer, token: str, *, beside_a_hub: bool = False, **changes: Any) -> Principal | None:
+    async def asked() -> Principal | None:
+        async with httpx.AsyncClient(verify=TRUSTED) as http:
+            chosen = Settings(auth=["oidc"], oidc_issuer=issuer.url, **changes)
+            return await OidcTokens(chosen, Issuer(issuer.url, http), beside_a_hub=beside_a_hub).principal(token)
 
-            def log_message(self, *_: Any) -> None:
-                """Say nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/"
-        self._thread = threading.Thread(target=self._server.serve_forever)
-        self.metadata = {"issuer": self.url, "jwks_uri": f"{self.url}keys"}
-        self.publish([key.as_dict(private=False) for key in PUBLISHED] + [SHARED.as_dict(), {"kty": "PQ"}, 7])
-
-    def publish(self, keys: Any) -> None:
-        self.answers["/.well-known/openid-configuration"] = json.dumps(self.metadata).encode()
-        self.answers["/keys"] = json.dumps({"keys": keys}).encode()
-
-    def __enter__(self) -> "OwnIssuer":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    def claims(self, **changes: Any) -> dict[str, Any]:
-        now = int(time.time())
-        said = {"iss": self.url, "aud": "pressroom", "exp": now + 300, "iat": now, "sub": "1"}
-        changed = said | {"preferred_username": "ana"} | changes
-        # A test that is read now may be run in a quarter of an hour: its times are said from its run on.
-        times = {k: now + int(v.total_seconds()) for k, v in changed.items() if isinstance(v, timedelta)}
-        return {name: value for name, value in (changed | times).items() if value is not ...}
-
-    def ask(self, token: str, *, beside_a_hub: bool = False, **changes: Any) -> Principal | None:
-        async def ask() -> Principal | None:
-            async with httpx.AsyncClient() as http:
-                chosen = Settings(auth=["oidc"], oidc_issuer=self.url, **changes)
-                return await OidcTokens(chosen, Issuer(self.url, http), beside_a_hub=beside_a_hub).principal(token)
-
-        return asyncio.run(ask())
+    return asyncio.run(asked())
 
 
 @pytest.fixture(scope="module")
 def issuer() -> Iterator[OwnIssuer]:
-    with OwnIssuer() as running:
+    with OwnIssuer("/") as running:
+        running.keys = PUBLISHED
         yield running
 
 
@@ -98,7 +60,7 @@ def signed(claims: dict[str, Any], key: Any = RSA, algorithm: str = "RS256", **h
 
 @pytest.mark.parametrize(("key", "algorithm"), [(RSA, "PS256"), (CURVE, "ES256"), (EDWARDS, "Ed25519")])
 def test_other_algorithms_with_a_key_of_two_halves_are_taken(issuer: OwnIssuer, key: Any, algorithm: str) -> None:
-    found = issuer.ask(signed(issuer.claims(), key, algorithm))
+    found = ask(issuer, signed(issuer.claims(), key, algorithm))
     assert found is not None
     assert found.username == "ana"
 
@@ -116,7 +78,7 @@ def test_other_algorithms_with_a_key_of_two_halves_are_taken(issuer: OwnIssuer, 
     ],
 )
 def test_what_is_right_is_taken(issuer: OwnIssuer, claims: dict[str, Any]) -> None:
-    found = issuer.ask(signed(issuer.claims(**claims)))
+    found = ask(issuer, signed(issuer.claims(**claims)))
     assert found is not None
     assert found.roles == found.groups == frozenset()
 
@@ -153,7 +115,7 @@ def test_what_is_right_is_taken(issuer: OwnIssuer, claims: dict[str, Any]) -> No
 )
 def test_each_claim_that_is_wrong_is_refused_and_named(issuer: OwnIssuer, claims: dict[str, Any], why: str) -> None:
     with pytest.raises(NotAuthenticated, match=why):
-        issuer.ask(signed(issuer.claims(**claims)))
+        ask(issuer, signed(issuer.claims(**claims)))
 
 
 def by_a_clock(issuer: OwnIssuer, off: int, *, not_before: bool, seconds: int = 300) -> str:
@@ -166,15 +128,15 @@ def test_an_issuers_clock_that_is_two_minutes_ahead_or_behind(issuer: OwnIssuer)
     """Whoever just got a token is let in, but where the token says that it is not valid before a time yet to come:
     that is said, and a larger leeway takes it."""
     for off in (-120, -60, 0, 60, 120):
-        assert issuer.ask(by_a_clock(issuer, off, not_before=False)) is not None
+        assert ask(issuer, by_a_clock(issuer, off, not_before=False)) is not None
     for off in (-120, -60, 0, 55):
-        assert issuer.ask(by_a_clock(issuer, off, not_before=True)) is not None
+        assert ask(issuer, by_a_clock(issuer, off, not_before=True)) is not None
     with pytest.raises(NotAuthenticated, match="do the clocks differ"):
-        issuer.ask(by_a_clock(issuer, 120, not_before=True))
-    assert issuer.ask(by_a_clock(issuer, 120, not_before=True), oidc_leeway_seconds=150) is not None
+        ask(issuer, by_a_clock(issuer, 120, not_before=True))
+    assert ask(issuer, by_a_clock(issuer, 120, not_before=True), oidc_leeway_seconds=150) is not None
     with pytest.raises(NotAuthenticated, match="expired"):  # it was over before it was made
-        issuer.ask(by_a_clock(issuer, -120, not_before=False, seconds=30))
-    assert issuer.ask(by_a_clock(issuer, -120, not_before=False, seconds=30), oidc_leeway_seconds=150) is not None
+        ask(issuer, by_a_clock(issuer, -120, not_before=False, seconds=30))
+    assert ask(issuer, by_a_clock(issuer, -120, not_before=False, seconds=30), oidc_leeway_seconds=150) is not None
 
 
 @pytest.mark.parametrize(
@@ -190,7 +152,7 @@ def test_an_issuers_clock_that_is_two_minutes_ahead_or_behind(issuer: OwnIssuer)
 )
 def test_a_signature_by_a_key_that_is_not_for_it_is_refused(issuer: OwnIssuer, make: Any) -> None:
     with pytest.raises(NotAuthenticated):
-        issuer.ask(make(issuer.claims()))
+        ask(issuer, make(issuer.claims()))
 
 
 def test_roles_of_the_realm_and_of_our_client_count_and_no_others(issuer: OwnIssuer) -> None:
@@ -199,7 +161,7 @@ def test_roles_of_the_realm_and_of_our_client_count_and_no_others(issuer: OwnIss
         resource_access={"pressroom": {"roles": ["two"]}, "account": {"roles": ["admin"]}},
         groups=["/a/b", "c", 7],
     )
-    found = issuer.ask(signed(claims))
+    found = ask(issuer, signed(claims))
     assert found is not None
     assert found.roles == {"one", "two"}
     assert found.groups == {"a/b", "c"}
@@ -209,20 +171,20 @@ def test_roles_of_the_realm_and_of_our_client_count_and_no_others(issuer: OwnIss
 @pytest.mark.parametrize("name", ["Ana", "service-culler", "ANA"])
 def test_beside_a_hub_a_name_that_would_be_somebody_elses_there_is_refused(issuer: OwnIssuer, name: str) -> None:
     token = signed(issuer.claims(preferred_username=name))
-    assert issuer.ask(token) is not None
+    assert ask(issuer, token) is not None
     with pytest.raises(NotAuthenticated, match="Beside a JupyterHub"):
-        issuer.ask(token, beside_a_hub=True)
+        ask(issuer, token, beside_a_hub=True)
     ours = signed(issuer.claims(preferred_username="service-account-machine"))
-    assert issuer.ask(ours, beside_a_hub=True) is not None
+    assert ask(issuer, ours, beside_a_hub=True) is not None
 
 
 def test_a_client_may_be_named_whose_tokens_are_taken(issuer: OwnIssuer) -> None:
     mine = {"oidc_authorized_parties": ["a", "b"]}
-    assert issuer.ask(signed(issuer.claims(azp="b")), **mine) is not None
-    assert issuer.ask(signed(issuer.claims(client_id="a"), typ="at+jwt"), **mine) is not None
+    assert ask(issuer, signed(issuer.claims(azp="b")), **mine) is not None
+    assert ask(issuer, signed(issuer.claims(client_id="a"), typ="at+jwt"), **mine) is not None
     for claims in ({"azp": "c"}, {}, {"azp": "c", "client_id": "a"}):
         with pytest.raises(NotAuthenticated, match="azp"):
-            issuer.ask(signed(issuer.claims(**claims)), **mine)
+            ask(issuer, signed(issuer.claims(**claims)), **mine)
 
 
 @pytest.mark.parametrize(
@@ -236,17 +198,35 @@ def test_a_client_may_be_named_whose_tokens_are_taken(issuer: OwnIssuer) -> None
 )
 def test_an_issuer_that_is_not_what_it_should_be_is_unavailable(metadata: bytes, why: str) -> None:
     with OwnIssuer() as wrong:
-        wrong.answers["/.well-known/openid-configuration"] = metadata
+        wrong.metadata = metadata
         with pytest.raises(Unavailable, match=why):
-            wrong.ask(signed(wrong.claims()))
+            ask(wrong, signed(wrong.claims()))
+
+
+async def test_with_the_issuer_away_a_key_that_is_known_holds_on(caplog: pytest.LogCaptureFixture) -> None:
+    async with httpx.AsyncClient() as http:
+        with OwnIssuer() as own:
+            token = own.access()
+            issuer = Issuer(own.url, http, again_seconds=0)
+            tokens = OidcTokens(Settings(auth=["oidc"], oidc_issuer=own.url), issuer)
+            assert await tokens.principal(token) is not None
+        assert await tokens.principal(token) is not None
+        issuer._fetched_at = float("-inf")  # the keys are old, too
+        assert await tokens.principal(token) is not None
+        assert issuer._refreshing is not None
+        await issuer._refreshing
+        assert "hold on" in caplog.text
+        assert await tokens.principal(token) is not None
+        with pytest.raises(Unavailable, match="issuer of the token cannot be reached"):
+            await tokens.principal(signed(own.claims()))
 
 
 def test_an_issuer_without_keys_is_unavailable() -> None:
     with OwnIssuer() as wrong:
         for keys in ([], None, [{"kty": "RSA", "n": "?"}]):
-            wrong.publish(keys)
+            wrong.keys = keys
             with pytest.raises(Unavailable, match="no key"):
-                wrong.ask(signed(wrong.claims()))
+                ask(wrong, signed(wrong.claims()))
 
 
 JSON = strategies.recursive(
@@ -275,7 +255,7 @@ TEXTS = strategies.text() | strategies.lists(PARTS, min_size=3, max_size=3).map(
 @settings(max_examples=200, deadline=None)
 def test_any_text_at_all_is_nobodys(issuer: OwnIssuer, text: str) -> None:
     try:
-        assert issuer.ask(text) is None
+        assert ask(issuer, text) is None
     except NotAuthenticated as error:
         assert len(text) < 20 or text not in error.detail
 
@@ -289,7 +269,7 @@ CLAIMS = strategies.sampled_from(
 @settings(max_examples=200, deadline=None)
 def test_any_claims_that_the_issuer_signs_are_somebodys_or_nobodys(issuer: OwnIssuer, claims: dict[str, Any]) -> None:
     try:
-        found = issuer.ask(signed(issuer.claims(**claims)))
+        found = ask(issuer, signed(issuer.claims(**claims)))
     except NotAuthenticated:
         return
     assert found is not None

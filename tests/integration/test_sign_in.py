@@ -12,6 +12,7 @@ import pytest
 import time_machine
 from hypothesis import given, strategies
 
+from own_issuer import ANOTHER, OwnIssuer, at_hash
 from pressroom.errors import Invalid, NotAuthenticated, Unavailable
 from pressroom.identity.attempt import Attempt, next_path_of
 from pressroom.identity.cookies import Site
@@ -19,7 +20,7 @@ from pressroom.identity.issuer import Issuer
 from pressroom.identity.oidc import OidcTokens
 from pressroom.identity.oidc_sign_in import OidcSignIn, SignedIn
 from pressroom.settings import Settings
-from sign_ins import ANOTHER, EVIL, OwnIssuer, at_hash
+from sign_ins import EVIL
 
 SITE = Site("http://127.0.0.1:8002")
 

@@ -11,8 +11,9 @@ import psycopg
 import pytest
 from joserfc import jwt
 
+from own_issuer import ANOTHER, KEY, OwnIssuer
 from pressroom.settings import Settings
-from sign_ins import ANOTHER, EVIL, KEY, Browser, OwnIssuer
+from sign_ins import EVIL, Browser
 
 Service = pytest.Service  # type: ignore[attr-defined]
 
