@@ -27,6 +27,8 @@ from typing import Any
 import httpx
 from platformdirs import user_cache_path
 
+from ports import free_port
+
 VERSION = "26.7.3"
 SHA256 = "27a6535553c3cdcd083872ba40629efafb3475e3b758e0c6f691395561dd0f1f"
 REALM_FILE = Path(__file__).parents[1] / "deploy" / "keycloak" / "pressroom-realm.json"
@@ -81,10 +83,13 @@ def _unpack(archive: Path, folder: Path) -> None:
 
 
 class Process:
-    """A Keycloak with its data in memory, in a folder of its own; it has imported the realm that we ship."""
+    """A Keycloak with its data in memory, in a folder of its own; it has imported the realm that we ship.
 
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
-        self.folder, self.environment = folder, environment
+    ``port``: where it listens; 0, wherever there is room.
+    """
+
+    def __init__(self, folder: Path, environment: dict[str, str], port: int = 0) -> None:
+        self.folder, self.environment, self.port = folder, environment, port
         self.home = folder / "home"
         if not self.home.exists():
             shutil.copytree(fetch(), self.home, copy_function=os.link)
@@ -94,10 +99,11 @@ class Process:
         self._listener: threading.Thread | None = None
         self.url = ""
 
-    def start(self, port: int = 0) -> str:
+    def start(self) -> str:
         """Start it; the address that it listens on. Raises ``RuntimeError`` with its log where it does not."""
         command = [self.home / "bin" / "kc.sh", "start", "--optimized", "--import-realm", "--cache=local"]
-        command += ["--http-enabled=true", "--http-host=127.0.0.1", f"--http-port={port}", "--hostname-strict=false"]
+        command += ["--hostname-strict=false", "--http-enabled=true"]
+        command += ["--http-host=127.0.0.1", f"--http-port={self.port}"]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("KC_")}
         self._process = process = subprocess.Popen(
             command,
@@ -132,12 +138,12 @@ class Process:
         self.url = line.split(_LISTENING)[1].split()[0].rstrip(".")
         return self.url
 
-    def stop(self) -> None:
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         """End it, and wait until it has ended."""
         if self._process is None:
             return
         with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGTERM)
+            os.killpg(self._process.pid, how)
         try:
             self._process.wait(30)
         except subprocess.TimeoutExpired:
@@ -279,10 +285,12 @@ def shipped_realm(url: str, environment: dict[str, str]) -> Realm:
 
 @contextmanager
 def own_server() -> Iterator[tuple[Process, Realm]]:
-    """A Keycloak that a test may stop, and its realm."""
+    """A Keycloak that a test may stop and start again, and its realm: it comes back as it was, from a file."""
     environment = new_environment()
     with tempfile.TemporaryDirectory(dir=_cache()) as folder:
-        process = Process(Path(folder), environment)
+        # What is committed is written at once, since the test may kill it.
+        kept = {"KC_DB_URL": f"jdbc:h2:file:{folder}/data/db;NON_KEYWORDS=VALUE;WRITE_DELAY=0"}
+        process = Process(Path(folder), environment | kept, free_port())
         try:
             yield process, shipped_realm(process.start(), environment)
         finally:

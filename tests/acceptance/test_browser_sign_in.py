@@ -1,7 +1,9 @@
 """People who sign in with a browser: a real Chromium, at a real Keycloak, with the realm that we ship."""
 
 import os
+import signal
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,7 @@ import psycopg
 import pytest
 from playwright.async_api import BrowserContext, Page, async_playwright, expect
 
-from front import Front
-from keycloak import Realm
+from keycloak import Realm, own_server
 from pressroom.settings import Settings
 
 Service = pytest.Service  # type: ignore[attr-defined]
@@ -24,11 +25,10 @@ PICTURES = os.environ.get("PRESSROOM_PICTURES")
 
 @dataclass
 class Stage:
-    """The service, and its issuer behind a front that can be cut."""
+    """The service, and the realm that its people sign in at."""
 
     url: str
-    issuer: str
-    front: Front
+    realm: Realm
     database: psycopg.Connection[Any]
     users: Path
 
@@ -43,18 +43,22 @@ def people(realm: Realm) -> Realm:
     return realm
 
 
+@contextmanager
+def staged(settings: Settings, realm: Realm) -> Iterator[Stage]:
+    changes = {"auth": ["oidc"], "oidc_issuer": realm.issuer}
+    assert settings.database_url is not None
+    with (
+        Service(settings.model_copy(update=changes)) as running,
+        psycopg.connect(settings.database_url.get_secret_value().replace("+psycopg", ""), autocommit=True) as plain,
+    ):
+        realm.change_client("pressroom", rootUrl=running.url)
+        yield Stage(running.url, realm, plain, settings.users_root)
+
+
 @pytest.fixture
 def stage(settings: Settings, people: Realm) -> Iterator[Stage]:
-    with Front(people.url) as front:
-        issuer = f"{front.url}/realms/{people.name}"
-        changes = {"auth": ["oidc"], "oidc_issuer": issuer}
-        assert settings.database_url is not None
-        with (
-            Service(settings.model_copy(update=changes)) as running,
-            psycopg.connect(settings.database_url.get_secret_value().replace("+psycopg", ""), autocommit=True) as plain,
-        ):
-            people.change_client("pressroom", rootUrl=running.url)
-            yield Stage(running.url, issuer, front, plain, settings.users_root)
+    with staged(settings, people) as made:
+        yield made
 
 
 @pytest.fixture
@@ -76,10 +80,15 @@ async def sign_in(page: Page, url: str, username: str) -> None:
     """From `/docs` to Keycloak's form and back."""
     await page.goto(f"{url}/docs")
     await page.get_by_role("link", name="Sign in").click()
+    await fill_in(page, username)
+    await expect(page.get_by_text(f"Signed in as {username}")).to_be_visible(timeout=60_000)
+
+
+async def fill_in(page: Page, username: str) -> None:
+    """Keycloak's form."""
     await page.locator("#username").fill(username)
     await page.locator("#password").fill(f"password of {username}")
     await page.locator("#kc-login").click()
-    await expect(page.get_by_text(f"Signed in as {username}")).to_be_visible(timeout=60_000)
 
 
 FETCH = """async ([path, method, body, token]) => {
@@ -97,7 +106,7 @@ async def test_somebody_signs_in_and_executes_and_signs_out(stage: Stage, browse
     page.on("request", lambda request: loaded.append(request.url))
     await sign_in(page, stage.url, "cara")
     assert page.url == f"{stage.url}/docs"
-    assert {url for url in loaded if not url.startswith((stage.url, stage.front.url, "data:"))} == set(), "no CDN"
+    assert {url for url in loaded if not url.startswith((stage.url, stage.realm.url, "data:"))} == set(), "no CDN"
     await picture(page, "docs-signed-in")
 
     [cookie] = [each for each in await browser.cookies() if each["name"] == "pressroom_session"]
@@ -145,12 +154,11 @@ async def test_a_viewer_who_signs_in_may_look_and_do_nothing_else(stage: Stage, 
     assert (status, refused["scope"]) == (403, "execute")
 
 
-async def test_a_session_that_ends_at_keycloak_ends_here(stage: Stage, browser: BrowserContext, people: Realm) -> None:
+async def test_a_session_that_ends_at_keycloak_ends_here(stage: Stage, browser: BrowserContext) -> None:
     page = await browser.new_page()
     await sign_in(page, stage.url, "cara")
-    keycloak = Realm(stage.front.url, people.name, people.admin_password)
-    [cara] = keycloak.admin("GET", "/users?exact=true&username=cara")
-    keycloak.admin("POST", f"/users/{cara['id']}/logout")
+    [cara] = stage.realm.admin("GET", "/users?exact=true&username=cara")
+    stage.realm.admin("POST", f"/users/{cara['id']}/logout")
     assert (await page.evaluate(FETCH, ["/session", "GET", None, None]))[0] == 401
     assert stage.rows("SELECT count(*) FROM sessions") == [(0,)]
 
@@ -177,26 +185,50 @@ async def test_another_sites_page_can_have_nothing_done(stage: Stage, browser: B
     )
 
 
-async def test_with_the_issuer_away_who_is_in_stays_in_and_nobody_else_comes_in(
-    stage: Stage, browser: BrowserContext
+async def test_with_keycloak_killed_who_is_in_goes_on_and_nobody_else_comes_in_until_it_is_back(
+    settings: Settings, browser: BrowserContext
 ) -> None:
-    page = await browser.new_page()
-    await sign_in(page, stage.url, "cara")
-    stage.front.cut()
-    await page.reload()
-    await expect(page.get_by_text("Signed in as cara")).to_be_visible()
-    answer = await page.goto(f"{stage.url}/login?next=/redoc")
-    assert answer is not None
-    assert answer.status == 503
-    await expect(page.get_by_text("The issuer cannot be reached")).to_be_visible()
-    again = page.get_by_role("link", name="Try again")
-    assert await again.get_attribute("href") == "/login?next=%2Fredoc"
-    await picture(page, "issuer-away")
-    # Who signs out is out here, whatever the issuer says.
-    await page.goto(f"{stage.url}/docs")
-    await page.get_by_role("link", name="Sign out").click()
-    await expect(page.get_by_role("link", name="Sign in")).to_be_visible()
-    assert stage.rows("SELECT count(*) FROM sessions") == [(0,)]
+    with own_server() as (keycloak, realm), staged(settings, realm) as stage:
+        realm.add_password_client()
+        for username in ("cara", "dora"):
+            realm.add_user(username, groups=("analysts",))
+        path = write_notebook(stage.users / "cara" / "n.ipynb", "print(1)")
+        page = await browser.new_page()
+        await sign_in(page, stage.url, "cara")
+        token = realm.token("dora")
+
+        keycloak.stop(signal.SIGKILL)
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(realm.issuer)
+        await page.reload()
+        await expect(page.get_by_text("Signed in as cara")).to_be_visible()
+        _, told = await page.evaluate(FETCH, ["/session", "GET", None, None])
+        done = await page.evaluate(FETCH, ["/execute", "POST", {"input_path": str(path)}, told["csrf_token"]])
+        assert (done[0], done[1]["status"]) == (200, "success")
+        assert (await page.evaluate(FETCH, ["/db/executions", "GET", None, None]))[1][0]["username"] == "cara"
+        answer = httpx.get(f"{stage.url}/db/notebooks", headers={"Authorization": f"Bearer {token}"}, timeout=60)
+        assert answer.status_code == 200, answer.text
+
+        assert browser.browser is not None
+        another = await browser.browser.new_context()
+        newcomer = await another.new_page()
+        refused = await newcomer.goto(f"{stage.url}/login?next=/redoc")
+        assert refused is not None
+        assert refused.status == 503
+        await expect(newcomer.get_by_text("The issuer cannot be reached")).to_be_visible()
+        again = newcomer.get_by_role("link", name="Try again")
+        assert await again.get_attribute("href") == "/login?next=%2Fredoc"
+        await picture(newcomer, "issuer-away")
+        # Who signs out is out here, whatever the issuer says.
+        await page.get_by_role("link", name="Sign out").click()
+        await expect(page.get_by_role("link", name="Sign in")).to_be_visible()
+        assert stage.rows("SELECT count(*) FROM sessions") == [(0,)]
+
+        keycloak.start()
+        await again.click()
+        await fill_in(newcomer, "dora")
+        await newcomer.wait_for_url(f"{stage.url}/redoc", timeout=60_000)
+        assert stage.rows("SELECT username, source FROM sessions") == [("dora", "oidc")]
 
 
 async def test_whoever_does_not_sign_in_is_told_so_in_words(stage: Stage, browser: BrowserContext) -> None:

@@ -12,8 +12,8 @@ import time_machine
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
-from keycloak import Realm, own_server
-from pressroom.errors import NotAuthenticated, Unavailable
+from keycloak import Realm
+from pressroom.errors import NotAuthenticated
 from pressroom.identity.issuer import Issuer
 from pressroom.identity.oidc import OidcTokens
 from pressroom.identity.principal import PERSON, Scope
@@ -22,11 +22,10 @@ from pressroom.settings import Settings
 Service = pytest.Service  # type: ignore[attr-defined]
 
 
-def tokens_of(realm: Realm, http: httpx.AsyncClient, **changes: Any) -> tuple[OidcTokens, Issuer]:
+def tokens_of(realm: Realm, http: httpx.AsyncClient, **changes: Any) -> OidcTokens:
     """What checks the tokens of a realm, and asks for keys as soon as one is not known."""
     settings = Settings(auth=["oidc"], **{"oidc_issuer": realm.issuer} | changes)
-    issuer = Issuer(realm.issuer, http, again_seconds=0)
-    return OidcTokens(settings, issuer), issuer
+    return OidcTokens(settings, Issuer(realm.issuer, http, again_seconds=0))
 
 
 @pytest.fixture
@@ -37,7 +36,7 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 def tokens(realm: Realm, client: httpx.AsyncClient) -> OidcTokens:
-    return tokens_of(realm, client)[0]
+    return tokens_of(realm, client)
 
 
 def header_of(token: str) -> dict[str, Any]:
@@ -74,7 +73,7 @@ async def test_a_program_calls_as_itself(realm: Realm, tokens: OidcTokens) -> No
 
 
 async def test_another_role_can_make_an_administrator(realm: Realm, client: httpx.AsyncClient) -> None:
-    tokens, _ = tokens_of(realm, client, oidc_admin_role="viewer")
+    tokens = tokens_of(realm, client, oidc_admin_role="viewer")
     ana, ben = await tokens.principal(realm.token("ana")), await tokens.principal(realm.token("ben"))
     assert ana is not None
     assert ben is not None
@@ -104,7 +103,7 @@ async def test_what_the_settings_do_not_take_is_refused(
     realm: Realm, client: httpx.AsyncClient, changes: dict[str, Any], why: str
 ) -> None:
     with pytest.raises(NotAuthenticated, match=why):
-        await tokens_of(realm, client, **changes)[0].principal(realm.token("ana"))
+        await tokens_of(realm, client, **changes).principal(realm.token("ana"))
 
 
 async def test_the_issuer_is_the_one_of_the_settings_to_the_letter(realm: Realm, tokens: OidcTokens) -> None:
@@ -174,7 +173,7 @@ async def test_new_keys_are_found_and_old_ones_forgotten(realm: Realm, client: h
     own = realm.copy()
     own.add_password_client()
     own.add_user("ana")
-    tokens, _ = tokens_of(own, client)
+    tokens = tokens_of(own, client)
     before = own.token("ana")
     assert await tokens.principal(before) is not None
     own.rotate_keys()
@@ -203,31 +202,6 @@ async def test_the_issuer_is_asked_about_unknown_keys_now_and_then_only(realm: R
             with pytest.raises(NotAuthenticated, match="key"):
                 await tokens.principal(jwt.encode({"alg": "RS256", "kid": str(number)}, claims_of(token), own))
     assert len(asked) == 2  # the metadata and the keys, once
-
-
-async def test_with_the_issuer_down_whoever_is_known_goes_on(
-    client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
-) -> None:
-    with own_server() as (process, realm):
-        tokens, issuer = tokens_of(realm, client)
-        token = realm.machine_token()
-        assert await tokens.principal(token) is not None
-        port = int(realm.url.rsplit(":", 1)[1])
-        process.stop()
-        assert await tokens.principal(token) is not None
-        issuer._fetched_at = float("-inf")  # its keys are old, too
-        assert await tokens.principal(token) is not None
-        assert issuer._refreshing is not None
-        await issuer._refreshing
-        assert "hold on" in caplog.text
-        own = RSAKey.generate_key(2048)
-        unknown = jwt.encode({"alg": "RS256", "kid": "new"}, claims_of(token), own)
-        with pytest.raises(Unavailable, match="issuer of the token cannot be reached"):
-            await tokens.principal(unknown)
-        process.start(port)  # with new keys, since nothing of it is kept
-        assert await tokens.principal(realm.machine_token()) is not None
-        with pytest.raises(NotAuthenticated, match="key"):
-            await tokens.principal(token)
 
 
 @pytest.fixture
