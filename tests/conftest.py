@@ -99,6 +99,12 @@ def module_database_url(server: URL) -> Iterator[URL]:
     yield from _fresh(server, TEMPLATE)
 
 
+@pytest.fixture(scope="module")
+def another_module_database_url(server: URL) -> Iterator[URL]:
+    """One more, for a module whose two services share nothing."""
+    yield from _fresh(server, TEMPLATE)
+
+
 @pytest.fixture
 def empty_database_url(server: URL) -> Iterator[URL]:
     """A database without tables."""

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from html import unescape
 from pathlib import Path
@@ -34,7 +34,9 @@ from ports import free_port
 PROXY_VERSION = "5.3.0"
 OLDEST_NODE = 20
 PAGE = Path(__file__).parents[1] / "docs" / "how-to" / "sign-in-with-jupyterhub.md"
-_PYTHON = Path(sys.executable).parent
+PYTHON = Path(sys.executable).parent
+OUTSIDE = "pressroom-outside"
+"""The service that the Hub does not start."""
 _LISTENING = "JupyterHub is now running"
 _CONFIGURATION = """
 import json, os
@@ -45,6 +47,12 @@ pressroom = c.JupyterHub.services[0]
 pressroom["url"] = facts["service"]
 pressroom["command"] = facts["command"]
 pressroom["environment"] = facts["environment"]
+pressroom["timeout"] = 300  # the machine may do much else
+outside = {{name: value for name, value in pressroom.items() if name != "command"}} | facts["outside"]
+c.JupyterHub.services.append(outside)
+for role in c.JupyterHub.load_roles:
+    if "access:services!service=pressroom" in role["scopes"]:
+        role["scopes"].append("access:services!service=" + outside["name"])
 c.JupyterHub.services.append({{"name": "tester", "api_token": facts["token"]}})
 c.JupyterHub.services.append({{"name": "reports", "api_token": facts["reports"]}})
 c.JupyterHub.load_roles.append({{
@@ -63,7 +71,7 @@ c.ConfigurableHTTPProxy.api_url = facts["proxy_api"]
 c.ConfigurableHTTPProxy.command = facts["proxy"]
 c.LocalProcessSpawner.cmd = facts["spawn"]
 c.Spawner.args = ["--ServerApp.disable_check_xsrf=True"]
-c.Spawner.start_timeout = c.Spawner.http_timeout = 300  # the machine may do much else
+c.Spawner.start_timeout = c.Spawner.http_timeout = 300
 c.JupyterHub.authenticator_class = "generic-oauth"
 for name, value in facts["sign_in"].items():
     setattr(c.GenericOAuthenticator, name, value)
@@ -111,30 +119,36 @@ class Hub:
     url: str = ""
     api: str = ""
     service: str = ""
+    outside: str = ""
+    outside_at: str = ""
+    """``outside`` past the Hub's proxy."""
     token: str = field(default_factory=lambda: secrets.token_hex(32), repr=False)
     reports: str = field(default_factory=lambda: secrets.token_hex(32), repr=False)
+    outside_token: str = field(default_factory=lambda: secrets.token_hex(32), repr=False)
     _process: subprocess.Popen[str] | None = None
     _listener: threading.Thread | None = None
 
     def configure(self) -> None:
         """Write the configuration, and let Keycloak send people back here."""
-        public, inner, proxy, service = (f"http://127.0.0.1:{free_port()}" for _ in range(4))
+        public, inner, proxy, service, self.outside_at = (f"http://127.0.0.1:{free_port()}" for _ in range(5))
         self.url, self.api, self.service = public, f"{inner}/hub/api", f"{public}/services/pressroom"
+        self.outside = f"{public}/services/{OUTSIDE}"
         callback = f"{public}/hub/oauth_callback"
         self.realm.change_client("jupyterhub", redirectUris=[callback])
         page = "".join(re.findall(r"```python\n(# jupyterhub_config\.py\n.*?)```", PAGE.read_text(), re.DOTALL))
         facts = {
             "page": page,
             "service": service,
-            "command": [str(_PYTHON / "pressroom"), "serve"],
+            "command": [str(PYTHON / "pressroom"), "serve"],
             "environment": {"PATH": os.environ["PATH"]} | self.environment,
+            "outside": {"name": OUTSIDE, "url": self.outside_at, "api_token": self.outside_token},
             "token": self.token,
             "reports": self.reports,
             "url": public,
             "hub": inner,
             "proxy_api": proxy,
             "proxy": fetch(),
-            "spawn": [str(_PYTHON / "jupyterhub-singleuser")],
+            "spawn": [str(PYTHON / "jupyterhub-singleuser")],
             "sign_in": {
                 "client_id": "jupyterhub",
                 "client_secret": self.realm.secrets["JUPYTERHUB_OIDC_CLIENT_SECRET"],
@@ -156,7 +170,7 @@ class Hub:
         """Start it. Raises ``RuntimeError`` with its log where it does not."""
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("JUPYTERHUB_", "PRESSROOM_"))}
         self._process = process = subprocess.Popen(
-            [_PYTHON / "jupyterhub", "-f", "jupyterhub_config.py"],
+            [PYTHON / "jupyterhub", "-f", "jupyterhub_config.py"],
             cwd=self.folder,
             env=environment,
             stdout=subprocess.PIPE,
@@ -189,19 +203,24 @@ class Hub:
             self.stop()
             raise RuntimeError(f"JupyterHub did not start:\n{''.join(said)[-8000:]}")
 
-    def stop(self) -> None:
-        """End it, its proxy and what it started, and wait until they have ended."""
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """End it, its proxy and what it started, and wait until they have ended.
+
+        Where it is killed, so is what it started, as by systemd, or when a container ends.
+        """
         if self._process is None:
             return
         started = psutil.Process(self._process.pid).children(recursive=True)
-        self._process.send_signal(signal.SIGTERM)
+        self._process.send_signal(how)
         try:
             self._process.wait(60)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        for process in psutil.wait_procs(started, timeout=30)[1]:
-            process.kill()
+        for process in psutil.wait_procs(started, timeout=0 if how == signal.SIGKILL else 30)[1]:
+            with suppress(psutil.NoSuchProcess):  # it ended with another
+                process.kill()
+        psutil.wait_procs(started, timeout=30)
         self._process = None
         if self._listener is not None:
             self._listener.join()

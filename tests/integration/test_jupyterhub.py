@@ -3,10 +3,12 @@
 import asyncio
 import re
 import shutil
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -14,6 +16,7 @@ from sqlalchemy import URL
 
 from hub import Hub
 from hub_accounts import Account, account
+from hub_outside import outside
 from keycloak import Realm
 from pressroom.client import Client
 from pressroom.database.shared_read import SharedReads
@@ -49,30 +52,37 @@ def ana(homes: Path) -> Iterator[Account]:
 
 
 @pytest.fixture(scope="module")
-def hub(realm: Realm, folder: Path, homes: Path, ana: Account, module_database_url: URL) -> Iterator[Hub]:
-    """A Hub that has started Pressroom, in which an analyst has signed in who is an account of this machine, `ana` and
-    some digits, and `ben`, a member of the group of Pressroom's administrators."""
+def hub(
+    realm: Realm,
+    folder: Path,
+    homes: Path,
+    ana: Account,
+    module_database_url: URL,
+    another_module_database_url: URL,
+) -> Iterator[Hub]:
+    """A Hub that has started Pressroom, and serves another that it has not, in which an analyst has signed in who is an
+    account of this machine, `ana` and some digits, and `boss`, a member of the group of Pressroom's administrators."""
     realm.admin("POST", "/groups", {"name": "pressroom-admins"})
     realm.add_user(ana.name, groups=("analysts",))
     realm.add_user("boss", groups=("pressroom-admins",))
+    either = {"PRESSROOM_USERS_ROOT": str(homes), "PRESSROOM_WORKERS": "1", "PRESSROOM_PRELOAD": "none"}
     environment = {
         "DATABASE_URL": module_database_url.render_as_string(hide_password=False),
-        "PRESSROOM_USERS_ROOT": str(homes),
         "PRESSROOM_AUTH": "oidc,jupyterhub",
         "PRESSROOM_OIDC_ISSUER": realm.issuer,
-        "PRESSROOM_WORKERS": "1",
-        "PRESSROOM_PRELOAD": "none",
     }
-    made = Hub(folder, realm, environment)
+    made = Hub(folder, realm, either | environment)
     made.configure()
-    try:
-        made.start()
-        for username in (ana.name, "boss"):
-            with made.sign_in(username):
-                pass
-        yield made
-    finally:
-        made.stop()
+    database = {"DATABASE_URL": another_module_database_url.render_as_string(hide_password=False)}
+    with outside(made, either | database):
+        try:
+            made.start()
+            for username in (ana.name, "boss"):
+                with made.sign_in(username):
+                    pass
+            yield made
+        finally:
+            made.stop()
 
 
 class Counting(httpx.AsyncHTTPTransport):
@@ -288,6 +298,30 @@ def test_a_wrong_token_is_answered_401_and_one_for_something_else_403(hub: Hub, 
     assert httpx.get(f"{hub.service}/db/executions").status_code == 401
 
 
+def test_a_pressroom_that_the_hub_does_not_start_is_served_by_it_all_the_same(hub: Hub, ana: Account) -> None:
+    path = urlsplit(hub.outside).path
+    with hub.sign_in(ana.name) as browser:
+        told = browser.get(f"{path}/login", params={"next": "/session"}).json()
+        assert (told["username"], told["groups"], told["source"]) == (ana.name, ["analysts"], "jupyterhub")
+        assert told["scopes"] == sorted(PERSON)
+        notebook = write_notebook(ana.home / "outside.ipynb", "print(region)", parameters='region = "EMEA"')
+        with Client(hub.outside, token=hub.user_token(ana.name, "inherit")) as client:
+            done = client.execute(str(notebook), {"region": "APAC"})
+            assert (done.username, done.status) == (ana.name, "success")
+        [execution] = browser.get(f"{path}/db/executions").json()
+        assert (execution["id"], execution["parameters_used"]) == (done.id, {"region": "APAC"})
+    for at in (hub.outside, hub.outside_at + path):
+        for token, status in (("0" * 32, 401), (hub.user_token(ana.name, ACCESS), 403)):
+            assert status_of(at, token) == status
+        assert status_of(at, hub.user_token(ana.name, f"{ACCESS}-outside")) == 200
+
+
+def status_of(service: str, token: str) -> int:
+    """How a service answers a request with a token of the Hub's."""
+    headers = {"Authorization": f"token {token}"}
+    return httpx.get(f"{service}/db/executions", headers=headers, timeout=60).status_code
+
+
 async def test_while_the_hub_is_away_who_is_known_goes_on(
     hub: Hub, ana: Account, tokens_of: Callable[..., HubTokens]
 ) -> None:
@@ -295,8 +329,11 @@ async def test_while_the_hub_is_away_who_is_known_goes_on(
     patient, strict = tokens_of(), tokens_of(jupyterhub_outage_seconds=0)
     before = await principal(patient, first)
     await principal(strict, first)
-    hub.stop()
+    path = urlsplit(hub.outside).path
+    assert status_of(hub.outside, first) == 200
+    hub.stop(signal.SIGKILL)
     try:
+        assert [status_of(hub.outside_at + path, token) for token in (first, second)] == [200, 503]
         assert await principal(patient, first) == before
         for tokens, token in ((patient, second), (strict, first), (patient, "0" * 32)):
             with pytest.raises(Unavailable, match="Hub cannot be reached"):
@@ -307,4 +344,7 @@ async def test_while_the_hub_is_away_who_is_known_goes_on(
         assert await principal(strict, token) == before
     with pytest.raises(NotAuthenticated):
         await patient.principal("0" * 32)
-    assert httpx.get(f"{hub.service}/db/executions", headers={"Authorization": f"token {second}"}).status_code == 200
+    for service in (hub.service, hub.outside):
+        assert status_of(service, second) == 200
+    with hub.sign_in(ana.name) as browser:
+        assert browser.get(f"{path}/login", params={"next": "/session"}).json()["username"] == ana.name
