@@ -45,6 +45,7 @@ def worker(
         raise typer.Exit(WRONG)
     explained(lambda: _QUEUES.validate_python({"queues": wanted}))
     settings = explained(Settings)
+    places = explained(lambda: Places.of(settings))
     logs.configure(settings)
     traces.configure()
     staffing = Staffing(
@@ -53,14 +54,13 @@ def worker(
         name=name,
         grace_seconds=settings.worker_grace_seconds if grace is None else grace,
     )
-    explained(lambda: asyncio.run(_work(settings, staffing, metrics_port)))
+    explained(lambda: asyncio.run(_work(settings, places, staffing, metrics_port)))
 
 
-async def _work(settings: Settings, staffing: Staffing, metrics_port: int | None) -> None:
+async def _work(settings: Settings, places: Places, staffing: Staffing, metrics_port: int | None) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    places = Places.of(settings)
     async with AsyncExitStack() as opened:
         database = await opened.enter_async_context(open_database(settings))
         shop = Workshop(database, places, settings, Metrics(settings.worker_lost_seconds))
