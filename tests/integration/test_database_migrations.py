@@ -63,7 +63,7 @@ INDEXED = {
     "notebook_executions": {"username"},
 }
 ON_DELETE = {"notebook_parameters": "CASCADE", "notebook_executions": "SET NULL"}
-REVISIONS = ["0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010"]
+REVISIONS = ["0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012", "0013"]
 ROWS = """
 INSERT INTO notebooks (name, file_path, username, tags, metadata)
 VALUES ('sales', '/home/ann/sales.ipynb', 'ann', '["a"]', '{"k": 1}');

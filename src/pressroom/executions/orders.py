@@ -3,8 +3,8 @@
 import asyncio
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, timedelta
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,30 @@ _PLAIN = ("queue", "priority", "timeout_seconds", *CEILINGS, "max_attempts", "re
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """What made an order, where that was no single request: a batch, in which it has the place ``batch_index``, or the
+    tick of a schedule. ``batch_limit``: it starts only while fewer executions of its batch run. ``in_order``: only when
+    those before it in its batch have ended."""
+
+    batch_id: int | None = None
+    batch_index: int | None = None
+    batch_limit: int | None = None
+    in_order: bool = False
+    schedule_id: int | None = None
+    scheduled_at: datetime | None = None
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The columns of the execution, as JSON."""
+        said = asdict(self)
+        return said | {"scheduled_at": self.scheduled_at and self.scheduled_at.isoformat()}
+
+
+ALONE = Origin()
+"""Of an order that somebody gave by itself."""
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
     """What a caller asked to be executed: a notebook by its ``input_path``, or a registered one by ``notebook_id``.
 
@@ -59,6 +83,7 @@ class Order:
     private_queue: str | None = None
     place: tuple[str | int, ...] = ()
     hidden: frozenset[str] | None = None
+    origin: Origin = ALONE
 
     @property
     def chooses_output(self) -> bool:
@@ -154,6 +179,7 @@ class OrderBook:
             "submitted_at": self._opened.at.isoformat(),
             "retry_of": earlier.id if earlier else None,
             "trace": self._trace,
+            **order.origin.columns,
             **self._how(order, subject.defaults),
             **({"queue": order.private_queue, "max_attempts": 1} if order.private_queue is not None else {}),
         }

@@ -47,7 +47,8 @@ _COLUMNS = (
     "notebook_id, username, input_path, output_path, parameters_used, secrets, status, kernel_name, in_place, "
     "submitted_by, submitted_at, retry_of, trace, queue, priority, timeout_seconds, memory_mb, cpu_seconds, "
     "max_processes, max_attempts, retry_on, retry_delay_seconds, notebook_limit, user_limit, queue_limit, expires_at, "
-    "late_at, idempotency_key, idempotency_digest"
+    "late_at, idempotency_key, idempotency_digest, batch_id, batch_index, batch_limit, in_order, schedule_id, "
+    "scheduled_at"
 )
 # The rows and their jobs, in one statement; Procrastinate answers the jobs' ids in the order of what it is given.
 _ADDING = f"""

@@ -85,6 +85,20 @@ class Execution(Base):
         Index("ix_notebook_executions_input_path_id", text("hashtextextended(input_path, 0)"), "id"),
         Index("ix_notebook_executions_output_path", "output_path", postgresql_using="hash"),
         Index("ix_notebook_executions_retry_of", "retry_of", postgresql_where=text("retry_of IS NOT NULL")),
+        # How a batch stands, and which of its executions come before another.
+        Index(
+            "ix_notebook_executions_batch_id_status_id",
+            "batch_id",
+            "status",
+            "id",
+            postgresql_where=text("batch_id IS NOT NULL"),
+        ),
+        Index(
+            "ix_notebook_executions_schedule_id_id",
+            "schedule_id",
+            "id",
+            postgresql_where=text("schedule_id IS NOT NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -142,6 +156,18 @@ class Execution(Base):
     """The trace that its submission belongs to, as W3C trace context, where traces are configured."""
     secrets: Mapped[str | None] = mapped_column(Text)
     """The values of its parameters that are secret, encrypted: see :mod:`pressroom.parameters.sealing`."""
+    results: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    """What its notebook recorded that is small, by name; the rest is in :class:`ExecutionResult`."""
+    batch_id: Mapped[int | None] = mapped_column(ForeignKey("batches.id", ondelete="SET NULL"))
+    batch_index: Mapped[int | None]
+    """Its place in the batch, from 0."""
+    batch_limit: Mapped[int | None]
+    """It starts only while fewer executions of its batch run."""
+    in_order: Mapped[bool] = mapped_column(server_default=text("false"), default=False)
+    """It starts only when all that come before it in its batch have ended."""
+    schedule_id: Mapped[int | None] = mapped_column(ForeignKey("schedules.id", ondelete="SET NULL"))
+    scheduled_at: Mapped[datetime | None]
+    """The tick of its schedule that it was made for."""
 
 
 class Attempt(Base):
