@@ -17,6 +17,7 @@ The tree (the number is the HTTP status that the API answers with; the last word
                     │   ├─ RuleInvalid         422  rule-invalid
                     │   ├─ SecretUnreadable    422  secret-unreadable
                     │   ├─ OverLimit           422  over-limit
+                    │   ├─ KernelNotThere      422  kernel-not-there
                     │   └─ NotebookInvalid     422  notebook-invalid
                     ├─ TooMany                 429  too-many
                     ├─ ExecutionEnded
@@ -266,6 +267,22 @@ class OverLimit(Invalid):
             setting=setting,
         )
         self.where = (field,)
+
+
+class KernelNotThere(Invalid):
+    """No living worker of a queue has a kernel. Facts: ``kernel``, ``queue``, ``kernels`` (those that there are)."""
+
+    slug, title = "kernel-not-there", "There is no such kernel"
+
+    def __init__(self, kernel: str, queue: str, kernels: list[str]) -> None:
+        there = ", ".join(map(shown, kernels)) or "none"
+        super().__init__(
+            f"There is no kernel named {shown(kernel)!r} at the workers of queue {queue!r}; those that exist: {there}.",
+            kernel=shown(kernel),
+            queue=queue,
+            kernels=kernels,
+        )
+        self.where = ("kernel_name",)
 
 
 class NotebookInvalid(Invalid):

@@ -16,6 +16,7 @@ from pressroom.database.models import Execution
 from pressroom.database.session import Connection
 from pressroom.errors import Invalid, NotFound, PressroomError
 from pressroom.executions.access import Acting, acting, may_execute, require_own_output
+from pressroom.executions.kernels import PRIVATE, USUAL
 from pressroom.executions.limits import CEILINGS, DEFAULT_QUEUE, Limits
 from pressroom.executions.options import ExecutionDefaults, HowToExecute
 from pressroom.executions.parameters_used import ParametersUsed, used, used_again
@@ -30,8 +31,6 @@ from pressroom.parameters.sealing import SecretKeys
 from pressroom.settings import Settings
 
 OUTPUT_FOLDER = "executions"
-PRIVATE = "@"
-"""What the name of a queue begins with that is one command's own; no caller can choose such a name."""
 _PRIVATE = ("queue", "max_attempts")
 _PLAIN = ("queue", "priority", "timeout_seconds", *CEILINGS, "max_attempts", "retry_delay_seconds")
 
@@ -96,8 +95,9 @@ class Subject:
     """The notebook of an order, checked: whom it acts as, where its file lies, and its registration, if any.
 
     ``outputs`` is how the paths of its executions' outputs begin, where their caller chose none. ``secret`` names the
-    secret parameters of the file's registration, also where it is not the caller's to see. ``hidden``: the file is
-    registered, and the caller may not execute the notebook; they executed the file that is theirs to read.
+    secret parameters of the file's registration, also where it is not the caller's to see. ``kernel`` is the
+    file's. ``hidden``: the file is registered, and the caller may not execute the notebook; they executed the file that
+    is theirs to read.
     """
 
     acting: Acting
@@ -106,6 +106,7 @@ class Subject:
     defaults: ExecutionDefaults
     outputs: str
     secret: frozenset[str]
+    kernel: str
     hidden: bool = False
 
     @property
@@ -141,7 +142,7 @@ class OrderBook:
         """The columns of an order's execution, ``pending``, as JSON.
 
         Raises :class:`NotAllowed`, :class:`PathNotAllowed`, :class:`NotFound`, :class:`NotebookInvalid`,
-        :class:`ParameterInvalid` or :class:`Invalid`, with the field that each is about.
+        :class:`KernelNotThere`, :class:`ParameterInvalid` or :class:`Invalid`, with the field that each is about.
         """
         key = (order.username, order.input_path, order.notebook_id)
         subject = self._subjects.get(key)
@@ -161,6 +162,10 @@ class OrderBook:
             purpose = (execution_id, subject.username, str(subject.place.path))
             parameters = self._parameters(order, subject).columns(self._keys, purpose)
         registered, earlier = subject.notebook, order.repeats
+        how = self._how(order, subject.defaults)
+        if order.private_queue is not None:
+            how |= {"queue": order.private_queue, "max_attempts": 1}
+        self._opened.kernels.require(how["kernel_name"] or subject.kernel, how["queue"])
         return {
             "id": execution_id,
             "notebook_id": earlier.notebook_id
@@ -173,15 +178,13 @@ class OrderBook:
             "output_path": output,
             **parameters,
             "status": Status.PENDING.value,
-            "kernel_name": order.how.kernel_name,
             "in_place": order.in_place,
             "submitted_by": self._principal.username,
             "submitted_at": self._opened.at.isoformat(),
             "retry_of": earlier.id if earlier else None,
             "trace": self._trace,
             **order.origin.columns,
-            **self._how(order, subject.defaults),
-            **({"queue": order.private_queue, "max_attempts": 1} if order.private_queue is not None else {}),
+            **how,
         }
 
     async def _subject(self, order: Order) -> Subject:
@@ -197,7 +200,7 @@ class OrderBook:
             by, path = await self._acting_at(order.username, str(order.input_path))
         stored = order.notebook_id is not None or order.repeats is not None
         located = self._places.stored if stored else self._places.locate
-        place, outputs = await asyncio.to_thread(self._checked, located, path, by.username)
+        place, outputs, kernel = await asyncio.to_thread(self._checked, located, path, by.username)
         registered, hidden = notebook, False
         if notebook is None:
             registered = notebook = await at_path(self._connection, self._seen_by, str(place.path))
@@ -208,14 +211,14 @@ class OrderBook:
         name = f"{place.path.stem}-{self._opened.at.astimezone(UTC):%Y%m%dT%H%M%SZ}"
         defaults = notebook.defaults if notebook else ExecutionDefaults()
         secret = registered.secret_names if registered else frozenset[str]()
-        return Subject(by, place, notebook, defaults, str(outputs / name), secret, hidden)
+        return Subject(by, place, notebook, defaults, str(outputs / name), secret, kernel, hidden)
 
-    def _checked(self, located: Callable[[str, str], Location], path: str, username: str) -> tuple[Location, Path]:
-        """Where the notebook lies, that it is one, and the folder of its outputs, which may be a link. Blocks on the
-        file system."""
+    def _checked(self, located: Callable[[str, str], Location], path: str, username: str) -> tuple[Location, Path, str]:
+        """Where the notebook lies, that it is one, the folder of its outputs, which may be a link, and its kernel.
+        Blocks on the file system."""
         place = located(path, username)
-        self._valid.check(place)
-        return place, self._places.resolved(str(place.beside(OUTPUT_FOLDER).path), username)
+        kernel = self._valid.kernel(place) or USUAL
+        return place, self._places.resolved(str(place.beside(OUTPUT_FOLDER).path), username), kernel
 
     async def _acting_at(self, named: str | None, path: str) -> tuple[Acting, str]:
         """As whom the notebook of a path is executed, and that path, which starts at the directory of who is
@@ -276,6 +279,7 @@ class OrderBook:
             limits.require(how)
         late_after = said("late_after_seconds")
         return {
+            "kernel_name": said("kernel_name"),
             "queue": queue,
             "priority": said("priority", 0),
             "timeout_seconds": limits.held(

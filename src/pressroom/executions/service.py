@@ -100,9 +100,9 @@ async def submit(
     """Check orders and add a row, ``pending``, and a job for each, in the caller's transaction: all of them or none.
 
     Answers the executions' ids; ``once`` is kept with them. Where several are refused, the error of the first names
-    them all. Raises :class:`NotAllowed`, :class:`PathNotAllowed`,
-    :class:`NotFound`, :class:`NotebookInvalid`, :class:`ParameterInvalid`, :class:`TooMany`, or :class:`AlreadyExists`
-    where another execution under way writes to the same file.
+    them all. Raises :class:`NotAllowed`, :class:`PathNotAllowed`, :class:`NotFound`, :class:`NotebookInvalid`,
+    :class:`KernelNotThere`, :class:`ParameterInvalid`, :class:`TooMany`, or :class:`AlreadyExists` where another
+    execution under way writes to the same file.
     """
     return await submit_on(await driver_connection(session), intake, principal, orders, once)
 
@@ -118,7 +118,8 @@ async def submit_on(
     """As :func:`submit`, on the driver's own connection: rows and jobs, and an entry of the ``audit``, are added by one
     statement, so that they need no transaction around it."""
     named = {order.notebook_id for order in orders if order.notebook_id is not None}
-    found = await opened(connection, viewer(principal), len(orders), named)
+    lost_seconds = intake.settings.worker_lost_seconds
+    found = await opened(connection, viewer(principal), len(orders), named, lost_seconds)
     book = OrderBook(connection, intake, principal, found)
     rows: dict[int, dict[str, Any]] = {}
     refused: dict[int, PressroomError] = {}
