@@ -18,6 +18,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 from pressroom.front_settings import FrontSettings
 from pressroom.hosts import is_loopback
 from pressroom.jupyterhub_settings import JupyterHubSettings
+from pressroom.mlflow_settings import MlflowSettings
 from pressroom.oidc_settings import OidcSettings
 from pressroom.secret_settings import SecretSettings
 from pressroom.session_settings import SessionSettings
@@ -35,7 +36,7 @@ AUTH = (LOCAL, OIDC, JUPYTERHUB)
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
-class Settings(OidcSettings, JupyterHubSettings, SessionSettings, FrontSettings, SecretSettings):
+class Settings(OidcSettings, JupyterHubSettings, SessionSettings, FrontSettings, SecretSettings, MlflowSettings):
     """The settings of a service or a command."""
 
     model_config = SettingsConfigDict(

@@ -63,7 +63,7 @@ INDEXED = {
     "notebook_executions": {"username"},
 }
 ON_DELETE = {"notebook_parameters": "CASCADE", "notebook_executions": "SET NULL"}
-REVISIONS = ["0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012", "0013"]
+REVISIONS = [f"{number:04}" for number in range(1, 15)]
 ROWS = """
 INSERT INTO notebooks (name, file_path, username, tags, metadata)
 VALUES ('sales', '/home/ann/sales.ipynb', 'ann', '["a"]', '{"k": 1}');
@@ -139,7 +139,7 @@ def test_a_database_of_the_release_before_gets_the_functions_that_have_changed(e
     before = functions(empty_database_url)
     migrate.upgrade(empty_database_url)
     after = functions(empty_database_url)
-    assert after.keys() - before.keys() == {"refuse_change()"}
+    assert after.keys() - before.keys() == {"refuse_change()", "note_for_mlflow()"}
     changed = {name.partition("(")[0]: after[name] for name in before if after[name] != before[name]}
     assert changed.keys() == {"tell_status", "claim_execution", "end_attempt"}
     assert "wake_workers(NEW.queue)" in changed["tell_status"]

@@ -35,6 +35,7 @@ from pressroom.press import Event as PressEvent
 from pressroom.press import Finished, Press, Reason, Request, Stop
 from pressroom.press.environment import kernel_environment
 from pressroom.settings import AUTO, MEBIBYTE, Settings
+from pressroom.tracking import tasks as tracking
 
 log = logging.getLogger("pressroom.executions")
 Watcher = Callable[[int, PressEvent], None]
@@ -132,6 +133,7 @@ class Pressman:
 
     def __init__(self, shop: Workshop, jobs: ExecutionJobs, watch: Watcher | None = None) -> None:
         settings = shop.settings
+        self._shop, self._tracks = shop, tracking.tracks(settings)
         self._database, self._places, self._metrics = shop.database, shop.places, shop.metrics
         self._jobs, self._watch = jobs, watch
         self._keys = SecretKeys.of(settings)
@@ -246,7 +248,8 @@ class Pressman:
         finished: Finished | None = None
         try:
             with ExitStack() as opened:
-                request = await asyncio.to_thread(self._open, opened, claim)
+                told = await self._told_of_mlflow(claim)
+                request = await asyncio.to_thread(self._open, opened, claim, told)
                 async for event in self.press.execute(request, stop):
                     if isinstance(event, Finished):
                         finished = event
@@ -263,7 +266,13 @@ class Pressman:
             finished = _not_run(f"The worker failed: {type(error).__name__}.")
         return finished or _not_run("The press told of no end.")
 
-    def _open(self, opened: ExitStack, claim: Claim) -> Request:
+    async def _told_of_mlflow(self, claim: Claim) -> dict[str, str]:
+        if not self._tracks:
+            return {}
+        which = (claim.id, claim.attempt, claim.notebook_id, claim.input_path)
+        return await tracking.kernel_environment(self._shop, *which)
+
+    def _open(self, opened: ExitStack, claim: Claim, told: dict[str, str]) -> Request:
         """The request, with the input, its folder and the output's folder opened where they may lie."""
         purpose = (claim.id, claim.username, claim.input_path)
         secrets = self._keys.opened(claim.secrets, purpose) if claim.secrets is not None else {}
@@ -286,7 +295,7 @@ class Pressman:
             working_fd=folder,
             output_fd=opened.enter_context(output.parent.open_directory(create_last=ours)),
             staged_name=staged_name(claim.id, claim.attempt),
-            environment={"PRESSROOM_EXECUTION_ID": str(claim.id), "PRESSROOM_ATTEMPT": str(claim.attempt)},
+            environment={"PRESSROOM_EXECUTION_ID": str(claim.id), "PRESSROOM_ATTEMPT": str(claim.attempt)} | told,
             marks=outputs.marks(claim.id),
         )
 

@@ -18,6 +18,7 @@ from pressroom.database.models.results import ExecutionArtifact, ExecutionResult
 from pressroom.database.models.schedules import Schedule, ScheduleTick
 from pressroom.database.models.sessions import BrowserSession
 from pressroom.database.models.tokens import AccessToken
+from pressroom.database.models.tracking import MlflowRun, MlflowTracking
 from pressroom.database.models.workers import ExecutionTurn, Worker
 
 __all__ = [
@@ -40,6 +41,8 @@ __all__ = [
     "ExecutionResult",
     "ExecutionTurn",
     "Grant",
+    "MlflowRun",
+    "MlflowTracking",
     "Notebook",
     "Notification",
     "Parameter",
