@@ -20,6 +20,11 @@ from pressroom.settings import Settings
 write_notebook = pytest.write_notebook  # type: ignore[attr-defined]
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pressroom.executions.kernels.KNOWN_SECONDS", 0)
+
+
 @pytest.fixture
 async def line(database: Database, settings: Settings, home: Path) -> AsyncIterator[Line]:
     async with open_line(database, settings, home) as opened:
@@ -112,6 +117,20 @@ async def test_what_is_not_known_to_be_gone_is_queued(line: Line, home: Path) ->
     async with line.database.transaction() as session:
         await session.execute(text("UPDATE procrastinate_workers SET last_heartbeat = now() - interval '1 hour'"))
     assert await order(line, again), "a lost worker says nothing of what there is"
+
+
+async def test_what_is_remembered_may_accept_and_never_refuses(
+    line: Line, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pressroom.executions.kernels.KNOWN_SECONDS", 3600)
+    path = str(write_notebook(home / "n.ipynb", "1", kernel="bash"))
+    await tell(line, '[{"name": "ir"}]')
+    with pytest.raises(KernelNotThere):
+        await order(line, Order(parameters={}, input_path=path))
+    await tell(line, BASH_AND_R)  # it has just been installed
+    await order(line, Order(parameters={}, input_path=path))
+    await tell(line, '[{"name": "ir"}]')
+    await order(line, Order(parameters={}, input_path=path))
 
 
 async def test_of_many_orders_each_whose_kernel_is_gone_is_named(line: Line, home: Path) -> None:

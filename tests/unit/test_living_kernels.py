@@ -9,7 +9,6 @@ from pressroom.executions.kernels import LivingKernels
 @pytest.mark.parametrize(
     "workers",
     [
-        None,
         [],
         [[None, None]],
         [[None, ["python3"]]],

@@ -14,9 +14,9 @@ from pydantic import JsonValue
 from pressroom import traces
 from pressroom.database.models import Execution
 from pressroom.database.session import Connection
-from pressroom.errors import Invalid, NotFound, PressroomError
+from pressroom.errors import Invalid, KernelNotThere, NotFound, PressroomError
 from pressroom.executions.access import Acting, acting, may_execute, require_own_output
-from pressroom.executions.kernels import PRIVATE, USUAL
+from pressroom.executions.kernels import PRIVATE, USUAL, KnownKernels
 from pressroom.executions.limits import CEILINGS, DEFAULT_QUEUE, Limits
 from pressroom.executions.options import ExecutionDefaults, HowToExecute
 from pressroom.executions.parameters_used import ParametersUsed, used, used_again
@@ -117,14 +117,15 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """What taking orders needs. ``jobs`` is Procrastinate's; ``valid`` remembers which files are usable notebooks;
-    ``per_minute`` is how many a caller may give, a minute."""
+    """What taking orders needs. ``jobs`` is Procrastinate's; ``valid`` remembers which files are usable notebooks, and
+    ``kernels`` which kernels there are; ``per_minute`` is how many a caller may give, a minute."""
 
     places: Places
     settings: Settings
     jobs: JobManager
     valid: files.ValidFiles
     per_minute: int | None = None
+    kernels: KnownKernels = field(default_factory=KnownKernels)
 
 
 class OrderBook:
@@ -135,6 +136,7 @@ class OrderBook:
         self._seen_by = viewer(principal)
         self._places, self._settings, self._valid = intake.places, intake.settings, intake.valid
         self._subjects: dict[tuple[object, ...], Subject | PressroomError] = {}
+        self._known_kernels, self._kernels = intake.kernels, dict[tuple[str, str], KernelNotThere]()
         self._keys = SecretKeys.of(intake.settings)
         self._trace = traces.carried()
 
@@ -165,7 +167,7 @@ class OrderBook:
         how = self._how(order, subject.defaults)
         if order.private_queue is not None:
             how |= {"queue": order.private_queue, "max_attempts": 1}
-        self._opened.kernels.require(how["kernel_name"] or subject.kernel, how["queue"])
+        await self._require_kernel(how["kernel_name"] or subject.kernel, how["queue"])
         return {
             "id": execution_id,
             "notebook_id": earlier.notebook_id
@@ -186,6 +188,17 @@ class OrderBook:
             **order.origin.columns,
             **how,
         }
+
+    async def _require_kernel(self, name: str, queue: str) -> None:
+        """Raise :class:`KernelNotThere`, by one question however many orders there are."""
+        if (known := self._kernels.get((name, queue))) is not None:
+            raise known
+        try:
+            lost_seconds = self._settings.worker_lost_seconds
+            await self._known_kernels.require(self._connection, lost_seconds, name, queue)
+        except KernelNotThere as error:
+            self._kernels[name, queue] = error
+            raise
 
     async def _subject(self, order: Order) -> Subject:
         if order.notebook_id is not None:

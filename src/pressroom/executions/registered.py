@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 
 from pressroom.database.session import Connection
-from pressroom.executions.kernels import LIVING, LivingKernels
 from pressroom.executions.options import ExecutionDefaults
 from pressroom.identity.policy import Viewer
 from pressroom.parameters.rules import Definition
@@ -21,12 +20,11 @@ _COLUMNS = """jsonb_build_object(
     'run_as', n.run_as, 'granted', %(granted)s,
     'parameters', (SELECT jsonb_agg(to_jsonb(p) ORDER BY p.id) FROM notebook_parameters AS p WHERE p.notebook_id = n.id)
 )"""
-_OPENED = f"""
+_OPENED = """
 SELECT now() AS at,
     ARRAY(SELECT nextval('notebook_executions_id_seq')::integer FROM generate_series(1, %(count)s)) AS ids,
-    (SELECT jsonb_agg(COLUMNS) FROM notebooks AS n WHERE n.id = ANY (%(notebooks)s::integer[])) AS notebooks,
-    {LIVING} AS kernels
-"""  # noqa: S608
+    (SELECT jsonb_agg(COLUMNS) FROM notebooks AS n WHERE n.id = ANY (%(notebooks)s::integer[])) AS notebooks
+"""
 _AT_PATH = "SELECT COLUMNS FROM notebooks AS n WHERE n.file_path = %(path)s"
 
 
@@ -76,25 +74,20 @@ def _definition(row: Mapping[str, Any]) -> Definition:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What submitting begins with: an id for each order, the transaction's time, the notebooks that are named,
-    and the kernels that there are."""
+    """What submitting begins with: an id for each order, the transaction's time, and the notebooks that are named."""
 
     ids: list[int]
     at: datetime
     notebooks: dict[int, Registered]
-    kernels: LivingKernels
 
 
-async def opened(
-    connection: Connection, seen_by: Viewer | None, count: int, notebook_ids: Collection[int], lost_seconds: float
-) -> Opened:
-    """``count`` new ids, those of the notebooks that there are, and the kernels of the workers with a sign of life
-    within ``lost_seconds``. One round trip."""
+async def opened(connection: Connection, seen_by: Viewer | None, count: int, notebook_ids: Collection[int]) -> Opened:
+    """``count`` new ids, and those of the notebooks that there are. One round trip."""
     statement, values = _for(_OPENED, seen_by)
-    values |= {"count": count, "notebooks": list(notebook_ids), "lost": lost_seconds}
-    [(at, ids, notebooks, kernels)] = await (await connection.execute(statement, values)).fetchall()
+    answer = await connection.execute(statement, values | {"count": count, "notebooks": list(notebook_ids)})
+    [(at, ids, notebooks)] = await answer.fetchall()
     found = [Registered.of(notebook) for notebook in notebooks or ()]
-    return Opened(ids, at, {notebook.id: notebook for notebook in found}, LivingKernels.of(kernels))
+    return Opened(ids, at, {notebook.id: notebook for notebook in found})
 
 
 async def at_path(connection: Connection, seen_by: Viewer | None, path: str) -> Registered | None:

@@ -118,8 +118,7 @@ async def submit_on(
     """As :func:`submit`, on the driver's own connection: rows and jobs, and an entry of the ``audit``, are added by one
     statement, so that they need no transaction around it."""
     named = {order.notebook_id for order in orders if order.notebook_id is not None}
-    lost_seconds = intake.settings.worker_lost_seconds
-    found = await opened(connection, viewer(principal), len(orders), named, lost_seconds)
+    found = await opened(connection, viewer(principal), len(orders), named)
     book = OrderBook(connection, intake, principal, found)
     rows: dict[int, dict[str, Any]] = {}
     refused: dict[int, PressroomError] = {}
