@@ -242,14 +242,15 @@ class RuleInvalid(Invalid):
 
 
 class SecretUnreadable(Invalid):
-    """The values of an execution's secret parameters cannot be decrypted. Facts: ``execution_id``."""
+    """The values of secret parameters, an execution's or a schedule's, cannot be decrypted. Facts: ``execution_id``, or
+    ``schedule_id``."""
 
     slug, title = "secret-unreadable", "Secrets cannot be decrypted"
 
-    def __init__(self, execution_id: int, why: str) -> None:
-        """``why`` completes the sentence, without a full stop."""
-        sentence = f"The secret parameters of execution {execution_id} cannot be decrypted: {ended(why)}"
-        super().__init__(sentence, execution_id=execution_id)
+    def __init__(self, number: int, why: str, of: str = "execution") -> None:
+        """``number`` is the id of what they are ``of``; ``why`` completes the sentence, without a full stop."""
+        sentence = f"The secret parameters of {of} {number} cannot be decrypted: {ended(why)}"
+        super().__init__(sentence, **{f"{of}_id": number})
 
 
 class OverLimit(Invalid):
