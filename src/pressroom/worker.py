@@ -32,6 +32,7 @@ from pressroom.executions.vigil import BEATS, Vigil
 from pressroom.notifications import tasks as notification_tasks
 from pressroom.notifications.service import CHORES
 from pressroom.press import Press
+from pressroom.schedules.clock import open_clock
 
 log = logging.getLogger("pressroom.queue")
 _CHORES_AT_ONCE = 4
@@ -173,6 +174,7 @@ async def open_crew(shop: Workshop, staffing: Staffing, watch: Watcher | None = 
             notification_tasks.add_tasks(chores, shop)
             workers[_worker(chores, staffing, [CHORES], _CHORES_AT_ONCE, lost_seconds)] = errands
             await opened.enter_async_context(open_sweep(shop))
+            await opened.enter_async_context(open_clock(shop, errands))
             if isinstance(pressman.press, Press):
                 for work in (KernelNews(jobs, pressman.press).run(), Preloading(shop, pressman.press).run()):
                     opened.push_async_callback(ended, asyncio.create_task(work, name="kernels"))

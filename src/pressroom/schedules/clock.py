@@ -122,7 +122,7 @@ class Clock:
         for outcome, count in fired.outcomes.items():
             self._metrics.ticks_ended(outcome.value, count)
         if fired.late_seconds is not None:
-            self._metrics.tick_fired(fired.late_seconds)
+            self._metrics.schedule_fired(fired.late_seconds)
         for entry in fired.entries:
             await self._audit.tell(entry)
 

@@ -45,7 +45,7 @@ class Plan:
 
 @dataclass(slots=True)
 class Fired:
-    """What was done: how many ticks had each outcome, how late the newest that fired was, and entries of the audit."""
+    """What was done: how many ticks had each outcome, how late it fired, and entries of the audit."""
 
     schedule_id: int
     outcomes: dict[Outcome, int] = field(default_factory=dict[Outcome, int])
@@ -99,6 +99,7 @@ async def fire(session: AsyncSession, intake: Intake, schedule: Schedule, now: d
     A tick that is refused, whatever for, gets a row that says so. Raises :class:`Unavailable`.
     """
     plan, done = planned(schedule, now), Fired(schedule.id)
+    due_at = schedule.fire_at or now
     wait_for(schedule, plan.then)
     await session.flush()
     await _miss(session, schedule, plan, done)
@@ -116,7 +117,7 @@ async def fire(session: AsyncSession, intake: Intake, schedule: Schedule, now: d
     for tick in plan.fire:
         if await _add(session, schedule, tick, Outcome.FIRED):
             done.add(await _submit(session, intake, schedule, tick, done))
-    done.late_seconds = max(0.0, (now - plan.fire[-1]).total_seconds())
+    done.late_seconds = max(0.0, (now - due_at).total_seconds())
     return done
 
 

@@ -20,6 +20,7 @@ from pressroom.executions import service as executions
 from pressroom.executions.orders import Intake, OrderBook
 from pressroom.executions.refusals import about
 from pressroom.executions.registered import Registered, opened
+from pressroom.executions.states import Status
 from pressroom.identity.policy import acts_for_everybody, require_acting_for, viewer
 from pressroom.identity.principal import Principal
 from pressroom.identity.visibility import sees_execution
@@ -207,7 +208,7 @@ async def history(
             scheduled_at=tick.scheduled_at,
             outcome=Outcome(tick.outcome),
             execution_id=tick.execution_id,
-            execution_status=status,
+            execution_status=Status(status) if status else None,
             message=tick.message,
             at=tick.at,
         )
