@@ -53,6 +53,7 @@ from pressroom.prefix import Prefixed
 from pressroom.press.kernels import Kernels
 from pressroom.request_log import RequestLog
 from pressroom.rights_table import Endpoint, endpoints
+from pressroom.schedules import endpoints as schedules
 from pressroom.security_headers import SecurityHeaders
 from pressroom.settings import JUPYTERHUB, LOCAL, MEBIBYTE, OIDC, USER, Settings
 from pressroom.wire import example
@@ -71,6 +72,7 @@ TAGS = [
     {"name": "notebooks", "description": "The registry."},
     {"name": "parameters", "description": "Typed, checked parameters of registered notebooks."},
     {"name": "executions", "description": "Executing, and the history."},
+    {"name": "schedules", "description": "Executing at certain times."},
     {"name": "notifications", "description": "Telling others how executions end."},
     {"name": "files", "description": "Notebook files in users' directories."},
     {"name": "tokens", "description": "Personal access tokens, for programs."},
@@ -207,6 +209,7 @@ def create_app(settings: Settings) -> FastAPI:
         control_endpoints.staff_router,
         live_endpoints.router,
         history.router,
+        schedules.router,
         notifications.router,
         files.router,
         tokens.router,

@@ -137,6 +137,9 @@ class Settings(OidcSettings, JupyterHubSettings, SessionSettings, FrontSettings,
     bulk_limit: int = Field(
         default=10_000, ge=1, le=10_000, description="The most executions that may be submitted together."
     )
+    batch_limit: int = Field(
+        default=100_000, ge=1, le=1_000_000, description="The most executions that a batch may have."
+    )
     max_memory_mb: int | None = Field(
         default=None,
         ge=64,

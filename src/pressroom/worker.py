@@ -32,6 +32,7 @@ from pressroom.executions.vigil import BEATS, Vigil
 from pressroom.notifications import tasks as notification_tasks
 from pressroom.notifications.service import CHORES
 from pressroom.press import Press
+from pressroom.schedules.clock import open_clock
 from pressroom.tracking import tasks as tracking
 from pressroom.tracking.service import QUEUE as TRACKING
 
@@ -184,6 +185,7 @@ async def open_crew(shop: Workshop, staffing: Staffing, watch: Watcher | None = 
                 opened.push_async_callback(ended, saying)
             elif shop.settings.mlflow_tracking_uri is not None:
                 log.warning("nothing is tracked: MLFLOW_TRACKING_URI is set, but pressroom[mlflow] is not installed")
+            await opened.enter_async_context(open_clock(shop, errands))
             if isinstance(pressman.press, Press):
                 for work in (KernelNews(jobs, pressman.press).run(), Preloading(shop, pressman.press).run()):
                     opened.push_async_callback(ended, asyncio.create_task(work, name="kernels"))

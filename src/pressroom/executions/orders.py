@@ -146,17 +146,7 @@ class OrderBook:
         Raises :class:`NotAllowed`, :class:`PathNotAllowed`, :class:`NotFound`, :class:`NotebookInvalid`,
         :class:`KernelNotThere`, :class:`ParameterInvalid` or :class:`Invalid`, with the field that each is about.
         """
-        key = (order.username, order.input_path, order.notebook_id)
-        subject = self._subjects.get(key)
-        if subject is None:
-            try:
-                with about("input_path" if order.notebook_id is None else "notebook_id"):
-                    subject = await self._subject(order)
-            except PressroomError as error:
-                subject = error
-            self._subjects[key] = subject
-        if isinstance(subject, PressroomError):
-            raise subject
+        subject = await self.subject(order)
         with about("in_place" if order.in_place else "output_path"):
             require_own_output(subject.acting, chosen=order.chooses_output)
             output = await self._output(order, subject, execution_id)
@@ -199,6 +189,21 @@ class OrderBook:
         except KernelNotThere as error:
             self._kernels[name, queue] = error
             raise
+
+    async def subject(self, order: Order) -> Subject:
+        """The notebook of an order, and as whom it is executed. Raises as :meth:`row`."""
+        key = (order.username, order.input_path, order.notebook_id)
+        subject = self._subjects.get(key)
+        if subject is None:
+            try:
+                with about("input_path" if order.notebook_id is None else "notebook_id"):
+                    subject = await self._subject(order)
+            except PressroomError as error:
+                subject = error
+            self._subjects[key] = subject
+        if isinstance(subject, PressroomError):
+            raise subject
+        return subject
 
     async def _subject(self, order: Order) -> Subject:
         if order.notebook_id is not None:

@@ -137,7 +137,7 @@ async def submit_on(
             row |= {"idempotency_key": key, "idempotency_digest": once.digests[0]}
     try:
         async with taken(connection, principal.username, len(rows), intake.per_minute):
-            await _add(connection, list(rows.values()), audit)
+            await add_rows(connection, list(rows.values()), audit)
     except psycopg.IntegrityError as error:
         if violated(error) == "uq_notebook_executions_output_path_under_way":
             said = error.diag.message_detail or ""
@@ -150,7 +150,8 @@ async def submit_on(
     return found.ids
 
 
-async def _add(connection: Connection, rows: Sequence[Mapping[str, Any]], audit: Entry | None) -> None:
+async def add_rows(connection: Connection, rows: Sequence[Mapping[str, Any]], audit: Entry | None = None) -> None:
+    """Add rows that :class:`OrderBook` made, and a job for each. Raises psycopg's ``IntegrityError``."""
     values = {"rows": json.dumps(rows)}
     if audit is None:
         await connection.execute(_ADD, values)

@@ -30,7 +30,9 @@ class Schedule(Base):
     timezone: Mapped[str] = mapped_column(String(100))
     """A name of the IANA time zone database."""
     parameters: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'::jsonb"), default=dict)
-    """Texts in them may be templates of the tick."""
+    """Texts in them may be templates of the tick. In place of a secret there is a mark."""
+    secrets: Mapped[str | None] = mapped_column(Text)
+    """The values of its parameters that are secret, encrypted: see :mod:`pressroom.parameters.sealing`."""
     how: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'::jsonb"), default=dict)
     """How its executions are queued, limited and retried, where the notebook's defaults are not wanted."""
     starts_at: Mapped[datetime | None]

@@ -26,6 +26,7 @@ def upgrade() -> None:
         sa.Column("cron", sa.String(255), nullable=False),
         sa.Column("timezone", sa.String(100), nullable=False),
         sa.Column("parameters", JSONB, nullable=False, server_default=sa.text("'{}'::jsonb")),
+        sa.Column("secrets", sa.Text),
         sa.Column("how", JSONB, nullable=False, server_default=sa.text("'{}'::jsonb")),
         _time("starts_at"),
         _time("ends_at"),
