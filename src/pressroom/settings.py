@@ -168,6 +168,23 @@ class Settings(OidcSettings, JupyterHubSettings, SessionSettings, FrontSettings,
         gt=0,
         description="Largest sum of the outputs of one execution, in MiB; what comes after is cut, with a notice.",
     )
+    max_results_mb: float = Field(
+        default=32.0,
+        gt=0,
+        le=1024,
+        description="Largest sum of the results that one execution records, in MiB; one result may have 5, and an "
+        "execution 1,000 of them. What is over that is not kept, which its log says.",
+    )
+    max_artifacts: int = Field(
+        default=1000,
+        ge=0,
+        le=100_000,
+        description="Files of an execution's artifact directory that are listed, at most; its log says so where there "
+        "are more.",
+    )
+    max_artifacts_mb: float = Field(
+        default=1024.0, ge=0, description="Largest sum of the files that are listed, in MiB, likewise."
+    )
     max_log_mb: float = Field(
         default=5.0, gt=0, description="Text of one attempt's outputs that is kept to follow and to read, in MiB."
     )
