@@ -31,6 +31,11 @@ from pressroom.tracking.tasks import NotTracked
 write_notebook = pytest.write_notebook  # type: ignore[attr-defined]
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 PATIENCE = 60
+LOGS = "import mlflow\nmlflow.log_metric('loss', 0.25)\nmlflow.log_param('region', 'ours')"
+RECORDS = """
+from IPython.display import display
+display({"application/vnd.pressroom.result+json": {"name": "revenue", "value": 12.5}}, raw=True)
+"""
 
 
 class Mlflow:
@@ -135,8 +140,9 @@ async def state(line: Line, execution: Execution) -> MlflowRun | None:
 
 
 async def test_an_execution_is_a_run_with_parameters_results_tags_and_output(line: Line, mlflow: Mlflow) -> None:
-    source = "import mlflow\nmlflow.log_metric('loss', 0.25)\nmlflow.log_param('region', 'ours')\nprint(password)"
-    notebook = await register(line, "whole", source, parameters="region = 'EMEA'\npassword = ''")
+    notebook = await register(
+        line, "whole", LOGS, RECORDS, "print(password)", parameters="region = 'EMEA'\npassword = ''"
+    )
     async with line.database.transaction() as session:
         for name, secret in (("region", False), ("password", True)):
             known = {"notebook_id": notebook, "param_name": name, "param_type": "string", "required": 0}
@@ -150,7 +156,7 @@ async def test_an_execution_is_a_run_with_parameters_results_tags_and_output(lin
         await until(lambda: line.count("mlflow_runs WHERE status <> 'pending'"))
     [run] = mlflow.runs("whole")
     assert run["info"]["status"] == "FINISHED"
-    assert run["metrics"] == {"loss": 0.25}, "what the notebook logs goes to the same run"
+    assert run["metrics"] == {"loss": 0.25, "revenue": 12.5}, "what the notebook logs goes to the same run"
     assert run["params"] == {"region": "ours", "password": MARK}, "a parameter of a run cannot be changed"
     assert (run["tags"]["pressroom.status"], run["tags"]["pressroom.notebook"]) == ("success", "whole")
     assert run["tags"]["pressroom.execution_id"] == str(execution_id)
