@@ -35,6 +35,7 @@ LOGS = "import mlflow\nmlflow.log_metric('loss', 0.25)\nmlflow.log_param('region
 RECORDS = """
 from IPython.display import display
 display({"application/vnd.pressroom.result+json": {"name": "revenue", "value": 12.5}}, raw=True)
+display({"application/vnd.pressroom.result+json": {"name": "curve", "value": [1, 2]}}, raw=True)
 """
 
 
@@ -160,7 +161,8 @@ async def test_an_execution_is_a_run_with_parameters_results_tags_and_output(lin
     assert run["params"] == {"region": "ours", "password": MARK}, "a parameter of a run cannot be changed"
     assert (run["tags"]["pressroom.status"], run["tags"]["pressroom.notebook"]) == ("success", "whole")
     assert run["tags"]["pressroom.execution_id"] == str(execution_id)
-    [output] = mlflow.files(run)
+    folder, output = sorted(mlflow.files(run))
+    assert (folder, mlflow.file(run, "results/curve.json")) == ("results", "[1,2]")
     kept = mlflow.file(run, output)
     assert '"injected-parameters"' in kept
     assert "s3cret-word" not in kept

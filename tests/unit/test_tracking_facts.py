@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pressroom.database.models import Execution
 from pressroom.executions.states import Status
 from pressroom.settings import Settings
-from pressroom.tracking.facts import RunFacts, file_name, run_facts
+from pressroom.tracking.facts import RunFacts, output_name, result_name, run_facts
 
 MOMENT = datetime(2026, 3, 1, 7, 30, tzinfo=UTC)
 
@@ -69,7 +69,9 @@ def test_long_texts_are_cut_to_what_mlflow_takes() -> None:
 
 def test_the_output_has_a_name_that_can_stand_in_an_address() -> None:
     execution = Execution(output_path="/home/ana/executions/Bericht #1 50%-12.ipynb")
-    assert file_name(execution) == "Bericht %231 50%25-12.ipynb"
+    assert output_name(execution) == "Bericht %231 50%25-12.ipynb"
+    assert result_name("../roc curve", "image/png") == "results/%2Froc curve.png"
+    assert result_name("by month", "application/vnd.apache.parquet") == "results/by month.parquet"
 
 
 def test_a_password_in_the_address_is_not_for_kernels() -> None:

@@ -6,17 +6,21 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from mimetypes import guess_extension
 from posixpath import normpath
 from typing import Any
 from urllib.parse import quote
 
 from pressroom.executions.states import Status
+from pressroom.press.results import PARQUET, TABLE
 
 EXECUTION_TAG, ATTEMPT_TAG, INSTALLATION_TAG, STATUS_TAG = (
     f"pressroom.{name}" for name in ("execution_id", "attempt", "installation", "status")
 )
 _STATUSES = {Status.SUCCESS: "FINISHED", Status.FAILED: "FAILED", Status.CANCELLED: "KILLED"}
 _LONGEST_NAME, _LONGEST_PARAMETER, _LONGEST_TAG, _LONGEST_EXPERIMENT = 250, 6000, 5000, 500
+_LONGEST_FILE = 200
+_ENDINGS = {PARQUET: ".parquet", TABLE: ".json"}
 _NOT_IN_NAMES = re.compile(r"[^\w\-./ :]")
 
 
@@ -78,9 +82,19 @@ def run_facts(execution: Any, notebook_name: str | None, installation: str, publ
     )
 
 
-def file_name(execution: Any) -> str:
-    """What the output notebook is called in MLflow, where a name is a part of an address."""
-    return quote(str(execution.output_path).rpartition("/")[2], safe=" ()+,=@")
+def output_name(execution: Any) -> str:
+    """What the output notebook is called in MLflow."""
+    return _file_name(str(execution.output_path).rpartition("/")[2])
+
+
+def result_name(name: str, media_type: str) -> str:
+    """What a result is called in MLflow that is an image, a table or the like."""
+    return f"results/{_file_name(name)}{_ENDINGS.get(media_type) or guess_extension(media_type) or ''}"
+
+
+def _file_name(name: str) -> str:
+    """A name that can be a part of an address, and of a path."""
+    return quote(name, safe=" ()+,=@")[:_LONGEST_FILE].strip(".") or "_"
 
 
 def _named(facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -29,8 +29,8 @@ def installed() -> bool:
     return importlib.util.find_spec("mlflow") is not None
 
 
-def write(uri: str, facts: RunFacts, output: tuple[str, bytes] | None) -> str:
-    """Write an execution's run, with its ``output`` under a name, and answer its id. Written again, it is the same run.
+def write(uri: str, facts: RunFacts, files: Mapping[str, bytes]) -> str:
+    """Write an execution's run, with ``files`` by their paths, and answer its id. Written again, it is the same run.
 
     Raises MLflow's errors, and those of the file system and the network.
     """
@@ -41,11 +41,12 @@ def write(uri: str, facts: RunFacts, output: tuple[str, bytes] | None) -> str:
         run = client.create_run(experiment_id, facts.started_ms, dict(facts.marks), facts.name)
     run_id = str(run.info.run_id)
     _log(client, run_id, facts, known=run.data.params)
-    if output is not None:
-        with TemporaryDirectory(prefix="pressroom-mlflow-") as folder:
-            path = Path(folder, output[0])
-            path.write_bytes(output[1])
-            client.log_artifact(run_id, str(path))
+    with TemporaryDirectory(prefix="pressroom-mlflow-") as folder:
+        for name, data in files.items():
+            path = Path(folder, name)
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(data)
+        client.log_artifacts(run_id, folder)
     client.set_terminated(run_id, facts.status, facts.ended_ms)
     return run_id
 

@@ -1,12 +1,13 @@
 """Which executions are to be runs of MLflow, and which are."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from pressroom.database.models import Execution, MlflowRun, MlflowTracking, Notebook
+from pressroom.database.models import Execution, ExecutionResult, MlflowRun, MlflowTracking, Notebook
 
 QUEUE = "pressroom:tracking"
 """The queue of Procrastinate's jobs, served by workers that track. ``note_for_mlflow()`` names it, and the task."""
@@ -19,9 +20,11 @@ _SAY = text("INSERT INTO mlflow_tracking DEFAULT VALUES ON CONFLICT (sole) DO UP
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """An execution that is to be a run: its row, its notebook's name, and which installation it is of."""
+    """An execution that is to be a run: its row, what it recorded beside that, its notebook's name, and which
+    installation it is of."""
 
     execution: Execution
+    results: Sequence[ExecutionResult]
     notebook_name: str | None
     installation: str
 
@@ -49,7 +52,9 @@ async def due(session: AsyncSession, execution_id: int) -> Due | None:
     if await session.scalar(wanted) is None:
         return None
     execution = await session.get_one(Execution, execution_id)
-    return Due(execution, *await experiment(session, execution.notebook_id))
+    recorded = select(ExecutionResult).where(ExecutionResult.execution_id == execution_id)
+    results = (await session.scalars(recorded.order_by(ExecutionResult.name))).all()
+    return Due(execution, results, *await experiment(session, execution.notebook_id))
 
 
 async def record(session: AsyncSession, execution_id: int, run_id: str | None, failure: str | None) -> bool:

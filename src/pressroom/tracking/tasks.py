@@ -17,7 +17,7 @@ from pressroom.notebooks.places import Places
 from pressroom.notifications.tasks import pause
 from pressroom.settings import MEBIBYTE, Settings
 from pressroom.tracking import runs, service
-from pressroom.tracking.facts import ATTEMPT_TAG, experiment_of, file_name, marks, run_facts
+from pressroom.tracking.facts import ATTEMPT_TAG, experiment_of, marks, output_name, result_name, run_facts
 
 log = logging.getLogger("pressroom.tracking")
 AT_ONCE = 2
@@ -117,17 +117,19 @@ def _written(context: Context, due: service.Due) -> str:
     settings, execution = context.settings, due.execution
     assert settings.mlflow_tracking_uri is not None
     facts = run_facts(execution, due.notebook_name, due.installation, settings.public_url)
-    return runs.write(settings.mlflow_tracking_uri.get_secret_value(), facts, _output(context, execution))
+    files = {result_name(result.name, result.media_type): result.data for result in due.results}
+    files |= _output(context, execution)
+    return runs.write(settings.mlflow_tracking_uri.get_secret_value(), facts, files)
 
 
-def _output(context: Context, execution: Execution) -> tuple[str, bytes] | None:
-    """The output notebook, and its name. Without one that is its own, or that is not too large, the run has none."""
+def _output(context: Context, execution: Execution) -> dict[str, bytes]:
+    """The output notebook by its name. Without one that is its own, or that is not too large, the run has none."""
     limit = int((context.settings.max_notebook_mb + context.settings.max_output_mb) * MEBIBYTE)
     try:
-        return file_name(execution), outputs.read(context.places, execution, limit)
+        return {output_name(execution): outputs.read(context.places, execution, limit)}
     except PressroomError as error:
         log.info("the run of execution %s has no output: %s", execution.id, error.detail)
-        return None
+        return {}
 
 
 def _why(settings: Settings, error: Exception) -> str:
