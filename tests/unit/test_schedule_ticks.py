@@ -62,7 +62,7 @@ def local_times(cron: str) -> list[datetime]:
     calm = croniter(cron, datetime(2025, 12, 30, tzinfo=UTC))
     return list(
         takewhile(
-            lambda each: each.year < 2027 or each.day < 3,
+            lambda each: each.date() < date(2027, 1, 3),
             (calm.get_next(datetime).replace(tzinfo=None) for _ in count()),
         )
     )
