@@ -50,7 +50,9 @@ def http(address: str) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="module")
 def notebook_id(http: httpx.Client) -> int:
-    made = http.post("/db/notebooks", json={"name": "sales", "file_path": "sales.ipynb", "username": "ana"}).json()["id"]
+    made = http.post("/db/notebooks", json={"name": "sales", "file_path": "sales.ipynb", "username": "ana"}).json()[
+        "id"
+    ]
     definitions = [
         {"param_name": "region", "param_type": "string", "validation_rules": {"options": ["EMEA", "APAC"]}},
         {"param_name": "month", "param_type": "string"},
@@ -210,7 +212,9 @@ def test_a_pause_is_no_outage(http: httpx.Client, notebook_id: int) -> None:
 
 
 def test_a_schedule_goes_with_its_notebook(http: httpx.Client, address: str, tmp_path: Path) -> None:
-    other = http.post("/copy-notebook", json={"notebook_id": 1, "username": "ana", "file_path": "copy.ipynb", "name": "c"})
+    other = http.post(
+        "/copy-notebook", json={"notebook_id": 1, "username": "ana", "file_path": "copy.ipynb", "name": "c"}
+    )
     schedule = made(http, other.json()["id"], "of a copy")
     assert http.delete(f"/db/notebooks/{other.json()['id']}").status_code == 204
     refused(http.get(f"/db/schedules/{schedule['id']}"), status=404)
@@ -218,7 +222,9 @@ def test_a_schedule_goes_with_its_notebook(http: httpx.Client, address: str, tmp
 
 async def test_both_clients_have_every_call(http: httpx.Client, address: str, notebook_id: int) -> None:
     with pressroom.Client(address) as client:
-        schedule = client.schedule(notebook_id, "by client", "@monthly", parameters={"month": "{{ month }}"}, priority=3)
+        schedule = client.schedule(
+            notebook_id, "by client", "@monthly", parameters={"month": "{{ month }}"}, priority=3
+        )
         assert (schedule.cron, schedule.timezone, schedule.priority) == ("@monthly", "UTC", 3)
         assert schedule in list(client.schedules(notebook_id=notebook_id))
         assert client.update_schedule(schedule.id, description="x", ends_at=None).description == "x"
@@ -230,7 +236,9 @@ async def test_both_clients_have_every_call(http: httpx.Client, address: str, no
         with pytest.raises(Invalid, match="six fields"):
             client.preview_schedule("* * * * * *")
     async with pressroom.AsyncClient(address) as client:
-        again = await client.schedule(notebook_id, "by other", "@yearly", timezone="Asia/Tokyo", starts_at=datetime.now(UTC))
+        again = await client.schedule(
+            notebook_id, "by other", "@yearly", timezone="Asia/Tokyo", starts_at=datetime.now(UTC)
+        )
         assert again.timezone == "Asia/Tokyo"
         assert again in [each async for each in client.schedules()]
         assert (await client.update_schedule(again.id, name="by another")).name == "by another"
