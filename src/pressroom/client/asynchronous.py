@@ -188,6 +188,7 @@ class AsyncClient(AsyncGrants, AsyncNotifications, AsyncSchedules, AsyncLive):
         notebook_id: int | None = None,
         queue: str | None = None,
         batch_id: int | None = None,
+        schedule_id: int | None = None,
         submitted_after: datetime | None = None,
         submitted_before: datetime | None = None,
         parameters: Mapping[str, JsonValue] | None = None,

@@ -205,6 +205,7 @@ def history(
     notebook_id: int | None,
     queue: str | None,
     batch_id: int | None,
+    schedule_id: int | None,
     submitted_after: datetime | None,
     submitted_before: datetime | None,
     parameters: Mapping[str, JsonValue] | None,

@@ -32,7 +32,8 @@ class Schedules:
         parameters: Mapping[str, JsonValue] | None = None,
         **options: Unpack[ScheduleOptions],
     ) -> ScheduleOut:
-        """Have a notebook executed at certain times. Texts in ``parameters`` may use the tick: ``{{ previous_month }}``."""
+        """Have a notebook executed at certain times. A text in ``parameters`` may use the tick:
+        ``{{ previous_month }}``."""
         return self._call(calls.create(notebook_id, name, cron, timezone, parameters, options))
 
     def get_schedule(self, schedule_id: int) -> ScheduleOut:
@@ -112,7 +113,8 @@ class AsyncSchedules:
         parameters: Mapping[str, JsonValue] | None = None,
         **options: Unpack[ScheduleOptions],
     ) -> ScheduleOut:
-        """Have a notebook executed at certain times. Texts in ``parameters`` may use the tick: ``{{ previous_month }}``."""
+        """Have a notebook executed at certain times. A text in ``parameters`` may use the tick:
+        ``{{ previous_month }}``."""
         return await self._call(calls.create(notebook_id, name, cron, timezone, parameters, options))
 
     async def get_schedule(self, schedule_id: int) -> ScheduleOut:

@@ -187,6 +187,7 @@ class Client(Grants, Notifications, Schedules, Live):
         notebook_id: int | None = None,
         queue: str | None = None,
         batch_id: int | None = None,
+        schedule_id: int | None = None,
         submitted_after: datetime | None = None,
         submitted_before: datetime | None = None,
         parameters: Mapping[str, JsonValue] | None = None,
