@@ -15,6 +15,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from pressroom import __version__, errors, health, metrics_endpoint, traces
 from pressroom.api import ANOTHER_PROBLEM, Parts, Reader, install_problem_handlers, problems
+from pressroom.batches import endpoints as batches
 from pressroom.database.checks import open_checks
 from pressroom.database.session import Database, open_database
 from pressroom.database.shared_read import SharedReads
@@ -72,6 +73,7 @@ TAGS = [
     {"name": "notebooks", "description": "The registry."},
     {"name": "parameters", "description": "Typed, checked parameters of registered notebooks."},
     {"name": "executions", "description": "Executing, and the history."},
+    {"name": "batches", "description": "One notebook over many sets of parameters."},
     {"name": "schedules", "description": "Executing at certain times."},
     {"name": "notifications", "description": "Telling others how executions end."},
     {"name": "files", "description": "Notebook files in users' directories."},
@@ -209,6 +211,7 @@ def create_app(settings: Settings) -> FastAPI:
         control_endpoints.staff_router,
         live_endpoints.router,
         history.router,
+        batches.router,
         schedules.router,
         notifications.router,
         files.router,
@@ -224,7 +227,8 @@ def create_app(settings: Settings) -> FastAPI:
     _require_free_prefix(found, settings.root_path)
     install_problem_handlers(app)
     notebook_bytes = int(settings.max_notebook_mb * MEBIBYTE)
-    uploads = {"/upload-notebook": notebook_bytes + MULTIPART_BYTES}
+    upload_bytes = notebook_bytes + MULTIPART_BYTES
+    uploads = {"/upload-notebook": upload_bytes, "/db/batches/upload": upload_bytes}
     app.add_middleware(KeptFirst, kept=kept)
     app.add_middleware(BodyLimit, limit_bytes=int(settings.max_body_mb * MEBIBYTE), uploads=uploads)
     if LOCAL in settings.auth:

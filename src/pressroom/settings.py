@@ -162,7 +162,9 @@ class Settings(OidcSettings, JupyterHubSettings, SessionSettings, FrontSettings,
         default=5.0, ge=0, description="Seconds between the interrupt and the end of a kernel that is stopped."
     )
     max_body_mb: float = Field(default=8.0, gt=0, description="Largest request body, in MiB, uploads aside.")
-    max_notebook_mb: float = Field(default=32.0, gt=0, description="Largest notebook read or uploaded, in MiB.")
+    max_notebook_mb: float = Field(
+        default=32.0, gt=0, description="Largest notebook read or uploaded, and largest file of a batch's sets, in MiB."
+    )
     max_output_mb: float = Field(
         default=100.0,
         gt=0,

@@ -17,6 +17,7 @@ from procrastinate.worker import Worker
 from psycopg_pool import AsyncConnectionPool
 
 from pressroom import __version__, logs
+from pressroom.batches import tasks as batch_tasks
 from pressroom.database.session import Database
 from pressroom.database.url import conninfo
 from pressroom.errors import Unavailable
@@ -174,6 +175,7 @@ async def open_crew(shop: Workshop, staffing: Staffing, watch: Watcher | None = 
             errands = chores.job_manager = PatientJobs(connector)
             retention_tasks.add_tasks(chores, shop)
             notification_tasks.add_tasks(chores, shop)
+            batch_tasks.add_tasks(chores, shop)
             workers[_worker(chores, staffing, [CHORES], _CHORES_AT_ONCE, lost_seconds)] = errands
             await opened.enter_async_context(open_sweep(shop))
             if tracking.tracks(shop.settings):

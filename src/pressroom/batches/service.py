@@ -7,13 +7,16 @@ from datetime import datetime
 from typing import Any
 
 import psycopg
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pressroom.batches.plans import BatchPlan, Grid, Set
-from pressroom.database.models import Batch
+from pressroom.batches.schemas import BatchOut
+from pressroom.batches.standing import standing
+from pressroom.database.models import Batch, Execution
 from pressroom.database.session import Connection, driver_connection
 from pressroom.errors import (
+    BatchEnded,
     IdempotencyConflict,
     Invalid,
     NotAllowed,
@@ -22,16 +25,22 @@ from pressroom.errors import (
     ParameterInvalid,
     PressroomError,
 )
-from pressroom.executions.allowances import taken
-from pressroom.executions.orders import Intake, Order, OrderBook, Origin
+from pressroom.executions import access
+from pressroom.executions.allowances import SETTING, taken
+from pressroom.executions.orders import Intake, Order, OrderBook, Origin, repeated
 from pressroom.executions.refusals import refusal
 from pressroom.executions.registered import Opened, opened
 from pressroom.executions.service import Once, add_rows
-from pressroom.identity.policy import viewer
+from pressroom.executions.states import Status
+from pressroom.identity.policy import Viewer, viewer
 from pressroom.identity.principal import Principal
+from pressroom.identity.rights import Level
+from pressroom.identity.visibility import sees_execution
 from pressroom.settings import Settings
 
-__all__ = ["BatchPlan", "Grid", "begin"]
+__all__ = ["BatchPlan", "begin", "cancel", "get", "page", "require_batch", "retry", "seen"]
+CANCELLED = "cancelled"
+"""Why somebody's batch starts nothing any more who cancelled it."""
 AT_ONCE = 1000
 """Executions that are added by one statement: others get their turn in this process between two."""
 MOST_NAMED = 1000
@@ -90,7 +99,7 @@ async def _earlier(session: AsyncSession, principal: Principal, once: Once) -> B
 def _require(intake: Intake, count: int) -> None:
     require_batch(intake.settings, count)
     if intake.per_minute is not None and count > intake.per_minute:
-        raise OverLimit("executions", count, intake.per_minute, "PRESSROOM_EXECUTIONS_PER_MINUTE")
+        raise OverLimit("executions", count, intake.per_minute, SETTING)
 
 
 def _batch(principal: Principal, plan: BatchPlan, username: str, kept: dict[str, Any], once: Once | None) -> Batch:
@@ -107,9 +116,12 @@ def _batch(principal: Principal, plan: BatchPlan, username: str, kept: dict[str,
         stop_after_failures=plan.stop_after_failures,
         schedule_id=plan.schedule_id,
         retry_of=plan.retry_of,
-        idempotency_key=once.key if once else None,
-        idempotency_digest=once.digests[0] if once else None,
+        **_kept(once),
     )
+
+
+def _kept(once: Once | None) -> dict[str, str]:
+    return {} if once is None else {"idempotency_key": once.key, "idempotency_digest": once.digests[0]}
 
 
 async def _orders(order: Order, plan: BatchPlan) -> AsyncIterator[Sequence[Order]]:
@@ -168,3 +180,117 @@ async def _charge(connection: Connection, intake: Intake, principal: Principal, 
     """Take what was started from what the caller may start. At last, since others of theirs wait for it."""
     async with taken(connection, principal.username, count, intake.per_minute):
         pass
+
+
+async def seen(session: AsyncSession, principal: Principal, batch_id: int) -> Batch:
+    """A batch that ``principal`` may see: theirs, or of a notebook that they may see. Raises :class:`NotFound`."""
+    wanted = select(Batch).where(Batch.id == batch_id, *sees_execution(Batch, viewer(principal)))
+    batch = await session.scalar(wanted)
+    if batch is None:
+        raise NotFound("batch", batch_id)
+    return batch
+
+
+async def get(session: AsyncSession, batch_id: int) -> Batch:
+    """One batch. Raises :class:`NotFound`."""
+    batch = await session.get(Batch, batch_id)
+    if batch is None:
+        raise NotFound("batch", batch_id)
+    return batch
+
+
+async def page(
+    session: AsyncSession, seen_by: Viewer | None, username: str | None, notebook_id: int | None, skip: int, limit: int
+) -> tuple[list[BatchOut], int]:
+    """The newest batches that ``seen_by`` may see, and how many there are in all."""
+    conditions = sees_execution(Batch, seen_by)
+    if username is not None:
+        conditions.append(Batch.username == username)
+    if notebook_id is not None:
+        conditions.append(Batch.notebook_id == notebook_id)
+    total = await session.scalar(select(func.count(Batch.id)).where(*conditions))
+    wanted = select(Batch).where(*conditions).order_by(Batch.id.desc()).offset(skip).limit(limit)
+    return await standing(session, (await session.scalars(wanted)).all()), int(total or 0)
+
+
+async def cancel(session: AsyncSession, principal: Principal, batch_id: int) -> Batch:
+    """Cancel a batch: from the end of the caller's transaction on, nothing of it starts any more. What waits is
+    cancelled and what runs is asked to stop by a chore, however many they are.
+
+    One that is being stopped already stays so. Raises :class:`NotFound`, :class:`NotAllowed` or :class:`BatchEnded`.
+    """
+    batch = await seen(session, principal, batch_id)
+    await access.require_on_batch(session, principal, batch, Level.EDITOR)
+    # Until this transaction has ended, nobody claims anything of it: see claim_execution().
+    await session.execute(text("SELECT pg_advisory_xact_lock(batch_lock(:batch))"), {"batch": batch_id})
+    await session.refresh(batch, with_for_update={"key_share": True})
+    if batch.ended_at is not None:
+        if batch.stop_reason == CANCELLED:
+            return batch
+        raise BatchEnded(batch_id)
+    if batch.stop_reason != CANCELLED:
+        batch.stopping_at = batch.stopping_at or func.clock_timestamp()
+        batch.stop_reason, batch.stopped_by = CANCELLED, principal.username
+        await session.flush()
+        await session.refresh(batch)
+        await session.execute(text("SELECT clear_batch(:batch)"), {"batch": batch_id})
+        await session.execute(text("SELECT pg_notify('pressroom_executions', 'batch-' || :batch)"), {"batch": batch_id})
+    return batch
+
+
+async def retry(
+    session: AsyncSession,
+    intake: Intake,
+    principal: Principal,
+    batch_id: int,
+    *,
+    cancelled: bool = False,
+    once: Once | None = None,
+) -> Batch:
+    """Begin a batch that repeats those executions of another that have failed, or with ``cancelled`` those that were
+    cancelled too: to the letter, secrets among it, in their order.
+
+    Raises as :func:`begin`, and :class:`Invalid` where there are none.
+    """
+    earlier = await seen(session, principal, batch_id)
+    if once is not None and (found := await _earlier(session, principal, once)) is not None:
+        return found
+    statuses = [Status.FAILED, Status.CANCELLED] if cancelled else [Status.FAILED]
+    wanted = select(Execution.id).where(Execution.batch_id == batch_id, Execution.status.in_(statuses))
+    ids = (await session.scalars(wanted.order_by(Execution.id))).all()
+    if not ids:
+        which = "has failed or was cancelled" if cancelled else "has failed"
+        raise Invalid(f"None of the executions of batch {batch_id} {which}, so there is nothing to repeat.")
+    _require(intake, len(ids))
+    connection = await driver_connection(session)
+    new = await opened(connection, viewer(principal), len(ids), ())
+    book = OrderBook(connection, intake, principal, new)
+    [[first]] = [some async for some in _repetitions(session, ids[:1])]
+    batch = Batch(
+        notebook_id=earlier.notebook_id,
+        username=(await book.subject(first)).username,
+        created_by=principal.username,
+        name=earlier.name,
+        source="retry",
+        plan={"cancelled": cancelled},
+        total=len(ids),
+        batch_limit=earlier.batch_limit,
+        in_order=earlier.in_order,
+        stop_after_failures=earlier.stop_after_failures,
+        retry_of=earlier.id,
+        **_kept(once),
+    )
+    session.add(batch)
+    await session.flush()
+    await _fill(connection, book, new, batch, _repetitions(session, ids))
+    await _charge(connection, intake, principal, batch.total)
+    return batch
+
+
+async def _repetitions(session: AsyncSession, ids: Sequence[int]) -> AsyncIterator[Sequence[Order]]:
+    for start in range(0, len(ids), AT_ONCE):
+        wanted = select(Execution).where(Execution.id == func.any(list(ids[start : start + AT_ONCE])))
+        rows = (await session.scalars(wanted.order_by(Execution.id))).all()
+        for row in rows:
+            session.expunge(row)
+        yield [repeated(row) for row in rows]

@@ -31,6 +31,7 @@ def list_(
     ] = None,
     notebook: Annotated[int | None, typer.Option(help="Those of this notebook.", min=1, max=MAX_ID)] = None,
     queue: Annotated[str | None, typer.Option(help="Those of this queue.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Those of this batch.", min=1, max=MAX_ID)] = None,
     since: Annotated[
         datetime | None,
         typer.Option(
@@ -64,6 +65,7 @@ def list_(
         statuses=tuple(status or ()),
         notebook_id=notebook,
         queue=queue,
+        batch_id=batch,
         submitted_after=since,
         submitted_before=until,
         parameters=tuple(sorted(parameters.items())),

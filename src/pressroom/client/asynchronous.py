@@ -13,6 +13,7 @@ from pressroom.client.calls import Call, address, unreachable
 from pressroom.client.grants import AsyncGrants
 from pressroom.client.live_async import AsyncLive
 from pressroom.client.notifications import AsyncNotifications
+from pressroom.client.schedules import AsyncSchedules
 from pressroom.client.stream import GIVE_UP_SECONDS
 from pressroom.executions.schemas import ExecutionOut
 from pressroom.executions.states import Status
@@ -22,7 +23,7 @@ from pressroom.parameters.schemas import InferenceOut, ParameterOut
 T = TypeVar("T")
 
 
-class AsyncClient(AsyncGrants, AsyncNotifications, AsyncLive):
+class AsyncClient(AsyncGrants, AsyncNotifications, AsyncSchedules, AsyncLive):
     """A client of a Pressroom service.
 
     ``base_url`` is its address; if left out, ``PRESSROOM_URL``, else the one at the JupyterHub whose notebook server
@@ -186,6 +187,8 @@ class AsyncClient(AsyncGrants, AsyncNotifications, AsyncLive):
         status: Status | str | Sequence[Status | str] | None = None,
         notebook_id: int | None = None,
         queue: str | None = None,
+        batch_id: int | None = None,
+        schedule_id: int | None = None,
         submitted_after: datetime | None = None,
         submitted_before: datetime | None = None,
         parameters: Mapping[str, JsonValue] | None = None,
@@ -202,6 +205,8 @@ class AsyncClient(AsyncGrants, AsyncNotifications, AsyncLive):
             status=status,
             notebook_id=notebook_id,
             queue=queue,
+            schedule_id=schedule_id,
+            batch_id=batch_id,
             submitted_after=submitted_after,
             submitted_before=submitted_before,
             parameters=parameters,

@@ -23,13 +23,17 @@ from pressroom.api import (
     page_response,
     problems,
 )
+from pressroom.batches.endpoints import MADE
+from pressroom.batches.schemas import BatchOut
+from pressroom.batches.standing import standing_of
 from pressroom.callers_first import CallerFirst
 from pressroom.errors import AlreadyExists, Invalid, NotAllowed, NotFound, TooMany
 from pressroom.executions.endpoints import ACCEPTED, accepted
 from pressroom.executions.history_endpoints import Moment
 from pressroom.executions.schemas import ExecutionOut
-from pressroom.schedules import service, ticks
+from pressroom.schedules import backfill, service, ticks
 from pressroom.schedules.schemas import (
+    BackfillWanted,
     RunWanted,
     ScheduleCreate,
     ScheduleOut,
@@ -151,3 +155,24 @@ async def list_ticks_of_a_schedule(
     """What became of each tick, newest first: the execution that was made for it, or why there is none."""
     page = Page(*await service.history(session, caller, schedule_id, skip, limit))
     return page_response(request, page, skip, limit)
+
+
+@router.post(
+    "/{schedule_id}/backfill", status_code=201, responses=MADE | problems(NotAllowed, NotFound, Invalid, TooMany)
+)
+async def backfill_a_schedule(
+    schedule_id: Id,
+    wanted: BackfillWanted,
+    request: Request,
+    response: Response,
+    session: Transaction,
+    parts: TheParts,
+    caller: ActingRunner,
+    facts: Facts,
+) -> BatchOut:
+    """Execute it for each tick of a range of time that is over, as one batch, whether or not a tick has fired before.
+    Each execution has its tick as `scheduled_at`."""
+    batch = await backfill.begin(session, parts.intake, caller, schedule_id, wanted)
+    facts |= {"batch_id": batch.id, "total": batch.total}
+    response.headers["Location"] = f"{request.scope.get('root_path', '')}/db/batches/{batch.id}"
+    return await standing_of(session, batch)

@@ -4,13 +4,15 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ForeignKey, Index, String, func, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pressroom.database.models.base import Base
 
 
 class Batch(Base):
-    """A batch. Its executions say which one they belong to, and how it stands is counted from them."""
+    """A batch. Its executions say which one they belong to, and how it stands is counted from them, until it has ended:
+    see tell_batch() in migrations/sql/queue_0012.sql."""
 
     __tablename__ = "batches"
     __table_args__ = (
@@ -49,3 +51,10 @@ class Batch(Base):
     stopping_at: Mapped[datetime | None]
     """Since when nothing of it starts any more: it was cancelled, or too many failed."""
     stop_reason: Mapped[str | None] = mapped_column(String(50))
+    """``cancelled``, or ``failures``."""
+    stopped_by: Mapped[str | None] = mapped_column(String(100))
+    """Who cancelled it."""
+    ended_at: Mapped[datetime | None]
+    """When the last of its executions ended."""
+    counts: Mapped[dict[str, int] | None] = mapped_column(JSONB(none_as_null=True))
+    """How they ended, by status, since then."""

@@ -38,12 +38,12 @@ class Execution(Base):
             unique=True,
             postgresql_where="status IN ('pending', 'running')",
         ),
-        # What a worker looks through for its next execution: see claim_execution() in migrations/sql/queue_0004.sql.
+        # What a worker looks through for its next execution: see claim_execution() in migrations/sql/queue_0012.sql.
         Index(
             "ix_notebook_executions_pending",
             "queue",
             "username",
-            text("hashtextextended(input_path, 0)"),
+            text("hashtextextended(input_path, coalesce(batch_id, 0))"),
             text("priority DESC"),
             "id",
             postgresql_where=text("status = 'pending'"),
@@ -54,7 +54,8 @@ class Execution(Base):
             "queue",
             postgresql_where=text(
                 "status = 'pending' AND "
-                "(notebook_limit IS NOT NULL OR user_limit IS NOT NULL OR queue_limit IS NOT NULL)"
+                "(notebook_limit IS NOT NULL OR user_limit IS NOT NULL OR queue_limit IS NOT NULL "
+                "OR batch_limit IS NOT NULL OR in_order)"
             ),
         ),
         Index(
@@ -93,6 +94,7 @@ class Execution(Base):
             "id",
             postgresql_where=text("batch_id IS NOT NULL"),
         ),
+        Index("ix_notebook_executions_batch_id_id", "batch_id", "id", postgresql_where=text("batch_id IS NOT NULL")),
         Index(
             "ix_notebook_executions_schedule_id_id",
             "schedule_id",

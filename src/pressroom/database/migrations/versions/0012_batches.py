@@ -1,5 +1,7 @@
 """Batches: one notebook executed over many sets of parameters."""
 
+from pathlib import Path
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
@@ -7,6 +9,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 revision = "0012"
 down_revision = "0011"
 
+_SQL = Path(__file__).parent.parent / "sql"
 _NOW = sa.text("now()")
 
 
@@ -36,6 +39,9 @@ def upgrade() -> None:
         _time("created_at", _NOW),
         _time("stopping_at"),
         sa.Column("stop_reason", sa.String(50)),
+        sa.Column("stopped_by", sa.String(100)),
+        _time("ended_at"),
+        sa.Column("counts", JSONB),
         sa.PrimaryKeyConstraint("id", name="pk_batches"),
         sa.ForeignKeyConstraint(
             ["notebook_id"], ["notebooks.id"], name="fk_batches_notebook_id_notebooks", ondelete="SET NULL"
@@ -69,4 +75,42 @@ def upgrade() -> None:
         "notebook_executions",
         ["batch_id", "status", "id"],
         postgresql_where=sa.text("batch_id IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_notebook_executions_batch_id_id",
+        "notebook_executions",
+        ["batch_id", "id"],
+        postgresql_where=sa.text("batch_id IS NOT NULL"),
+    )
+    _replace_indexes()
+    # By the driver, since it holds many statements.
+    driver = op.get_bind().connection.driver_connection
+    assert driver is not None
+    driver.execute((_SQL / "queue_0012.sql").read_text())
+
+
+def _replace_indexes() -> None:
+    """Those that the claim reads, and who wakes workers: what is pending is parted by batches too."""
+    op.drop_index("ix_notebook_executions_pending", "notebook_executions")
+    op.create_index(
+        "ix_notebook_executions_pending",
+        "notebook_executions",
+        [
+            "queue",
+            "username",
+            sa.text("hashtextextended(input_path, coalesce(batch_id, 0))"),
+            sa.text("priority DESC"),
+            "id",
+        ],
+        postgresql_where=sa.text("status = 'pending'"),
+    )
+    op.drop_index("ix_notebook_executions_limited", "notebook_executions")
+    op.create_index(
+        "ix_notebook_executions_limited",
+        "notebook_executions",
+        ["queue"],
+        postgresql_where=sa.text(
+            "status = 'pending' AND (notebook_limit IS NOT NULL OR user_limit IS NOT NULL OR queue_limit IS NOT NULL "
+            "OR batch_limit IS NOT NULL OR in_order)"
+        ),
     )
