@@ -19,7 +19,7 @@ from pressroom.database.checks import open_checks
 from pressroom.database.session import Database, open_database
 from pressroom.database.shared_read import SharedReads
 from pressroom.docs_pages import add_docs
-from pressroom.executions import control_endpoints, live_endpoints
+from pressroom.executions import comparison_endpoints, control_endpoints, live_endpoints, result_endpoints
 from pressroom.executions import endpoints as executions
 from pressroom.executions import history_endpoints as history
 from pressroom.executions.following import open_following
@@ -71,6 +71,7 @@ TAGS = [
     {"name": "notebooks", "description": "The registry."},
     {"name": "parameters", "description": "Typed, checked parameters of registered notebooks."},
     {"name": "executions", "description": "Executing, and the history."},
+    {"name": "results", "description": "What executions recorded, compared."},
     {"name": "notifications", "description": "Telling others how executions end."},
     {"name": "files", "description": "Notebook files in users' directories."},
     {"name": "tokens", "description": "Personal access tokens, for programs."},
@@ -207,6 +208,8 @@ def create_app(settings: Settings) -> FastAPI:
         control_endpoints.staff_router,
         live_endpoints.router,
         history.router,
+        result_endpoints.router,
+        comparison_endpoints.router,
         notifications.router,
         files.router,
         tokens.router,

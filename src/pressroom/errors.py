@@ -24,6 +24,7 @@ The tree (the number is the HTTP status that the API answers with; the last word
                     │   ├─ ExecutionFailed     422  execution-failed
                     │   ├─ ExecutionInterrupted 503 execution-interrupted
                     │   └─ ExecutionTimedOut   504  execution-timed-out
+                    ├─ NotInstalled            501  not-installed
                     └─ Unavailable             503  unavailable
 
 An error carries its facts as attributes, and in ``facts`` as they travel in the problem document; ``detail`` is a
@@ -328,6 +329,16 @@ class ExecutionTimedOut(ExecutionEnded):
     """The execution took longer than it was allowed."""
 
     status, slug, title = 504, "execution-timed-out", "The execution took too long"
+
+
+class NotInstalled(PressroomError):
+    """What was asked for needs a library that is not there. Facts: ``library``, ``extra``."""
+
+    status, slug, title = 501, "not-installed", "A library is not installed"
+
+    def __init__(self, what: str, library: str, extra: str) -> None:
+        sentence = f'{what} needs {library}, which is not installed: pip install "pressroom[{extra}]"'
+        super().__init__(sentence, library=library, extra=extra)
 
 
 class Unavailable(PressroomError):
