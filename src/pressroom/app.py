@@ -20,7 +20,7 @@ from pressroom.database.checks import open_checks
 from pressroom.database.session import Database, open_database
 from pressroom.database.shared_read import SharedReads
 from pressroom.docs_pages import add_docs
-from pressroom.executions import control_endpoints, live_endpoints
+from pressroom.executions import comparison_endpoints, control_endpoints, live_endpoints, result_endpoints
 from pressroom.executions import endpoints as executions
 from pressroom.executions import history_endpoints as history
 from pressroom.executions.following import open_following
@@ -75,6 +75,7 @@ TAGS = [
     {"name": "executions", "description": "Executing, and the history."},
     {"name": "batches", "description": "One notebook over many sets of parameters."},
     {"name": "schedules", "description": "Executing at certain times."},
+    {"name": "results", "description": "What executions recorded, compared."},
     {"name": "notifications", "description": "Telling others how executions end."},
     {"name": "files", "description": "Notebook files in users' directories."},
     {"name": "tokens", "description": "Personal access tokens, for programs."},
@@ -213,6 +214,8 @@ def create_app(settings: Settings) -> FastAPI:
         history.router,
         batches.router,
         schedules.router,
+        result_endpoints.router,
+        comparison_endpoints.router,
         notifications.router,
         files.router,
         tokens.router,

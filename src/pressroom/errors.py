@@ -360,13 +360,13 @@ class ExecutionTimedOut(ExecutionEnded):
 
 
 class NotInstalled(PressroomError):
-    """What was asked for needs packages that are not installed where it was asked. Facts: ``extra``."""
+    """What was asked for needs a library that is not there. Facts: ``library``, ``extra``."""
 
-    status, slug, title = 501, "not-installed", "Packages are missing"
+    status, slug, title = 501, "not-installed", "A library is not installed"
 
-    def __init__(self, what: str, extra: str) -> None:
-        """``what`` needs them."""
-        super().__init__(f'{what} needs packages that are not installed: pip install "pressroom[{extra}]"', extra=extra)
+    def __init__(self, what: str, library: str, extra: str) -> None:
+        sentence = f'{what} needs {library}, which is not installed: pip install "pressroom[{extra}]"'
+        super().__init__(sentence, library=library, extra=extra)
 
 
 class Unavailable(PressroomError):

@@ -12,4 +12,4 @@ def load(module: str, needed_for: str) -> Any:
     try:
         return import_module(module)
     except ImportError as error:
-        raise NotInstalled(needed_for, "data") from error
+        raise NotInstalled(needed_for, module.partition(".")[0], "data") from error

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from pydantic import TypeAdapter
 
-from pressroom.cli import following
+from pressroom.cli import following, results
 from pressroom.cli.pairs import PairsCommand, pairs
 from pressroom.cli.room import WRONG, Room, complain, in_room
 from pressroom.cli.tables import show_one, show_rows
@@ -98,3 +98,4 @@ def show(execution_id: Annotated[int, typer.Argument(min=1, max=MAX_ID)], *, jso
 
 
 following.add_commands(app)
+results.add_commands(app)

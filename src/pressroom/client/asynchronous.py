@@ -13,6 +13,7 @@ from pressroom.client.calls import Call, address, unreachable
 from pressroom.client.grants import AsyncGrants
 from pressroom.client.live_async import AsyncLive
 from pressroom.client.notifications import AsyncNotifications
+from pressroom.client.results import AsyncResults
 from pressroom.client.schedules import AsyncSchedules
 from pressroom.client.stream import GIVE_UP_SECONDS
 from pressroom.executions.schemas import ExecutionOut
@@ -23,7 +24,7 @@ from pressroom.parameters.schemas import InferenceOut, ParameterOut
 T = TypeVar("T")
 
 
-class AsyncClient(AsyncGrants, AsyncNotifications, AsyncSchedules, AsyncLive):
+class AsyncClient(AsyncGrants, AsyncNotifications, AsyncResults, AsyncSchedules, AsyncLive):
     """A client of a Pressroom service.
 
     ``base_url`` is its address; if left out, ``PRESSROOM_URL``, else the one at the JupyterHub whose notebook server

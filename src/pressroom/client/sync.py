@@ -13,6 +13,7 @@ from pressroom.client.calls import Call, address, unreachable
 from pressroom.client.grants import Grants
 from pressroom.client.live import Live
 from pressroom.client.notifications import Notifications
+from pressroom.client.results import Results
 from pressroom.client.schedules import Schedules
 from pressroom.client.stream import GIVE_UP_SECONDS
 from pressroom.executions.schemas import ExecutionOut
@@ -23,7 +24,7 @@ from pressroom.parameters.schemas import InferenceOut, ParameterOut
 T = TypeVar("T")
 
 
-class Client(Grants, Notifications, Schedules, Live):
+class Client(Grants, Notifications, Results, Schedules, Live):
     """A client of a Pressroom service.
 
     ``base_url`` is its address; if left out, ``PRESSROOM_URL``, else the one at the JupyterHub whose notebook server

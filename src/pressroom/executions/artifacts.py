@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePath
+from typing import BinaryIO
 
 from pressroom.errors import PressroomError
 from pressroom.notebooks.places import Location, Places
@@ -89,6 +90,13 @@ def make(output: Location, execution_id: int, attempt: int) -> Location | None:
     except (OSError, RecursionError, PressroomError) as error:
         log.warning("execution %s has no artifact directory: %s", execution_id, error)
         return None
+
+
+def opened(directory: Location, path: str) -> BinaryIO:
+    """A listed file of an artifact directory, open for reading. Raises as :meth:`Location.open_file`, and
+    ``OSError``."""
+    with directory.beside(directory.name, *path.split("/")).open_file() as fd:
+        return os.fdopen(os.dup(fd), "rb")
 
 
 def listed(directory: Location, bounds: Bounds) -> Listing:
