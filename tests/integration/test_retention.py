@@ -118,6 +118,23 @@ async def test_old_executions_go_with_all_that_is_theirs(database: Database, pla
     assert await prune(database, places, OLD) == Pruned()
 
 
+async def test_artifacts_go_with_their_execution_also_where_its_output_stays(
+    database: Database, places: Places, history: History
+) -> None:
+    for output in (None, history.home / "named.ipynb"):
+        one, path = history.add(output_path=output)
+        artifact = history.file(path.parent / f"{path.stem.removesuffix(f'-{one}')}-{one}.artifacts" / "a.csv", 5)
+        history.connection.execute("UPDATE notebook_executions SET attempt = 1 WHERE id = %s", (one,))
+        history.connection.execute("INSERT INTO execution_artifacts VALUES (%s, 'a.csv', 5, 'text/csv')", (one,))
+        assert (await prune(database, places, OLD, dry_run=True)).bytes == (15 if output is None else 5)
+        assert artifact.exists()
+        assert await prune(database, places, OLD) == Pruned(
+            1, 2, 2 if output is None else 1, 15 if output is None else 5
+        )
+        assert not artifact.parent.exists()
+        assert path.exists() == (output is not None)
+
+
 async def test_a_dry_run_changes_nothing_and_says_exactly_what_a_run_does(
     database: Database, places: Places, history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:

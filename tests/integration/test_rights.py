@@ -148,6 +148,12 @@ ASKS = {
     "follow_a_batch": Ask("/db/batches/{ended_batch}/events"),
     "cancel_a_batch": Ask("/db/batches/{batch}/cancel"),
     "repeat_a_batch": Ask("/db/batches/{ended_batch}/retry"),
+    "list_results": Ask("/db/executions/{ended}/results"),
+    "read_a_result": Ask("/db/executions/{ended}/results/rmse"),
+    "list_artifacts": Ask("/db/executions/{ended}/artifacts"),
+    "download_an_artifact": Ask("/db/executions/{ended}/artifacts/charts/sales.png"),
+    "compare_executions": Ask("/db/notebooks/{notebook}/compare"),
+    "compare_two_executions": Ask("/db/executions/{ended}/diff", query={"with": "{ended}"}),
     "add_a_notification": Ask(
         "/db/notifications",
         {
@@ -478,8 +484,9 @@ def test_the_answer_is_as_the_table_says(stage: Stage, endpoint: Endpoint, name:
         "SELECT operation, allowed FROM audit_log WHERE id > %s AND path = %s", (before, answer.request.url.path)
     ).fetchall()
     assert entries == [(endpoint.name, wanted == 200)] * noted
-    if endpoint.name in ("download_the_output", "read_the_output") and wanted == 200:
-        # There is no file; whoever may see the execution is told why.
+    files = ("download_the_output", "read_the_output", "read_a_result", "download_an_artifact")
+    if endpoint.name in files and wanted == 200:
+        # There is no such file; whoever may see the execution is told why.
         assert (answer.status_code, answer.json()["what"]) != (404, "execution"), answer.text
         return
     unwell = endpoint.path == "/health" and answer.status_code == 503  # a slow machine's database; it is an answer

@@ -113,15 +113,22 @@ def listed(directory: Location, bounds: Bounds) -> Listing:
     return found
 
 
+def remove(places: Places, output_path: str, username: str, execution_id: int, attempt: int) -> None:
+    """Take an attempt's artifact directory away, if there is one. Raises ``OSError`` or ``RecursionError``, and what
+    :func:`place` does."""
+    directory = place(places, output_path, username, execution_id, attempt)
+    with directory.parent.in_directory() as folder:
+        _remove(folder, directory.name)
+
+
 def discard(places: Places, output_path: str, username: str, execution_id: int, attempt: int) -> None:
-    """Take an attempt's artifact directory away; what cannot be taken away is logged and stays."""
-    with suppress(PressroomError):  # where its folder cannot be opened, there is nothing of it either
-        directory = place(places, output_path, username, execution_id, attempt)
-        try:
-            with directory.parent.in_directory() as folder:
-                _remove(folder, directory.name)
-        except (OSError, RecursionError) as error:
-            log.warning("%s is left: %s", directory.path, error)
+    """The same; what cannot be taken away is logged and stays."""
+    try:
+        remove(places, output_path, username, execution_id, attempt)
+    except PressroomError as error:
+        log.debug("execution %s has no folder that held its artifacts: %s", execution_id, error)
+    except (OSError, RecursionError) as error:
+        log.warning("the artifacts of execution %s are left: %s", execution_id, error)
 
 
 def _remove(folder: int, name: str) -> None:
