@@ -75,8 +75,8 @@ def planned(schedule: Schedule, now: datetime) -> Plan:
     start = max(schedule.next_at, schedule.starts_at or schedule.next_at)
     grace = ON_TIME + timedelta(seconds=schedule.jitter_seconds)
     due = ticks.newest(schedule.cron, ticks.zone(schedule.timezone), start, end, MOST_AT_ONCE + _of_grace(grace))
-    late = [tick for tick in due if tick + grace < now]
-    fresh = [tick for tick in due if tick + grace >= now]
+    late = [tick for tick in due if tick + grace <= now]
+    fresh = [tick for tick in due if tick + grace > now]
     more = bool(due) and due[0] > start and len(late) >= MOST_AT_ONCE
     chosen: list[datetime] = []
     if schedule.missed == Missed.LAST and not fresh:
