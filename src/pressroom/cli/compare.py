@@ -117,7 +117,10 @@ def _show(found: Compared, output: Path | None) -> None:
 def _cell(value: Any) -> Text:
     if value is None:
         return Text(NOTHING, style="dim")
-    return Text(f"{value:.6g}" if isinstance(value, float) else str(value))
+    if not isinstance(value, float):
+        return Text(str(value))
+    # Money is read in full, and what is small or huge by its first digits.
+    return Text(f"{value:.2f}" if 1e5 <= abs(value) < 1e15 else f"{value:.6g}")
 
 
 def diff(
