@@ -142,7 +142,7 @@ ASKS = {
     "download_the_output": Ask("/db/executions/{ended}/notebook"),
     "read_the_output": Ask("/db/executions/{ended}/html"),
     "begin_a_batch": Ask("/db/batches", {"notebook_id": "{notebook}", "sets": [{}]}),
-    "begin_a_batch_of_a_file": Ask("/db/batches/upload", table=True),
+    "begin_a_batch_of_a_file": Ask("/db/batches/upload", upload=True, table=True),
     "list_batches": Ask("/db/batches"),
     "read_a_batch": Ask("/db/batches/{batch}"),
     "follow_a_batch": Ask("/db/batches/{ended_batch}/events"),
@@ -355,9 +355,11 @@ class Stage:
             for ended_at in (None, datetime.now(UTC))
         ]
         self.sql.execute(
-            "INSERT INTO notebook_executions (notebook_id, username, input_path, output_path, parameters_used, "
-            "status, submitted_by, batch_id, batch_index) VALUES (%s, 'ana', %s, %s, '{}', 'failed', 'ana', %s, 0)",
-            (notebook, str(path), str(path.parent / "executions" / f"{key}-batch.ipynb"), batches[1]),
+            "INSERT INTO notebook_executions (id, notebook_id, username, input_path, output_path, parameters_used, "
+            "status, submitted_by, batch_id, batch_index) SELECT nextval('notebook_executions_id_seq'), notebook_id, "
+            "username, input_path, replace(output_path, %s, currval('notebook_executions_id_seq')::text), '{}', "
+            "'failed', 'ana', %s, 0 FROM notebook_executions WHERE id = %s",
+            (str(ended), batches[1], ended),
         )
         return {
             "key": key,
@@ -414,9 +416,9 @@ class Stage:
 
         sent: dict[str, Any] = {"headers": self.headers(name) | ASYNC, "params": filled(ask.query)}
         if ask.upload:
-            sent |= {"files": {"file": (f"{things['key']}.ipynb", self.source)}, "data": {"username": "ana"}}
-        elif ask.table:
-            sent |= {"files": {"file": ("sets.csv", "month\n7\n")}, "data": {"notebook_id": str(things["notebook"])}}
+            table = ("sets.csv", "month\n7\n"), {"notebook_id": str(things["notebook"])}
+            file, data = table if ask.table else ((f"{things['key']}.ipynb", self.source), {"username": "ana"})
+            sent |= {"files": {"file": file}, "data": data}
         elif ask.form is not None:
             sent["data"] = ask.form
         elif ask.json is not None:
