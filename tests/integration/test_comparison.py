@@ -13,6 +13,8 @@ import pyarrow.ipc
 import pytest
 from sqlalchemy import URL
 
+from pressroom import AsyncClient, Client
+from pressroom.errors import NotFound
 from pressroom.settings import Settings
 
 Service = pytest.Service  # type: ignore[attr-defined]
@@ -208,3 +210,24 @@ def test_two_executions_differ_in_parameters_results_and_cells(room: Room) -> No
     assert cell["change"] == "changed"
     assert "-import os\n+import os, sys\n" in cell["diff"]
     room.connection.execute("DELETE FROM notebook_executions WHERE id = %s", (fourth["execution_id"],))
+
+
+async def test_both_clients_have_it_as_data_frames_and_files(room: Room, tmp_path: Path) -> None:
+    url, one = str(room.http.base_url), room.ids[0]
+    async with AsyncClient(url, timeout=60) as client:
+        theirs = await client.compare(room.notebook, executions=room.ids, sort="id", where="results.rmse > 0")
+        file = await client.download_artifact(one, "charts/a b.html", tmp_path / "page.html")
+        differences = await client.diff(one, room.ids[1])
+        with pytest.raises(NotFound):
+            await client.download_artifact(one, "none", tmp_path / "none")
+    with Client(url, timeout=60) as client:
+        ours = client.compare(room.notebook, executions=room.ids, sort="id", where="results.rmse > 0")
+        kinds = {result.name: result.kind for result in client.results(one)}
+        assert client.result(one, "by region", "csv").startswith(b"region,sum")
+        assert client.download_artifact(one, "log.txt", tmp_path / "log.txt").read_text() == "1"
+    pd.testing.assert_frame_equal(ours, theirs)
+    assert ours["results.rmse"].tolist() == [0.5, 1.0]
+    assert kinds == {"rmse": "number", "label": "string", "by region": "table", "page/1": "image"}
+    assert file.read_text() == "<script>1</script>"
+    assert not (tmp_path / "none").exists()
+    assert differences.cells == []

@@ -15,7 +15,7 @@ from pathlib import PurePath
 from typing import BinaryIO
 
 from pressroom.errors import PressroomError
-from pressroom.notebooks.places import Location, Places
+from pressroom.notebooks.places import Location, Places, make_directory
 
 log = logging.getLogger("pressroom.executions")
 VARIABLE = "PRESSROOM_ARTIFACTS"
@@ -76,20 +76,24 @@ def place(places: Places, output_path: str, username: str, execution_id: int, at
     return places.stored(output_path, username).beside(folder_name(output_path, execution_id, attempt))
 
 
-def make(output: Location, execution_id: int, attempt: int) -> Location | None:
-    """Make an attempt's artifact directory, empty, and take those of earlier ones away; ``None`` where it cannot be
-    made."""
+def make(output: Location, folder: int, execution_id: int, attempt: int) -> Location | None:
+    """Make an attempt's artifact directory, empty, in the open folder of its output, and take those of earlier ones
+    away; ``None`` where it cannot be made."""
     path = str(output.path)
+    made = output.beside(folder_name(path, execution_id, attempt))
     try:
-        with output.parent.in_directory() as folder:
-            for number in range(1, attempt + 1):
+        with output.as_account():
+            for number in range(1, attempt):
                 _remove(folder, folder_name(path, execution_id, number))
-        made = output.beside(folder_name(path, execution_id, attempt))
-        with made.open_directory(create_last=True):
-            return made
-    except (OSError, RecursionError, PressroomError) as error:
+            if not make_directory(made.name, folder, output.account):
+                _remove(folder, made.name)
+                make_directory(made.name, folder, output.account)
+            if output.account is not None:
+                os.chmod(made.name, 0o777 & ~output.account.umask, dir_fd=folder)
+    except (OSError, RecursionError) as error:
         log.warning("execution %s has no artifact directory: %s", execution_id, error)
         return None
+    return made
 
 
 def opened(directory: Location, path: str) -> BinaryIO:
@@ -99,15 +103,22 @@ def opened(directory: Location, path: str) -> BinaryIO:
         return os.fdopen(os.dup(fd), "rb")
 
 
-def listed(directory: Location, bounds: Bounds) -> Listing:
-    """What is in an artifact directory when its attempt has ended; one in which nothing is is taken away."""
+def listed(directory: Location, folder: int, bounds: Bounds) -> Listing:
+    """What is in an artifact directory when its attempt has ended, by the open folder that holds it; one in which no
+    file is, is taken away."""
     try:
-        with directory.in_directory() as top:
-            found = _listing(top, bounds)
-        if not found.files and not found.left_out:
-            with directory.parent.in_directory() as folder:
+        with directory.as_account():
+            with suppress(OSError):
+                os.rmdir(directory.name, dir_fd=folder)  # most are empty
+                return Listing()
+            top = os.open(directory.name, _FOLDER, dir_fd=folder)
+            try:
+                found = _listing(top, bounds)
+            finally:
+                os.close(top)
+            if not found.files and not found.left_out:
                 _remove(folder, directory.name)
-    except (OSError, RecursionError, PressroomError) as error:
+    except (OSError, RecursionError) as error:
         log.warning("the artifacts in %s cannot be listed: %s", directory.path, error)
         return Listing()
     return found

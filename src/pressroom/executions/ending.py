@@ -122,7 +122,7 @@ class Ending:
                 return before
         if not ended:
             await asyncio.to_thread(discard, self._places, held.output_path, held.username, self._staged)
-        if self._recorded.artifacts and (not ended or change is Change.PUT_BACK):
+        if not ended or change is Change.PUT_BACK:
             kept_at = (held.output_path, held.username, held.id, held.attempt)
             await asyncio.to_thread(artifacts.discard, self._places, *kept_at)
         return change if ended else None

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from pressroom.database.session import Connection
-from pressroom.executions.artifacts import Artifact
+from pressroom.executions.artifacts import Artifact, Bounds, listed
+from pressroom.notebooks.places import Location
 from pressroom.press import Event, Result
 
 log = logging.getLogger("pressroom.executions")
@@ -38,6 +39,13 @@ class Recorded:
         """Note an event, where it is a result."""
         if isinstance(event, Result):
             self.results[event.name] = event
+
+    def look(self, directory: Location, folder: int, bounds: Bounds) -> int:
+        """Note what is in the artifact directory, by the open folder that holds it; how many entries are left out.
+        Blocks on the file system: call it in a thread."""
+        listing = listed(directory, folder, bounds)
+        self.artifacts = listing.files
+        return listing.left_out
 
     def forget(self) -> None:
         """Leave everything out, since it cannot be written."""

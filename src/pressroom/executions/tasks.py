@@ -252,19 +252,24 @@ class Pressman:
     async def _pressed(self, claim: Claim, stop: Stop, progress: Progress, recorded: Recorded) -> Finished:
         """Run the notebook; whatever goes wrong is the attempt's end."""
         finished: Finished | None = None
-        directory: Location | None = None
         try:
             with ExitStack() as opened:
                 told = await self._told_of_mlflow(claim)
                 request, directory = await asyncio.to_thread(self._open, opened, claim, told)
-                async for event in self.press.execute(request, stop):
-                    if isinstance(event, Finished):
-                        finished = event
-                        continue
-                    progress.take(event)
-                    recorded.take(event)
-                    if self._watch is not None:
-                        self._watch(claim.id, event)
+                try:
+                    async for event in self.press.execute(request, stop):
+                        if isinstance(event, Finished):
+                            finished = event
+                            continue
+                        progress.take(event)
+                        recorded.take(event)
+                        if self._watch is not None:
+                            self._watch(claim.id, event)
+                finally:
+                    if directory is not None and request.output_fd is not None:
+                        left_out = await asyncio.to_thread(recorded.look, directory, request.output_fd, self._bounds)
+                        if left_out:
+                            progress.take(Output(0, "stderr", self._bounds.sentence(left_out)))
         except SecretUnreadable as error:
             finished = _not_run(error.detail, Reason.SECRET_UNREADABLE)
         except PressroomError as error:
@@ -272,11 +277,6 @@ class Pressman:
         except Exception as error:  # the row must say that it ended, whatever went wrong
             log.exception("execution %s failed inside the worker", claim.id)
             finished = _not_run(f"The worker failed: {type(error).__name__}.")
-        if directory is not None:
-            listing = await asyncio.to_thread(artifacts.listed, directory, self._bounds)
-            recorded.artifacts = listing.files
-            if listing.left_out:
-                progress.take(Output(0, "stderr", self._bounds.sentence(listing.left_out)))
         return finished or _not_run("The press told of no end.")
 
     async def _told_of_mlflow(self, claim: Claim) -> dict[str, str]:
@@ -296,7 +296,7 @@ class Pressman:
         folder = opened.enter_context(given.parent.open_directory())
         beside = opened.enter_context(output.parent.open_directory(create_last=ours))
         input_fd = opened.enter_context(given.open_file_in(folder))
-        directory = artifacts.make(output, claim.id, claim.attempt)
+        directory = artifacts.make(output, beside, claim.id, claim.attempt)
         environment = {"PRESSROOM_EXECUTION_ID": str(claim.id), "PRESSROOM_ATTEMPT": str(claim.attempt)}
         if directory is not None:
             environment[artifacts.VARIABLE] = str(directory.path)
