@@ -27,7 +27,7 @@ from pressroom.worker import open_jobs
 
 write_notebook = pytest.write_notebook  # type: ignore[attr-defined]
 START, END = datetime(2030, 1, 1, tzinfo=UTC), datetime(2031, 1, 1, tzinfo=UTC)
-STEPS = 120
+STEPS = 60
 CLOCKS = 3
 ZONES = (
     "UTC", "Europe/Berlin", "Europe/London", "Europe/Dublin", "Europe/Moscow", "America/New_York", "America/St_Johns",
@@ -37,8 +37,8 @@ ZONES = (
 )  # fmt: skip
 # The days on which clocks are changed are among their days.
 EXPRESSIONS = (
-    "30 2 * * 7L", "0 3 * * 0#2", "30 1 * * SUN#1", "0 0 1 * *", "30 2 L * *", "15 4 15 * *", "59 23 L * *",
-    "0 6 1 */3 *", "@yearly", "*/30 2 31 3,10 *",
+    "30 2 * 3,10 7L", "0 3 * 3,11 0#2", "30 1 * 4,9 SUN#1", "0 0 1 */2 *", "30 2 L 1,7 *", "15 4 15 * *",
+    "59 23 L */6 *", "0 6 1 */3 *", "@yearly", "*/30 2 31 3,10 *",
 )  # fmt: skip
 ANA = Principal.local("ana")
 
@@ -127,7 +127,7 @@ def test_a_year_of_ticks_fires_exactly_once_while_clocks_are_killed(database: st
         for schedule_id, (cron, zone) in schedules.items()
         for tick in ticks.between(cron, ticks.zone(zone), START + timedelta(microseconds=1), END, 10_000)
     }
-    assert len(wanted) > 1500
+    assert len(wanted) > 600
     assert {outcome for _, _, outcome, _ in found} == {"fired"}
     assert sorted((schedule_id, at) for schedule_id, at, _, _ in found) == sorted(wanted), "none missed"
     assert sorted((schedule_id, at) for schedule_id, at, _ in made) == sorted(wanted), "none twice"
