@@ -133,5 +133,5 @@ def test_a_year_of_ticks_fires_exactly_once_while_clocks_are_killed(database: st
     assert sorted((schedule_id, at) for schedule_id, at, _ in made) == sorted(wanted), "none twice"
     assert {(s, at, execution) for s, at, _, execution in found} == set(made)
     assert jobs == len(made)
-    assert in_hand > STEPS / 4, "the kills met clocks at work"
+    assert in_hand > STEPS / 10, "the kills met clocks at work"
     print(f"{len(made)} ticks, {STEPS} kills, {in_hand} transactions under way when they came")

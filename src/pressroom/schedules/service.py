@@ -23,7 +23,9 @@ from pressroom.executions.registered import Registered, opened
 from pressroom.executions.states import Status
 from pressroom.identity.policy import acts_for_everybody, require_acting_for, viewer
 from pressroom.identity.principal import Principal
+from pressroom.identity.rights import Level
 from pressroom.identity.visibility import sees_execution
+from pressroom.notebooks import levels
 from pressroom.parameters.sealing import SecretKeys
 from pressroom.press.masks import MARK
 from pressroom.schedules import cron, ticks
@@ -69,6 +71,8 @@ async def create(
         parameters={},
         created_by=principal.username,
     )
+    with about("notebook_id"):
+        await levels.require(session, principal, wanted.notebook_id, Level.VIEWER)
     with about("username"):
         _belongs_to(schedule, principal, wanted.username or principal.username)
     schedule.how = _how({}, wanted.model_dump(mode="json", include=set(HOW)))
