@@ -154,6 +154,25 @@ ASKS = {
     "download_an_artifact": Ask("/db/executions/{ended}/artifacts/charts/sales.png"),
     "compare_executions": Ask("/db/notebooks/{notebook}/compare"),
     "compare_two_executions": Ask("/db/executions/{ended}/diff", query={"with": "{ended}"}),
+    "add_a_schedule": Ask(
+        "/db/schedules",
+        {"notebook_id": "{notebook}", "name": "{key}", "cron": "@daily", "username": "ana"},
+        names=True,
+    ),
+    "list_schedules": Ask("/db/schedules"),
+    "preview_a_schedule": Ask("/db/schedules/preview", query={"cron": "@daily"}),
+    "read_a_schedule": Ask("/db/schedules/{schedule}"),
+    "change_a_schedule": Ask("/db/schedules/{schedule}", {"description": "Sales."}, names=True),
+    "delete_a_schedule": Ask("/db/schedules/{schedule}", names=True),
+    "pause_a_schedule": Ask("/db/schedules/{schedule}/pause", names=True),
+    "resume_a_schedule": Ask("/db/schedules/{schedule}/resume", names=True),
+    "run_a_schedule": Ask("/db/schedules/{schedule}/run", names=True),
+    "list_ticks_of_a_schedule": Ask("/db/schedules/{schedule}/ticks"),
+    "backfill_a_schedule": Ask(
+        "/db/schedules/{schedule}/backfill",
+        {"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T12:00:00Z"},
+        names=True,
+    ),
     "add_a_notification": Ask(
         "/db/notifications",
         {
@@ -373,6 +392,13 @@ class Stage:
                 "INSERT INTO notebook_parameters (notebook_id, param_name, param_type, required) "
                 "VALUES (%s, 'month', 'integer', 0) RETURNING id",
                 notebook,
+            ),
+            "schedule": self.one(
+                "INSERT INTO schedules (notebook_id, username, name, cron, timezone, missed, missed_limit, overlap, "
+                "next_at, created_by) "
+                "VALUES (%s, 'ana', %s, '@yearly', 'UTC', 'last', 1, 'queue', '2099-01-01', 'ana') RETURNING id",
+                notebook,
+                f"schedule {key}",
             ),
             "notification": self.one(
                 "INSERT INTO notifications (notebook_id, username, channel, target, events) "

@@ -55,6 +55,7 @@ COMMANDS = {
     "compare": Named("compare:compare", "Compare a notebook's executions: a table of their parameters and results."),
     "diff": Named("compare:diff", "Show what differs between two executions: parameters, results, code cells."),
     "batches": Named("batches:app", "One notebook over many sets of parameters."),
+    "schedules": Named("schedules:app", "Notebooks that are executed at certain times."),
     "notifications": Named("notifications:app", "Who is told how executions end."),
     "tokens": Named("tokens:app", "Tokens for programs."),
     "db": Named("db:app", "The schema of the database."),

@@ -29,7 +29,8 @@ from pressroom.settings import MEBIBYTE
 
 LOOK_SECONDS = 30.0
 """How long nobody looks unless told to."""
-_SOONEST_SECONDS = 0.001
+_TAKEN_SECONDS = 0.2
+"""When to look again at what is due and another clock has in hand, as it may be killed."""
 _AGAIN = timedelta(seconds=10)
 """When a schedule is tried again whose ticks could not be written, and the clock after an outage, at most."""
 _PAUSE_SECONDS = 1.0
@@ -71,7 +72,7 @@ class Clock:
         taken: int | None = None
         try:
             async with self._database.transaction() as session:
-                due = await firing.take_due(session, self._now() if self._now else None)
+                due = await firing.take_due(session, self._now and self._now())
                 if due is None:
                     return False
                 schedule, now = due
@@ -108,10 +109,12 @@ class Clock:
 
     async def _until_next(self) -> float:
         """In how many seconds to look again."""
-        left = func.extract("epoch", func.min(Schedule.fire_at) - func.clock_timestamp())
+        left = func.extract("epoch", func.min(Schedule.fire_at) - firing.time_of(self._now and self._now()))
         async with self._database.transaction() as session:
             seconds = await session.scalar(select(left).where(Schedule.paused.is_(False)))
-        return LOOK_SECONDS if seconds is None else max(_SOONEST_SECONDS, min(LOOK_SECONDS, float(seconds)))
+        if seconds is None:
+            return LOOK_SECONDS
+        return min(LOOK_SECONDS, float(seconds)) if seconds > 0 else _TAKEN_SECONDS
 
     async def _put_off(self, schedule_id: int) -> None:
         later = self._now() + _AGAIN if self._now else func.clock_timestamp() + _AGAIN

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import ColumnElement, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -58,9 +58,14 @@ class Fired:
             self.outcomes[outcome] = self.outcomes.get(outcome, 0) + count
 
 
+def time_of(moment: datetime | None) -> ColumnElement[datetime]:
+    """``moment``, else the database's time, in a statement."""
+    return func.clock_timestamp() if moment is None else literal(moment, Schedule.fire_at.type)
+
+
 async def take_due(session: AsyncSession, moment: datetime | None) -> tuple[Schedule, datetime] | None:
     """A schedule that is due and that no other clock has taken, and the time: ``moment``, else the database's."""
-    now = func.coalesce(bindparam("moment", moment, Schedule.fire_at.type), func.clock_timestamp())
+    now = time_of(moment)
     wanted = select(Schedule, now).where(Schedule.paused.is_(False), Schedule.fire_at <= now)
     # Executions that name it are added meanwhile: only its own columns are locked.
     wanted = wanted.order_by(Schedule.fire_at).limit(1).with_for_update(skip_locked=True, key_share=True, of=Schedule)

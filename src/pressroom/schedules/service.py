@@ -23,7 +23,9 @@ from pressroom.executions.registered import Registered, opened
 from pressroom.executions.states import Status
 from pressroom.identity.policy import acts_for_everybody, require_acting_for, viewer
 from pressroom.identity.principal import Principal
+from pressroom.identity.rights import Level
 from pressroom.identity.visibility import sees_execution
+from pressroom.notebooks import levels
 from pressroom.parameters.sealing import SecretKeys
 from pressroom.press.masks import MARK
 from pressroom.schedules import cron, ticks
@@ -69,6 +71,8 @@ async def create(
         parameters={},
         created_by=principal.username,
     )
+    with about("notebook_id"):
+        await levels.require(session, principal, wanted.notebook_id, Level.VIEWER)
     with about("username"):
         _belongs_to(schedule, principal, wanted.username or principal.username)
     schedule.how = _how({}, wanted.model_dump(mode="json", include=set(HOW)))
@@ -125,10 +129,11 @@ async def change(
     schedule_id: int,
     changes: Mapping[str, Any],
     *,
-    lenient: bool = False,
+    typed: frozenset[str] = frozenset(),
     hidden: frozenset[str] | None = None,
 ) -> Schedule:
-    """Change some fields of a schedule. A mark in place of a secret leaves it as it is. Raises as :func:`create`."""
+    """Change some fields of a schedule. A mark in place of a secret leaves it as it is. ``typed`` names the parameters
+    that are texts. Raises as :func:`create`."""
     schedule = await owned(session, principal, schedule_id, lock=True)
     keys = SecretKeys.of(intake.settings)
     secrets = opened_secrets(schedule, keys) if {"parameters", "username", "notebook_id"} & changes.keys() else None
@@ -148,13 +153,14 @@ async def change(
     notebook = await _notebook(session, principal, schedule)
     if secrets is not None:
         given: dict[str, JsonValue] = dict(changes.get("parameters", schedule.parameters))
-        if lenient:
-            with about("parameters"):
-                given = read_from_texts(given, notebook.definitions)
+        with about("parameters"):
+            given |= read_from_texts({name: given[name] for name in typed}, notebook.definitions)
         kept = {name: secrets[name] for name, value in given.items() if value == MARK and name in secrets}
         set_parameters(schedule, given | kept, notebook.secret_names | kept.keys(), keys)
-        hidden = None if hidden is None else hidden | kept.keys()
-    await _check(session, intake, schedule, notebook, now, hidden if "parameters" in changes else None)
+        hidden = hidden | kept.keys() if hidden is not None and typed else None
+    else:
+        hidden = None
+    await _check(session, intake, schedule, notebook, now, hidden)
     await _save(session, schedule)
     await session.refresh(schedule)
     return schedule
