@@ -287,6 +287,20 @@ class Context:
         self.settings, self.database, self.places = settings, database, places
 
 
+async def test_a_batch_goes_with_the_last_of_its_executions(
+    database: Database, places: Places, history: History
+) -> None:
+    batch = "INSERT INTO batches (username, created_by, source, plan, total) VALUES ('ana', 'ana', 'sets', '{}', 2)"
+    history.connection.execute(batch)
+    (old, _), (new, _) = history.add(), history.add(days=1)
+    history.connection.execute("UPDATE notebook_executions SET batch_id = 1, batch_index = 0")
+    assert (await prune(database, places, OLD)).executions == 1
+    assert history.connection.execute("SELECT id, total FROM batches").fetchall() == [(1, 2)]
+    await prune(database, places, timedelta(hours=1))
+    assert history.connection.execute("SELECT id FROM batches").fetchall() == []
+    assert old < new
+
+
 async def test_the_daily_chore_does_what_the_settings_say(
     database: Database, places: Places, history: History, settings: Settings
 ) -> None:

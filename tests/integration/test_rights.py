@@ -85,6 +85,7 @@ class Ask:
     json: Any = None
     query: dict[str, Any] | None = None
     upload: bool = False
+    table: bool = False
     names: bool = False
     made: bool = False
     admins: bool = False
@@ -140,6 +141,13 @@ ASKS = {
     "read_the_log": Ask("/db/executions/{ended}/log"),
     "download_the_output": Ask("/db/executions/{ended}/notebook"),
     "read_the_output": Ask("/db/executions/{ended}/html"),
+    "begin_a_batch": Ask("/db/batches", {"notebook_id": "{notebook}", "sets": [{}]}),
+    "begin_a_batch_of_a_file": Ask("/db/batches/upload", upload=True, table=True),
+    "list_batches": Ask("/db/batches"),
+    "read_a_batch": Ask("/db/batches/{batch}"),
+    "follow_a_batch": Ask("/db/batches/{ended_batch}/events"),
+    "cancel_a_batch": Ask("/db/batches/{batch}/cancel"),
+    "repeat_a_batch": Ask("/db/batches/{ended_batch}/retry"),
     "add_a_schedule": Ask(
         "/db/schedules",
         {"notebook_id": "{notebook}", "name": "{key}", "cron": "@daily", "username": "ana"},
@@ -349,9 +357,28 @@ class Stage:
             "status, submitted_by) VALUES (%s, %s, 'ana', %s, %s, '{}', 'success', 'ana')",
             (ended, notebook, str(path), str(path.parent / "executions" / f"{key}-x-{ended}.ipynb")),
         )
+        batches = [
+            self.one(
+                "INSERT INTO batches (notebook_id, username, created_by, source, plan, total, ended_at, counts) "
+                "VALUES (%s, 'ana', 'ana', 'sets', '{}', 1, %s, %s) RETURNING id",
+                notebook,
+                ended_at,
+                '{"failed": 1}' if ended_at else None,
+            )
+            for ended_at in (None, datetime.now(UTC))
+        ]
+        self.sql.execute(
+            "INSERT INTO notebook_executions (id, notebook_id, username, input_path, output_path, parameters_used, "
+            "status, submitted_by, batch_id, batch_index) SELECT nextval('notebook_executions_id_seq'), notebook_id, "
+            "username, input_path, replace(output_path, %s, currval('notebook_executions_id_seq')::text), '{}', "
+            "'failed', 'ana', %s, 0 FROM notebook_executions WHERE id = %s",
+            (str(ended), batches[1], ended),
+        )
         return {
             "key": key,
             "own": self.own,
+            "batch": batches[0],
+            "ended_batch": batches[1],
             "free": str(free),
             "notebook": notebook,
             "ended": ended,
@@ -409,7 +436,9 @@ class Stage:
 
         sent: dict[str, Any] = {"headers": self.headers(name) | ASYNC, "params": filled(ask.query)}
         if ask.upload:
-            sent |= {"files": {"file": (f"{things['key']}.ipynb", self.source)}, "data": {"username": "ana"}}
+            table = ("sets.csv", "month\n7\n"), {"notebook_id": str(things["notebook"])}
+            file, data = table if ask.table else ((f"{things['key']}.ipynb", self.source), {"username": "ana"})
+            sent |= {"files": {"file": file}, "data": data}
         elif ask.form is not None:
             sent["data"] = ask.form
         elif ask.json is not None:
@@ -504,6 +533,7 @@ def test_lists_and_their_totals_hold_what_the_caller_may_see(stage: Stage, name:
         ("/db/executions", "notebook_executions"),
         ("/db/executions?username=ana", "notebook_executions"),
         ("/db/executions?queue=default&status=pending", ""),
+        ("/db/batches", "batches"),
     ):
         answer = stage.client.request("GET", path, headers=stage.headers(name), params={})
         assert answer.status_code == 200
@@ -512,7 +542,7 @@ def test_lists_and_their_totals_hold_what_the_caller_may_see(stage: Stage, name:
         if table:
             total = stage.one(f"SELECT count(*) FROM {table} WHERE username = 'ana' OR %s", kind.everybody)
             granted = "SELECT notebook_id FROM notebook_grants"
-            if table == "notebook_executions" and seen and kind.username != "ana" and not kind.everybody:
+            if table in ("notebook_executions", "batches") and seen and kind.username != "ana" and not kind.everybody:
                 total = stage.one(f"SELECT count(*) FROM {table} WHERE notebook_id IN ({granted})")
             if table == "notebooks" and seen and kind.username != "ana" and not kind.everybody:
                 total = stage.one(f"SELECT count(*) FROM {table} WHERE id IN ({granted})")
@@ -529,6 +559,8 @@ def test_whoever_may_not_see_a_thing_is_told_what_they_are_told_of_none(stage: S
         ("/db/notebooks/{}", "notebook"),
         ("/db/executions/{}", "ended"),
         ("/db/executions/{}/log", "ended"),
+        ("/db/batches/{}", "batch"),
+        ("/db/batches/{}/events", "ended_batch"),
         ("/db/parameters/{}", "parameter"),
         ("/db/notifications/{}", "notification"),
     ):

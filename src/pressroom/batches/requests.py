@@ -52,13 +52,12 @@ async def planned_of_file(
     wanted: BatchFields,
     data: bytes,
     most_bytes: int,
-    **more: Any,
 ) -> BatchPlan:
     """The plan of a file of sets. Raises as :func:`planned` and :func:`pressroom.batches.uploads.read`."""
     definitions = await _definitions(session, principal, wanted.notebook_id)
     table: Table = await asyncio.to_thread(read, data, settings.batch_limit, most_bytes)
     _require_known(definitions, table.columns)
-    return _plan(wanted, table.sets, "file", {"columns": list(table.columns)}, lenient=table.texts, **more)
+    return _plan(wanted, table.sets, "file", {"columns": list(table.columns)}, lenient=table.texts)
 
 
 def seeded(sample: Sample) -> Sample:
@@ -83,17 +82,17 @@ def _require_known(definitions: Iterable[Definition], names: Iterable[str]) -> N
 
 
 def _plan(wanted: BatchFields, sets: Any, source: str, said: dict[str, Any], **more: Any) -> BatchPlan:
-    return BatchPlan(
-        notebook_id=wanted.notebook_id,
-        sets=sets,
-        source=source,
-        plan=said,
-        username=wanted.username,
-        name=wanted.name,
-        how=wanted,
-        batch_limit=wanted.concurrency_limit,
-        in_order=wanted.in_order,
-        stop_after_failures=wanted.stop_after_failures,
-        fixed=wanted.parameters,
-        **more,
-    )
+    fields: dict[str, Any] = {
+        "notebook_id": wanted.notebook_id,
+        "sets": sets,
+        "source": source,
+        "plan": said,
+        "username": wanted.username,
+        "name": wanted.name,
+        "how": wanted,
+        "batch_limit": wanted.concurrency_limit,
+        "in_order": wanted.in_order,
+        "stop_after_failures": wanted.stop_after_failures,
+        "fixed": wanted.parameters,
+    }
+    return BatchPlan(**(fields | more))

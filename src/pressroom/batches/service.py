@@ -41,7 +41,7 @@ from pressroom.settings import Settings
 __all__ = ["BatchPlan", "begin", "cancel", "get", "page", "require_batch", "retry", "seen"]
 CANCELLED = "cancelled"
 """Why somebody's batch starts nothing any more who cancelled it."""
-AT_ONCE = 1000
+AT_ONCE = 250
 """Executions that are added by one statement: others get their turn in this process between two."""
 MOST_NAMED = 1000
 """How many wrong sets an answer names; it counts the others."""

@@ -52,6 +52,7 @@ COMMANDS = {
     "parameters": Named("parameters:app", "The definitions of notebooks' parameters."),
     "secrets": Named("secrets:app", "The keys of secret parameters."),
     "executions": Named("executions:app", "The history of executions."),
+    "batches": Named("batches:app", "One notebook over many sets of parameters."),
     "schedules": Named("schedules:app", "Notebooks that are executed at certain times."),
     "notifications": Named("notifications:app", "Who is told how executions end."),
     "tokens": Named("tokens:app", "Tokens for programs."),

@@ -9,6 +9,7 @@ import httpx
 from pydantic import BaseModel, JsonValue
 
 from pressroom.client import calls
+from pressroom.client.batches_async import AsyncBatches
 from pressroom.client.calls import Call, address, unreachable
 from pressroom.client.grants import AsyncGrants
 from pressroom.client.live_async import AsyncLive
@@ -23,7 +24,7 @@ from pressroom.parameters.schemas import InferenceOut, ParameterOut
 T = TypeVar("T")
 
 
-class AsyncClient(AsyncGrants, AsyncNotifications, AsyncSchedules, AsyncLive):
+class AsyncClient(AsyncBatches, AsyncGrants, AsyncNotifications, AsyncSchedules, AsyncLive):
     """A client of a Pressroom service.
 
     ``base_url`` is its address; if left out, ``PRESSROOM_URL``, else the one at the JupyterHub whose notebook server
@@ -58,7 +59,7 @@ class AsyncClient(AsyncGrants, AsyncNotifications, AsyncSchedules, AsyncLive):
 
     async def _call(self, call: Call[T]) -> T:
         try:
-            response = await self._http.request(**call.arguments())
+            response = await self._http.request(**call.arguments(self.timeout))
         except httpx.TransportError as error:
             raise unreachable(self.url, error) from error
         return call.read(response)

@@ -9,6 +9,7 @@ import httpx
 from pydantic import BaseModel, JsonValue
 
 from pressroom.client import calls
+from pressroom.client.batches import Batches
 from pressroom.client.calls import Call, address, unreachable
 from pressroom.client.grants import Grants
 from pressroom.client.live import Live
@@ -23,7 +24,7 @@ from pressroom.parameters.schemas import InferenceOut, ParameterOut
 T = TypeVar("T")
 
 
-class Client(Grants, Notifications, Schedules, Live):
+class Client(Batches, Grants, Notifications, Schedules, Live):
     """A client of a Pressroom service.
 
     ``base_url`` is its address; if left out, ``PRESSROOM_URL``, else the one at the JupyterHub whose notebook server
@@ -58,7 +59,7 @@ class Client(Grants, Notifications, Schedules, Live):
 
     def _call(self, call: Call[T]) -> T:
         try:
-            response = self._http.request(**call.arguments())
+            response = self._http.request(**call.arguments(self.timeout))
         except httpx.TransportError as error:
             raise unreachable(self.url, error) from error
         return call.read(response)

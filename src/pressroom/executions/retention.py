@@ -2,9 +2,10 @@
 
 An execution goes when it ended longer ago than asked and is not among the last of its notebook (its input file). Its
 attempts, events and deliveries go with its row, and so does its output, if that lies under ``executions/`` beside the
-input and nothing else names it: no other execution as its input or output, no registered notebook as its file.
+input and nothing else names it: no other execution as its input or output, no registered notebook as its file. A batch
+that somebody began goes with the last of its executions.
 
-The files of a batch go before its rows are committed. Killed in between, an execution is still listed whose output is
+The files of some executions, a thousand at most, go before their rows are committed. Killed in between, an execution is still listed whose output is
 gone, as if its user had deleted it; the next run finds it again and finishes. The other way round, files would stay
 that nothing knows of.
 """
@@ -14,18 +15,32 @@ import logging
 import os
 import stat
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import ARRAY, ColumnElement, CursorResult, Text, and_, delete, exists, func, not_, or_, select, text
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    CursorResult,
+    Delete,
+    Text,
+    and_,
+    delete,
+    exists,
+    func,
+    not_,
+    or_,
+    select,
+    text,
+)
 from sqlalchemy import cast as cast_to
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from pressroom.database.models import TERMINAL, Execution, ExecutionEvent, Notebook
+from pressroom.database.models import TERMINAL, Batch, Execution, ExecutionEvent, Notebook
 from pressroom.database.session import Database
 from pressroom.errors import NotAllowed, NotFound, PathNotAllowed, PressroomError
 from pressroom.executions.orders import OUTPUT_FOLDER
@@ -164,10 +179,17 @@ async def _delete(session: AsyncSession, places: Places, batch: _Batch, *, dry_r
         events = await session.scalar(select(func.count()).select_from(ExecutionEvent).where(of_them))
     else:
         events = cast("CursorResult[Any]", await session.execute(delete(ExecutionEvent).where(of_them))).rowcount
-        await session.execute(
-            delete(Execution).where(Execution.id == func.any(ids)).execution_options(synchronize_session=False)
-        )
+        gone = delete(Execution).where(Execution.id == func.any(ids)).returning(Execution.batch_id)
+        batches = {each for each in await session.scalars(gone.execution_options(synchronize_session=False)) if each}
+        if batches:
+            await session.execute(_without_executions(batches).execution_options(synchronize_session=False))
     return Pruned(len(ids), events or 0, files, size)
+
+
+def _without_executions(batches: Collection[int]) -> Delete:
+    """The deletion of those batches whose last execution is gone."""
+    left = exists(select(Execution.id).where(Execution.batch_id == Batch.id))
+    return delete(Batch).where(Batch.id == func.any(list(batches)), not_(left))
 
 
 def _unlink(places: Places, outputs: list[tuple[int, str, str]], *, dry_run: bool) -> tuple[int, int, set[int]]:
