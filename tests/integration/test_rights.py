@@ -395,8 +395,7 @@ class Stage:
             ),
             "schedule": self.one(
                 "INSERT INTO schedules (notebook_id, username, name, cron, timezone, missed, missed_limit, overlap, "
-                "next_at, created_by) "
-                "VALUES (%s, 'ana', %s, '@yearly', 'UTC', 'last', 1, 'queue', '2099-01-01', 'ana') RETURNING id",
+                "created_by) VALUES (%s, 'ana', %s, '@yearly', 'UTC', 'last', 1, 'queue', 'ana') RETURNING id",
                 notebook,
                 f"schedule {key}",
             ),

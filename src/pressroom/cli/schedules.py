@@ -1,15 +1,12 @@
 """``pressroom schedules``: notebooks that are executed at certain times."""
 
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Annotated, Any
 
 import typer
-from pydantic import BaseModel, TypeAdapter
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
+from pydantic import TypeAdapter
 
 from pressroom.batches.schemas import BatchOut
 from pressroom.batches.standing import standing_of
@@ -37,16 +34,13 @@ from pressroom.cli.schedule_options import (
     parameters_of,
     said,
 )
+from pressroom.cli.schedules_shown import Line, changing, line_of, local_time, notebook_named, show_schedule
 from pressroom.cli.secrets import Secrets, asked
 from pressroom.cli.tables import show_one, show_removed, show_rows
 from pressroom.cli.times import moment
-from pressroom.database.models import Notebook
-from pressroom.errors import NotFound
-from pressroom.executions.orders import Intake
 from pressroom.executions.schemas import ExecutionOut
-from pressroom.notebooks.files import ValidFiles
-from pressroom.notebooks.places import Places
 from pressroom.schedules import backfill as backfills
+from pressroom.schedules import history as histories
 from pressroom.schedules import service, ticks
 from pressroom.schedules.schemas import (
     BackfillWanted,
@@ -56,53 +50,9 @@ from pressroom.schedules.schemas import (
     TickOut,
 )
 from pressroom.schedules.schemas import out as answered
-from pressroom.settings import MEBIBYTE
 from pressroom.wire import MAX_ID
-from pressroom.worker import open_jobs
 
 app = typer.Typer(help="Notebooks that are executed at certain times.", no_args_is_help=True)
-
-
-class Line(BaseModel):
-    """A schedule in a table."""
-
-    id: int
-    name: str
-    notebook_id: int
-    username: str
-    cron: str
-    timezone: str
-    next: str | None
-    missed: str
-    overlap: str
-
-
-def _line(row: ScheduleOut) -> Line:
-    local = "paused" if row.paused else row.next_at and _local(row.next_at, row.timezone)
-    return Line.model_validate(row.model_dump() | {"next": local})
-
-
-def _local(at: datetime, zone: str) -> str:
-    return at.astimezone(ticks.zone(zone)).strftime("%a %Y-%m-%d %H:%M %Z")
-
-
-@asynccontextmanager
-async def _changing(
-    room: Room, command: str, operation: str
-) -> AsyncGenerator[tuple[AsyncSession, dict[str, Any], Intake]]:
-    """A change by a worker's rights on files, since workers execute what it brings."""
-    settings = room.settings
-    valid = ValidFiles(int(settings.max_notebook_mb * MEBIBYTE))
-    async with open_jobs(room.database) as jobs, room.change(f"schedules {command}", operation) as (session, told):
-        yield session, told, Intake(Places.of(settings), settings, jobs, valid)
-
-
-def _show(row: ScheduleOut, *, as_json: bool) -> None:
-    if as_json:
-        out(row.model_dump_json(indent=2))
-        return
-    then = "is paused" if row.paused else f"next {_local(row.next_at, row.timezone)}" if row.next_at else "is over"
-    out(f"Schedule {row.id}, {row.name}: {row.cron} in {row.timezone}, {then}.")
 
 
 @app.command()
@@ -139,24 +89,15 @@ def create(
     )  # fmt: skip
 
     async def work(room: Room) -> ScheduleOut:
-        async with _changing(room, "create", "add_a_schedule") as (session, told, intake):
-            notebook_id = await _notebook(session, notebook)
+        async with changing(room, "create", "add_a_schedule") as (session, told, intake):
+            notebook_id = await notebook_named(session, notebook)
             wanted = ScheduleCreate(notebook_id=notebook_id, parameters={**parameters, **secrets}, **fields)
             hidden = frozenset(secrets)
             schedule = await service.create(session, intake, room.caller, wanted, lenient=True, hidden=hidden)
             told |= {"schedule_id": schedule.id, "notebook_id": notebook_id}
             return answered(schedule)
 
-    _show(in_room(work), as_json=json)
-
-
-async def _notebook(session: AsyncSession, named: str) -> int:
-    if named.isdecimal() and int(named) <= MAX_ID:
-        return int(named)
-    found = (await session.scalars(select(Notebook.id).where(Notebook.name == named))).all()
-    if len(found) != 1:
-        raise NotFound("notebook", named)
-    return found[0]
+    show_schedule(in_room(work), as_json=json)
 
 
 @app.command("list")
@@ -175,7 +116,7 @@ def list_(
         return TypeAdapter(list[ScheduleOut]).validate_json(body)
 
     rows = in_room(work)
-    shown = rows if json else [_line(row) for row in rows]
+    shown = rows if json else [line_of(row) for row in rows]
     show_rows(shown, tuple(Line.model_fields), as_json=json, empty="Nothing is scheduled.")
 
 
@@ -212,7 +153,7 @@ def preview(
         out(TypeAdapter(list[datetime]).dump_json(times, indent=2).decode())
         return
     for each in times:
-        out(f"{_local(each, timezone or 'UTC')}   {each:%Y-%m-%d %H:%M} UTC")
+        out(f"{local_time(each, timezone or 'UTC')}   {each:%Y-%m-%d %H:%M} UTC")
 
 
 @app.command()
@@ -248,7 +189,7 @@ def update(
     )  # fmt: skip
 
     async def work(room: Room) -> ScheduleOut:
-        async with _changing(room, "update", "change_a_schedule") as (session, told, intake):
+        async with changing(room, "update", "change_a_schedule") as (session, told, intake):
             told["schedule_id"] = schedule_id
             changed = parameters | secrets
             if changed:
@@ -262,12 +203,12 @@ def update(
             )
             return answered(schedule)
 
-    _show(in_room(work), as_json=json)
+    show_schedule(in_room(work), as_json=json)
 
 
 def _changed(schedule_id: int, command: str, changes: Mapping[str, Any]) -> ScheduleOut:
     async def work(room: Room) -> ScheduleOut:
-        async with _changing(room, command, f"{command}_a_schedule") as (session, told, intake):
+        async with changing(room, command, f"{command}_a_schedule") as (session, told, intake):
             told["schedule_id"] = schedule_id
             return answered(await service.change(session, intake, room.caller, schedule_id, changes))
 
@@ -277,13 +218,13 @@ def _changed(schedule_id: int, command: str, changes: Mapping[str, Any]) -> Sche
 @app.command()
 def pause(schedule_id: Id, *, json: Json = False) -> None:
     """Let no tick fire until it is resumed."""
-    _show(_changed(schedule_id, "pause", {"paused": True}), as_json=json)
+    show_schedule(_changed(schedule_id, "pause", {"paused": True}), as_json=json)
 
 
 @app.command()
 def resume(schedule_id: Id, *, json: Json = False) -> None:
     """Let ticks fire again, from the next one on."""
-    _show(_changed(schedule_id, "resume", {"paused": False}), as_json=json)
+    show_schedule(_changed(schedule_id, "resume", {"paused": False}), as_json=json)
 
 
 @app.command()
@@ -291,7 +232,7 @@ def run(schedule_id: Id, *, at: At = None, json: Json = False) -> None:
     """Have it executed once by hand, and print the execution's id."""
 
     async def work(room: Room) -> ExecutionOut:
-        async with _changing(room, "run", "run_a_schedule") as (session, told, intake):
+        async with changing(room, "run", "run_a_schedule") as (session, told, intake):
             execution = await service.run(session, intake, room.caller, schedule_id, at)
             told |= {"schedule_id": schedule_id, "execution_ids": [execution.id]}
             return ExecutionOut.model_validate(execution)
@@ -306,7 +247,7 @@ def history(schedule_id: Id, *, limit: Annotated[int, typer.Option(min=1, max=10
 
     async def work(room: Room) -> list[TickOut]:
         async with room.database.transaction() as session:
-            body, _, _ = await service.history(session, room.caller, schedule_id, 0, limit)
+            body, _, _ = await histories.page(session, room.caller, schedule_id, 0, limit)
         return TypeAdapter(list[TickOut]).validate_json(body)
 
     columns = ("scheduled_at", "outcome", "execution_id", "execution_status", "message")
@@ -329,7 +270,7 @@ def backfill(
 
     async def work(room: Room) -> BatchOut:
         wanted = BackfillWanted.model_validate(fields | {"stop_after_failures": stop_after})
-        async with _changing(room, "backfill", "backfill_a_schedule") as (session, told, intake):
+        async with changing(room, "backfill", "backfill_a_schedule") as (session, told, intake):
             batch = await backfills.begin(session, intake, room.caller, schedule_id, wanted)
             told |= {"schedule_id": schedule_id, "batch_id": batch.id, "total": batch.total}
             return await standing_of(session, batch)

@@ -31,7 +31,7 @@ from pressroom.errors import AlreadyExists, Invalid, NotAllowed, NotFound, TooMa
 from pressroom.executions.endpoints import ACCEPTED, accepted
 from pressroom.executions.history_endpoints import Moment
 from pressroom.executions.schemas import ExecutionOut
-from pressroom.schedules import backfill, service, ticks
+from pressroom.schedules import backfill, history, service, ticks
 from pressroom.schedules.schemas import (
     BackfillWanted,
     RunWanted,
@@ -153,7 +153,7 @@ async def list_ticks_of_a_schedule(
     schedule_id: Id, request: Request, session: Transaction, caller: Viewer, skip: Skip = 0, limit: Limit = 100
 ) -> Response:
     """What became of each tick, newest first: the execution that was made for it, or why there is none."""
-    page = Page(*await service.history(session, caller, schedule_id, skip, limit))
+    page = Page(*await history.page(session, caller, schedule_id, skip, limit))
     return page_response(request, page, skip, limit)
 
 

@@ -20,7 +20,6 @@ from pressroom.executions import service as executions
 from pressroom.executions.orders import Intake, OrderBook
 from pressroom.executions.refusals import about
 from pressroom.executions.registered import Registered, opened
-from pressroom.executions.states import Status
 from pressroom.identity.policy import acts_for_everybody, require_acting_for, viewer
 from pressroom.identity.principal import Principal
 from pressroom.identity.rights import Level
@@ -37,14 +36,13 @@ from pressroom.schedules.orders import (
     read_from_texts,
     set_parameters,
 )
-from pressroom.schedules.schemas import HOW, Outcome, ScheduleCreate, ScheduleOut, TickOut, out
+from pressroom.schedules.schemas import HOW, Outcome, ScheduleCreate, ScheduleOut, out
 
 CHANNEL = "pressroom_schedules"
 """Notified when a clock has to look again."""
 _WHEN = {"cron", "timezone", "starts_at", "ends_at", "jitter_seconds", "paused"}
 """What says when a schedule fires; after a change of it, its next tick is looked for from now on."""
 _ROWS = TypeAdapter(list[ScheduleOut])
-_TICKS = TypeAdapter(list[TickOut])
 _MOMENT = timedelta(microseconds=1)
 
 
@@ -192,35 +190,6 @@ async def run(
     added = insert(ScheduleTick).values(schedule_id=schedule.id, scheduled_at=at, **row)
     await session.execute(added.on_conflict_do_update(index_elements=["schedule_id", "scheduled_at"], set_=row))
     return await executions.get(session, execution_id)
-
-
-async def history(
-    session: AsyncSession, principal: Principal, schedule_id: int, skip: int, limit: int
-) -> tuple[bytes, int, int]:
-    """A page of what became of a schedule's ticks, the newest first: its JSON, its length, how many in all."""
-    await get(session, principal, schedule_id)
-    of_it = ScheduleTick.schedule_id == schedule_id
-    wanted = (
-        select(ScheduleTick, Execution.status)
-        .outerjoin(Execution, Execution.id == ScheduleTick.execution_id)
-        .where(of_it)
-        .order_by(ScheduleTick.scheduled_at.desc())
-    )
-    rows = (await session.execute(wanted.offset(skip).limit(limit))).all()
-    total = await session.scalar(select(func.count()).select_from(ScheduleTick).where(of_it))
-    found = [
-        TickOut(
-            schedule_id=tick.schedule_id,
-            scheduled_at=tick.scheduled_at,
-            outcome=Outcome(tick.outcome),
-            execution_id=tick.execution_id,
-            execution_status=Status(status) if status else None,
-            message=tick.message,
-            at=tick.at,
-        )
-        for tick, status in rows
-    ]
-    return _TICKS.dump_json(found), len(found), int(total or 0)
 
 
 async def moment(session: AsyncSession) -> datetime:
