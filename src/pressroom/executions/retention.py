@@ -5,9 +5,9 @@ attempts, events and deliveries go with its row, and so does its output, if that
 input and nothing else names it: no other execution as its input or output, no registered notebook as its file. A batch
 that somebody began goes with the last of its executions.
 
-The files of some executions, a thousand at most, go before their rows are committed. Killed in between, an execution is still listed whose output is
-gone, as if its user had deleted it; the next run finds it again and finishes. The other way round, files would stay
-that nothing knows of.
+What one transaction deletes is called a batch here, too. Its files go before its rows are committed. Killed in between,
+an execution is still listed whose output is gone, as if its user had deleted it; the next run finds it again and
+finishes. The other way round, files would stay that nothing knows of.
 """
 
 import asyncio
