@@ -31,18 +31,18 @@ async def planned(
     """
     definitions = await _definitions(session, principal, wanted.notebook_id)
     if wanted.sets is not None:
-        return _plan(wanted, wanted.sets, "sets", {}, **more)
+        return _plan(wanted, wanted.sets, "sets", {}, more)
     if wanted.grid is not None:
         grid = Grid(wanted.grid)
         require_batch(settings, grid.total)
         _require_known(definitions, wanted.grid)
-        return _plan(wanted, grid, "grid", {"grid": {name: list(each) for name, each in wanted.grid.items()}}, **more)
+        return _plan(wanted, grid, "grid", {"grid": {name: list(each) for name, each in wanted.grid.items()}}, more)
     assert wanted.sample is not None
     require_batch(settings, wanted.sample.count)
     sample = seeded(wanted.sample)
     sets = await asyncio.to_thread(drawn, definitions, sample, wanted.parameters)
     said: dict[str, Any] = sample.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
-    return _plan(wanted, sets, "sample", {"method": sample.method.value, "seed": sample.seed, **said}, **more)
+    return _plan(wanted, sets, "sample", {"method": sample.method.value, "seed": sample.seed, **said}, more)
 
 
 async def planned_of_file(
@@ -57,7 +57,7 @@ async def planned_of_file(
     definitions = await _definitions(session, principal, wanted.notebook_id)
     table: Table = await asyncio.to_thread(read, data, settings.batch_limit, most_bytes)
     _require_known(definitions, table.columns)
-    return _plan(wanted, table.sets, "file", {"columns": list(table.columns)}, lenient=table.texts)
+    return _plan(wanted, table.sets, "file", {"columns": list(table.columns)}, {"lenient": table.texts})
 
 
 def seeded(sample: Sample) -> Sample:
@@ -81,7 +81,7 @@ def _require_known(definitions: Iterable[Definition], names: Iterable[str]) -> N
         raise ParameterInvalid.of([ParameterInvalid(name, "unknown", why) for name in wrong])
 
 
-def _plan(wanted: BatchFields, sets: Any, source: str, said: dict[str, Any], **more: Any) -> BatchPlan:
+def _plan(wanted: BatchFields, sets: Any, source: str, said: dict[str, Any], more: dict[str, Any]) -> BatchPlan:
     fields: dict[str, Any] = {
         "notebook_id": wanted.notebook_id,
         "sets": sets,

@@ -101,9 +101,7 @@ def run(
         return await _begun(room, notebook, {k: v for k, v in said.items() if v is not None}, sets, hidden)
 
     batch = in_room(work)
-    if follow:
-        batch_watching.watch_to_end(batch.id, as_json=json)
-    out(batch.model_dump_json(indent=2) if json else str(batch.id))
+    _told(batch, follow=follow, as_json=json)
 
 
 async def _begun(
@@ -126,6 +124,16 @@ async def _begun(
         batch = await service.begin(session, intake, room.caller, plan)
         told |= {"batch_id": batch.id, "notebook_id": batch.notebook_id, "executions": batch.total}
         return await standing_of(session, batch)
+
+
+def _told(batch: BatchOut, *, follow: bool, as_json: bool) -> None:
+    """Answer a batch that has begun, and follow it where that is wanted."""
+    if not as_json:
+        out(str(batch.id))
+    elif not follow:
+        out(batch.model_dump_json(indent=2))
+    if follow:
+        batch_watching.watch_to_end(batch.id, as_json=as_json)
 
 
 @app.command("list")
@@ -192,9 +200,7 @@ def retry(
             return await standing_of(session, batch)
 
     batch = in_room(work)
-    if follow:
-        batch_watching.watch_to_end(batch.id, as_json=json)
-    out(batch.model_dump_json(indent=2) if json else str(batch.id))
+    _told(batch, follow=follow, as_json=json)
 
 
 @app.command()

@@ -6,9 +6,9 @@ input and nothing else names it: no other execution as its input or output, no r
 artifact directory goes in any case, since that is its own alone. A batch that somebody began goes with the last of its
 executions.
 
-The files of some executions, a thousand at most, go before their rows are committed. Killed in between, an execution is
-still listed whose output is gone, as if its user had deleted it; the next run finds it again and finishes. The other
-way round, files would stay that nothing knows of.
+What one transaction deletes is called a batch here, too. Its files go before its rows are committed. Killed in between,
+an execution is still listed whose output is gone, as if its user had deleted it; the next run finds it again and
+finishes. The other way round, files would stay that nothing knows of.
 """
 
 import asyncio
