@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import Any, cast
 
 from pressroom.errors import Invalid, NotInstalled
-from pressroom.press.results import NOT_FINITE, PARQUET
+from pressroom.press.results import NOT_FINITE, PARQUET, finite
 
 Columns = Mapping[str, Sequence[Any]]
 """Values by column, as many in each: texts, numbers, booleans, times, and ``None``; in tables of notebooks any JSON."""
@@ -67,7 +67,7 @@ def spelled(columns: Columns, form: Format) -> bytes:
 
 def split(columns: Columns) -> bytes:
     """A table as JSON: ``{"columns": [...], "data": [[...], ...]}``."""
-    rows = [[_json(value) for value in row] for row in zip(*columns.values(), strict=True)]
+    rows = finite([list(row) for row in zip(*columns.values(), strict=True)])
     return json.dumps({"columns": list(columns), "data": rows}, ensure_ascii=False, default=str).encode()
 
 
@@ -122,12 +122,6 @@ def _cell(value: Any) -> Any:
 def _safe(text: str) -> str:
     """A text that a spreadsheet takes for a text, and not for a formula."""
     return f"'{text}" if text.startswith(_FORMULA) else text
-
-
-def _json(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 def _arrow(columns: Columns) -> Any:

@@ -237,17 +237,17 @@ def _decoded(text: str, masks: Masks | None) -> bytes:
 
 
 def _json(value: Any) -> bytes:
-    return json.dumps(_finite(value), ensure_ascii=True, separators=(",", ":")).encode()
+    return json.dumps(finite(value), ensure_ascii=True, separators=(",", ":")).encode()
 
 
-def _finite(value: Any) -> Any:
-    """JSON without numbers that it does not have."""
+def finite(value: Any) -> Any:
+    """The same JSON, with null in place of numbers that it does not have."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, list):
-        return [_finite(inner) for inner in cast("list[Any]", value)]
+        return [finite(inner) for inner in cast("list[Any]", value)]
     if isinstance(value, dict):
-        return {name: _finite(inner) for name, inner in cast("dict[str, Any]", value).items()}
+        return {name: finite(inner) for name, inner in cast("dict[str, Any]", value).items()}
     return value
 
 
