@@ -79,6 +79,8 @@ bench: setup  ## Measure against peers
 	$(VENV)/bin/python bench/followers.py
 	$(VENV)/bin/python bench/history.py --rows 200000
 	$(VENV)/bin/python bench/identity.py
+	$(VENV)/bin/python bench/grid.py
+	$(VENV)/bin/python bench/compare.py
 
 lock:  ## Choose the newest dependencies
 	$(UV) lock --upgrade

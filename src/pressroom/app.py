@@ -15,11 +15,12 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from pressroom import __version__, errors, health, metrics_endpoint, traces
 from pressroom.api import ANOTHER_PROBLEM, Parts, Reader, install_problem_handlers, problems
+from pressroom.batches import endpoints as batches
 from pressroom.database.checks import open_checks
 from pressroom.database.session import Database, open_database
 from pressroom.database.shared_read import SharedReads
 from pressroom.docs_pages import add_docs
-from pressroom.executions import control_endpoints, live_endpoints
+from pressroom.executions import comparison_endpoints, control_endpoints, live_endpoints, result_endpoints
 from pressroom.executions import endpoints as executions
 from pressroom.executions import history_endpoints as history
 from pressroom.executions.following import open_following
@@ -53,6 +54,7 @@ from pressroom.prefix import Prefixed
 from pressroom.press.kernels import Kernels
 from pressroom.request_log import RequestLog
 from pressroom.rights_table import Endpoint, endpoints
+from pressroom.schedules import endpoints as schedules
 from pressroom.security_headers import SecurityHeaders
 from pressroom.settings import JUPYTERHUB, LOCAL, MEBIBYTE, OIDC, USER, Settings
 from pressroom.wire import example
@@ -71,6 +73,9 @@ TAGS = [
     {"name": "notebooks", "description": "The registry."},
     {"name": "parameters", "description": "Typed, checked parameters of registered notebooks."},
     {"name": "executions", "description": "Executing, and the history."},
+    {"name": "batches", "description": "One notebook over many sets of parameters."},
+    {"name": "schedules", "description": "Executing at certain times."},
+    {"name": "results", "description": "What executions recorded, compared."},
     {"name": "notifications", "description": "Telling others how executions end."},
     {"name": "files", "description": "Notebook files in users' directories."},
     {"name": "tokens", "description": "Personal access tokens, for programs."},
@@ -207,6 +212,10 @@ def create_app(settings: Settings) -> FastAPI:
         control_endpoints.staff_router,
         live_endpoints.router,
         history.router,
+        batches.router,
+        schedules.router,
+        result_endpoints.router,
+        comparison_endpoints.router,
         notifications.router,
         files.router,
         tokens.router,
@@ -221,7 +230,8 @@ def create_app(settings: Settings) -> FastAPI:
     _require_free_prefix(found, settings.root_path)
     install_problem_handlers(app)
     notebook_bytes = int(settings.max_notebook_mb * MEBIBYTE)
-    uploads = {"/upload-notebook": notebook_bytes + MULTIPART_BYTES}
+    upload_bytes = notebook_bytes + MULTIPART_BYTES
+    uploads = {"/upload-notebook": upload_bytes, "/db/batches/upload": upload_bytes}
     app.add_middleware(KeptFirst, kept=kept)
     app.add_middleware(BodyLimit, limit_bytes=int(settings.max_body_mb * MEBIBYTE), uploads=uploads)
     if LOCAL in settings.auth:

@@ -10,6 +10,7 @@ The tree (the number is the HTTP status that the API answers with; the last word
                     ├─ AlreadyExists           409  already-exists
                     │   └─ IdempotencyConflict 409  idempotency-conflict
                     ├─ AlreadyEnded            409  already-ended
+                    ├─ BatchEnded              409  batch-ended
                     ├─ NotEnded                409  not-ended
                     ├─ TooLarge                413  too-large
                     ├─ Invalid                 422  invalid
@@ -17,6 +18,7 @@ The tree (the number is the HTTP status that the API answers with; the last word
                     │   ├─ RuleInvalid         422  rule-invalid
                     │   ├─ SecretUnreadable    422  secret-unreadable
                     │   ├─ OverLimit           422  over-limit
+                    │   ├─ KernelNotThere      422  kernel-not-there
                     │   └─ NotebookInvalid     422  notebook-invalid
                     ├─ TooMany                 429  too-many
                     ├─ ExecutionEnded
@@ -24,6 +26,7 @@ The tree (the number is the HTTP status that the API answers with; the last word
                     │   ├─ ExecutionFailed     422  execution-failed
                     │   ├─ ExecutionInterrupted 503 execution-interrupted
                     │   └─ ExecutionTimedOut   504  execution-timed-out
+                    ├─ NotInstalled            501  not-installed
                     └─ Unavailable             503  unavailable
 
 An error carries its facts as attributes, and in ``facts`` as they travel in the problem document; ``detail`` is a
@@ -141,19 +144,19 @@ class AlreadyExists(PressroomError):
 
 class IdempotencyConflict(AlreadyExists):
     """The idempotency key came with another request before, or with one whose executions are no longer all there.
-    Facts: ``execution_id``, the one of that time, or the first of those that are left."""
+    Facts: ``execution_id``, the one of that time, or the first of those that are left; or ``batch_id``."""
 
     slug, title = "idempotency-conflict", "The key was used for another request"
 
-    def __init__(self, key: str, execution_id: int, deleted: int = 0) -> None:
-        sentence = f"The idempotency key {shown(key)!r} came with another request before: execution {execution_id}."
+    def __init__(self, key: str, found: int, deleted: int = 0, what: str = "execution") -> None:
+        sentence = f"The idempotency key {shown(key)!r} came with another request before: {what} {found}."
         if deleted:
             sentence = (
                 f"The idempotency key {shown(key)!r} came with this request before, and {deleted} of its executions "
                 "have been deleted since."
             )
-        super().__init__("execution", "idempotency_key", key, sentence)
-        self.facts["execution_id"] = execution_id
+        super().__init__(what, "idempotency_key", key, sentence)
+        self.facts[f"{what}_id"] = found
 
 
 class AlreadyEnded(PressroomError):
@@ -165,6 +168,15 @@ class AlreadyEnded(PressroomError):
         super().__init__(
             f"Execution {execution_id} has ended already: {ended_as}.", execution_id=execution_id, ended_as=ended_as
         )
+
+
+class BatchEnded(PressroomError):
+    """All executions of the batch have ended, so there is nothing to cancel. Facts: ``batch_id``."""
+
+    status, slug, title = 409, "batch-ended", "The batch has ended"
+
+    def __init__(self, batch_id: int) -> None:
+        super().__init__(f"All executions of batch {batch_id} have ended already.", batch_id=batch_id)
 
 
 class NotEnded(PressroomError):
@@ -242,14 +254,15 @@ class RuleInvalid(Invalid):
 
 
 class SecretUnreadable(Invalid):
-    """The values of an execution's secret parameters cannot be decrypted. Facts: ``execution_id``."""
+    """The values of secret parameters, an execution's or a schedule's, cannot be decrypted. Facts: ``execution_id``, or
+    ``schedule_id``."""
 
     slug, title = "secret-unreadable", "Secrets cannot be decrypted"
 
-    def __init__(self, execution_id: int, why: str) -> None:
-        """``why`` completes the sentence, without a full stop."""
-        sentence = f"The secret parameters of execution {execution_id} cannot be decrypted: {ended(why)}"
-        super().__init__(sentence, execution_id=execution_id)
+    def __init__(self, number: int, why: str, of: str = "execution") -> None:
+        """``number`` is the id of what they are ``of``; ``why`` completes the sentence, without a full stop."""
+        sentence = f"The secret parameters of {of} {number} cannot be decrypted: {ended(why)}"
+        super().__init__(sentence, **{f"{of}_id": number})
 
 
 class OverLimit(Invalid):
@@ -266,6 +279,22 @@ class OverLimit(Invalid):
             setting=setting,
         )
         self.where = (field,)
+
+
+class KernelNotThere(Invalid):
+    """No living worker of a queue has a kernel. Facts: ``kernel``, ``queue``, ``kernels`` (those that there are)."""
+
+    slug, title = "kernel-not-there", "There is no such kernel"
+
+    def __init__(self, kernel: str, queue: str, kernels: list[str]) -> None:
+        there = ", ".join(map(shown, kernels)) or "none"
+        super().__init__(
+            f"There is no kernel named {shown(kernel)!r} at the workers of queue {queue!r}; those that exist: {there}.",
+            kernel=shown(kernel),
+            queue=queue,
+            kernels=kernels,
+        )
+        self.where = ("kernel_name",)
 
 
 class NotebookInvalid(Invalid):
@@ -328,6 +357,16 @@ class ExecutionTimedOut(ExecutionEnded):
     """The execution took longer than it was allowed."""
 
     status, slug, title = 504, "execution-timed-out", "The execution took too long"
+
+
+class NotInstalled(PressroomError):
+    """What was asked for needs a library that is not there. Facts: ``library``, ``extra``."""
+
+    status, slug, title = 501, "not-installed", "A library is not installed"
+
+    def __init__(self, what: str, library: str, extra: str) -> None:
+        sentence = f'{what} needs {library}, which is not installed: pip install "pressroom[{extra}]"'
+        super().__init__(sentence, library=library, extra=extra)
 
 
 class Unavailable(PressroomError):

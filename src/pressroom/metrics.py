@@ -98,9 +98,23 @@ class Metrics:
             buckets=_WAIT_BUCKETS,
             registry=self.registry,
         )
+        self._ticks = Counter(
+            "pressroom_schedule_ticks",
+            "Ticks of schedules that this process dealt with, by outcome.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self._late = Histogram(
+            "pressroom_schedule_late_seconds",
+            "How long after its time a schedule fired that this process fired, in seconds.",
+            buckets=_WAIT_BUCKETS,
+            registry=self.registry,
+        )
         # A series that begins above zero hides its first increase.
         self._ended.labels("success", "")
         self._seconds.labels("success")
+        self._ticks.labels("fired")
+        self._ticks.labels("missed")
         self._database = _DatabaseCollector()
         self.registry.register(self._database)
         ProcessCollector(registry=self.registry)
@@ -117,6 +131,14 @@ class Metrics:
         self._ended.labels(status, reason or "").inc()
         if seconds is not None:
             self._seconds.labels(status).observe(seconds)
+
+    def ticks_ended(self, outcome: str, count: int) -> None:
+        """``count`` ticks of a schedule had an ``outcome``."""
+        self._ticks.labels(outcome).inc(count)
+
+    def schedule_fired(self, late_seconds: float) -> None:
+        """A schedule fired, so long after its time."""
+        self._late.observe(late_seconds)
 
     async def render(self, database: Database, accept: str = "") -> tuple[bytes, str]:
         """All metrics and their content type: OpenMetrics where the header ``Accept`` asks for it, else text.

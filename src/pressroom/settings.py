@@ -18,6 +18,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 from pressroom.front_settings import FrontSettings
 from pressroom.hosts import is_loopback
 from pressroom.jupyterhub_settings import JupyterHubSettings
+from pressroom.mlflow_settings import MlflowSettings
 from pressroom.oidc_settings import OidcSettings
 from pressroom.secret_settings import SecretSettings
 from pressroom.session_settings import SessionSettings
@@ -35,7 +36,7 @@ AUTH = (LOCAL, OIDC, JUPYTERHUB)
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
-class Settings(OidcSettings, JupyterHubSettings, SessionSettings, FrontSettings, SecretSettings):
+class Settings(OidcSettings, JupyterHubSettings, SessionSettings, FrontSettings, SecretSettings, MlflowSettings):
     """The settings of a service or a command."""
 
     model_config = SettingsConfigDict(
@@ -136,6 +137,9 @@ class Settings(OidcSettings, JupyterHubSettings, SessionSettings, FrontSettings,
     bulk_limit: int = Field(
         default=10_000, ge=1, le=10_000, description="The most executions that may be submitted together."
     )
+    batch_limit: int = Field(
+        default=100_000, ge=1, le=1_000_000, description="The most executions that a batch may have."
+    )
     max_memory_mb: int | None = Field(
         default=None,
         ge=64,
@@ -158,11 +162,30 @@ class Settings(OidcSettings, JupyterHubSettings, SessionSettings, FrontSettings,
         default=5.0, ge=0, description="Seconds between the interrupt and the end of a kernel that is stopped."
     )
     max_body_mb: float = Field(default=8.0, gt=0, description="Largest request body, in MiB, uploads aside.")
-    max_notebook_mb: float = Field(default=32.0, gt=0, description="Largest notebook read or uploaded, in MiB.")
+    max_notebook_mb: float = Field(
+        default=32.0, gt=0, description="Largest notebook read or uploaded, and largest file of a batch's sets, in MiB."
+    )
     max_output_mb: float = Field(
         default=100.0,
         gt=0,
         description="Largest sum of the outputs of one execution, in MiB; what comes after is cut, with a notice.",
+    )
+    max_results_mb: float = Field(
+        default=32.0,
+        gt=0,
+        le=1024,
+        description="Largest sum of the results that one execution records, in MiB; one result may have 5, and an "
+        "execution 1,000 of them. What is over that is not kept, which its log says.",
+    )
+    max_artifacts: int = Field(
+        default=1000,
+        ge=0,
+        le=100_000,
+        description="Files of an execution's artifact directory that are listed, at most; its log says so where there "
+        "are more.",
+    )
+    max_artifacts_mb: float = Field(
+        default=1024.0, ge=0, description="Largest sum of the files that are listed, in MiB, likewise."
     )
     max_log_mb: float = Field(
         default=5.0, gt=0, description="Text of one attempt's outputs that is kept to follow and to read, in MiB."

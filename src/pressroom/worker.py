@@ -17,6 +17,7 @@ from procrastinate.worker import Worker
 from psycopg_pool import AsyncConnectionPool
 
 from pressroom import __version__, logs
+from pressroom.batches import tasks as batch_tasks
 from pressroom.database.session import Database
 from pressroom.database.url import conninfo
 from pressroom.errors import Unavailable
@@ -32,6 +33,9 @@ from pressroom.executions.vigil import BEATS, Vigil
 from pressroom.notifications import tasks as notification_tasks
 from pressroom.notifications.service import CHORES
 from pressroom.press import Press
+from pressroom.schedules.clock import open_clock
+from pressroom.tracking import tasks as tracking
+from pressroom.tracking.service import QUEUE as TRACKING
 
 log = logging.getLogger("pressroom.queue")
 _CHORES_AT_ONCE = 4
@@ -171,8 +175,19 @@ async def open_crew(shop: Workshop, staffing: Staffing, watch: Watcher | None = 
             errands = chores.job_manager = PatientJobs(connector)
             retention_tasks.add_tasks(chores, shop)
             notification_tasks.add_tasks(chores, shop)
+            batch_tasks.add_tasks(chores, shop)
             workers[_worker(chores, staffing, [CHORES], _CHORES_AT_ONCE, lost_seconds)] = errands
             await opened.enter_async_context(open_sweep(shop))
+            if tracking.tracks(shop.settings):
+                tracker = procrastinate.App(connector=connector)
+                runs = tracker.job_manager = PatientJobs(connector)
+                tracking.add_tasks(tracker, shop)
+                workers[_worker(tracker, staffing, [TRACKING], tracking.AT_ONCE, lost_seconds)] = runs
+                saying = asyncio.create_task(tracking.say_now_and_then(shop.database), name="tracking")
+                opened.push_async_callback(ended, saying)
+            elif shop.settings.mlflow_tracking_uri is not None:
+                log.warning("nothing is tracked: MLFLOW_TRACKING_URI is set, but pressroom[mlflow] is not installed")
+            await opened.enter_async_context(open_clock(shop, errands))
             if isinstance(pressman.press, Press):
                 for work in (KernelNews(jobs, pressman.press).run(), Preloading(shop, pressman.press).run()):
                     opened.push_async_callback(ended, asyncio.create_task(work, name="kernels"))

@@ -27,10 +27,18 @@ from pressroom.settings import Settings
 write_notebook = pytest.write_notebook  # type: ignore[attr-defined]
 DOCS = Path(__file__).parents[2] / "docs"
 HOW_TO = sorted(path.stem for path in (DOCS / "how-to").glob("*.md"))
-UNTESTED = {"put-behind-a-proxy": 1, "sign-in-with-jupyterhub": 5, "sign-in-with-keycloak": 3, "watch": 2}
+UNTESTED = {
+    "kernels": 1,
+    "mlflow": 3,
+    "put-behind-a-proxy": 1,
+    "sign-in-with-jupyterhub": 5,
+    "sign-in-with-keycloak": 3,
+    "watch": 2,
+}
 """Pages with blocks of shell that need programs which are not ours, and how many: Keycloak under a name of the
 reader's (``test_oidc.py`` does the same with a real one), a Hub (``test_jupyterhub.py`` starts one with the page's own
-configuration), jq, a collector; and one whose files are the reader's."""
+configuration), MLflow (``test_tracking.py`` does), jq, a collector, another environment's Python; and one whose files
+are the reader's."""
 URL = "http://127.0.0.1:8002"
 _BLOCK = re.compile(r"(?:<!-- (run|start)(?:: (.+?))? -->\n)?```(sh|python)\n(.*?)```", re.DOTALL)
 

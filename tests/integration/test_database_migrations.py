@@ -63,7 +63,7 @@ INDEXED = {
     "notebook_executions": {"username"},
 }
 ON_DELETE = {"notebook_parameters": "CASCADE", "notebook_executions": "SET NULL"}
-REVISIONS = ["0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010"]
+REVISIONS = [f"{number:04}" for number in range(1, 15)]
 ROWS = """
 INSERT INTO notebooks (name, file_path, username, tags, metadata)
 VALUES ('sales', '/home/ann/sales.ipynb', 'ann', '["a"]', '{"k": 1}');
@@ -126,7 +126,7 @@ def test_procrastinates_schema_is_that_of_the_version_in_use() -> None:
 
 @pytest.mark.parametrize(
     ("name", "digest"),
-    [("queue.sql", "4e929821262e9545"), ("history.sql", "737f433bfe03f683")],
+    [("queue.sql", "4e929821262e9545"), ("queue_0004.sql", "d080367448956a0a"), ("history.sql", "737f433bfe03f683")],
 )
 def test_what_released_revisions_run_stays_as_it_was(name: str, digest: str) -> None:
     """Databases are there that have run it: a change comes to them by a new revision only."""
@@ -139,11 +139,13 @@ def test_a_database_of_the_release_before_gets_the_functions_that_have_changed(e
     before = functions(empty_database_url)
     migrate.upgrade(empty_database_url)
     after = functions(empty_database_url)
-    assert after.keys() - before.keys() == {"refuse_change()"}
+    batches = {"batch_lock(integer)", "clear_batch(integer)", "tell_batch(integer,character varying)"}
+    assert after.keys() - before.keys() == {"refuse_change()", "note_for_mlflow()", *batches}
     changed = {name.partition("(")[0]: after[name] for name in before if after[name] != before[name]}
     assert changed.keys() == {"tell_status", "claim_execution", "end_attempt"}
     assert "wake_workers(NEW.queue)" in changed["tell_status"]
     assert "SET last_heartbeat = clock_timestamp()" in changed["claim_execution"]
+    assert "results = NULL" in changed["claim_execution"]
     assert "status IN ('doing', 'failed')" in changed["end_attempt"]
     kept = before["tell_status()"].partition("AS $function$")[0]
     assert changed["tell_status"].startswith(kept), "it is the same trigger's, and looks for names where it did"

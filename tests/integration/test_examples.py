@@ -22,7 +22,7 @@ from pressroom.press import Finished, Press, Reason, Request
 from pressroom.press.environment import kernel_environment
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-NAMES = ("sales_report", "train_model", "clean_orders", "disk_usage")
+NAMES = ("sales_report", "train_model", "clean_orders", "close_month", "disk_usage")
 ORDER_COLUMNS = ("order_id", "ordered_on", "customer", "country", "product", "quantity", "unit_price")
 
 
@@ -315,6 +315,46 @@ async def test_good_orders_pass_the_step_that_fails_on_bad_ones(press: Press, tm
     assert_succeeded(await execute(press, "clean_orders", tmp_path, parameters))
     (order,) = pq.read_table(target).to_pylist()
     assert order["amount"] == Decimal("117.00")
+
+
+# The ledger
+
+
+async def close(press: Press, tmp_path: Path, month: str) -> Result:
+    parameters = {"month": month, "ledger": str(tmp_path / "ledger.csv"), "first": "2025-12"}
+    return await execute(press, "close_month", tmp_path, parameters)
+
+
+async def test_months_are_booked_in_order_and_never_twice(press: Press, tmp_path: Path) -> None:
+    for month in ("2025-12", "2026-01", "2026-02", "2026-02"):
+        result = await close(press, tmp_path, month)
+        assert_succeeded(result)
+    with (tmp_path / "ledger.csv").open(encoding="utf-8", newline="") as file:
+        booked = {(row["month"], row["region"]): row for row in csv.DictReader(file)}
+    regions = ("AMER", "APAC", "EMEA", "LATAM")
+    assert list(booked) == [(month, region) for month in ("2025-12", "2026-01", "2026-02") for region in regions]
+    for region in regions:
+        january, february = (sold(region, month, "revenue_eur") for month in ("2026-01", "2026-02"))
+        to_date = [float(booked[month, region]["year_to_date_eur"]) for month in ("2026-01", "2026-02")]
+        assert to_date == pytest.approx([january, january + february], abs=0.02), "a year begins anew"
+        assert int(booked["2026-02", region]["units"]) == sold(region, "2026-02", "units")
+    assert result.figures["months_closed"] == 3
+    assert result.figures["revenue"] == pytest.approx(sum(sold(r, "2026-02", "revenue_eur") for r in regions), abs=0.01)
+    assert [path.name for path in tmp_path.iterdir() if path.suffix != ".ipynb"] == ["ledger.csv"]
+
+
+async def test_a_month_is_not_closed_before_the_one_before_it(press: Press, tmp_path: Path) -> None:
+    assert_succeeded(await close(press, tmp_path, "2025-12"))
+    finished = (await close(press, tmp_path, "2026-03")).finished
+    assert (finished.ename, finished.evalue) == (
+        "ValueError",
+        "2026-03 cannot be closed before 2026-02; the last month that is closed is 2025-12",
+    )
+    finished = (await close(press, tmp_path, "2027-01")).finished
+    assert (finished.ename, finished.evalue) == (
+        "ValueError",
+        "no sales in 2027-01; months available: 2024-11 to 2026-10",
+    )
 
 
 # The folder, in Bash

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from presses import Executed, execute, made, succeeded
-from pressroom.press import Press, Reason
+from pressroom.press import Press, Reason, Result
 from pressroom.press.environment import kernel_environment
 from pressroom.press.events import to_json
 
@@ -65,6 +65,19 @@ async def test_what_the_notebook_puts_out_itself_is_masked(press: Press, tmp_pat
     assert done.text() == "********\n********\n"
     assert done.text("stderr") == "<********>"
     assert [o.data["text/html"] for o in done.outputs(3)] == ["<b>********</b>"]
+    assert_hidden(done)
+
+
+async def test_a_secret_that_is_recorded_as_a_result_is_masked(press: Press, tmp_path: Path) -> None:
+    record = """
+from IPython.display import display
+RESULT = "application/vnd.pressroom.result+json"
+display({RESULT: {"name": "text", "value": token}}, raw=True)
+display({RESULT: {"name": "json", "value": [token]}}, raw=True)
+"""
+    done = succeeded(await run(press, tmp_path, record))
+    found = {event.name: event.value or event.data for event in done.events if isinstance(event, Result)}
+    assert found == {"text": "********", "json": b'["********"]'}
     assert_hidden(done)
 
 

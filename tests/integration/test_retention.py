@@ -118,6 +118,23 @@ async def test_old_executions_go_with_all_that_is_theirs(database: Database, pla
     assert await prune(database, places, OLD) == Pruned()
 
 
+async def test_artifacts_go_with_their_execution_also_where_its_output_stays(
+    database: Database, places: Places, history: History
+) -> None:
+    for output in (None, history.home / "named.ipynb"):
+        one, path = history.add(output_path=output)
+        artifact = history.file(path.parent / f"{path.stem.removesuffix(f'-{one}')}-{one}.artifacts" / "a.csv", 5)
+        history.connection.execute("UPDATE notebook_executions SET attempt = 1 WHERE id = %s", (one,))
+        history.connection.execute("INSERT INTO execution_artifacts VALUES (%s, 'a.csv', 5, 'text/csv')", (one,))
+        assert (await prune(database, places, OLD, dry_run=True)).bytes == (15 if output is None else 5)
+        assert artifact.exists()
+        assert await prune(database, places, OLD) == Pruned(
+            1, 2, 2 if output is None else 1, 15 if output is None else 5
+        )
+        assert not artifact.parent.exists()
+        assert path.exists() == (output is not None)
+
+
 async def test_a_dry_run_changes_nothing_and_says_exactly_what_a_run_does(
     database: Database, places: Places, history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -285,6 +302,20 @@ async def test_repetitions_of_a_pruned_execution_stay(database: Database, places
 class Context:
     def __init__(self, settings: Settings, database: Database, places: Places) -> None:
         self.settings, self.database, self.places = settings, database, places
+
+
+async def test_a_batch_goes_with_the_last_of_its_executions(
+    database: Database, places: Places, history: History
+) -> None:
+    batch = "INSERT INTO batches (username, created_by, source, plan, total) VALUES ('ana', 'ana', 'sets', '{}', 2)"
+    history.connection.execute(batch)
+    (old, _), (new, _) = history.add(), history.add(days=1)
+    history.connection.execute("UPDATE notebook_executions SET batch_id = 1, batch_index = 0")
+    assert (await prune(database, places, OLD)).executions == 1
+    assert history.connection.execute("SELECT id, total FROM batches").fetchall() == [(1, 2)]
+    await prune(database, places, timedelta(hours=1))
+    assert history.connection.execute("SELECT id FROM batches").fetchall() == []
+    assert old < new
 
 
 async def test_the_daily_chore_does_what_the_settings_say(

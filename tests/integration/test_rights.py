@@ -85,6 +85,7 @@ class Ask:
     json: Any = None
     query: dict[str, Any] | None = None
     upload: bool = False
+    table: bool = False
     names: bool = False
     made: bool = False
     admins: bool = False
@@ -140,6 +141,38 @@ ASKS = {
     "read_the_log": Ask("/db/executions/{ended}/log"),
     "download_the_output": Ask("/db/executions/{ended}/notebook"),
     "read_the_output": Ask("/db/executions/{ended}/html"),
+    "begin_a_batch": Ask("/db/batches", {"notebook_id": "{notebook}", "sets": [{}]}),
+    "begin_a_batch_of_a_file": Ask("/db/batches/upload", upload=True, table=True),
+    "list_batches": Ask("/db/batches"),
+    "read_a_batch": Ask("/db/batches/{batch}"),
+    "follow_a_batch": Ask("/db/batches/{ended_batch}/events"),
+    "cancel_a_batch": Ask("/db/batches/{batch}/cancel"),
+    "repeat_a_batch": Ask("/db/batches/{ended_batch}/retry"),
+    "list_results": Ask("/db/executions/{ended}/results"),
+    "read_a_result": Ask("/db/executions/{ended}/results/rmse"),
+    "list_artifacts": Ask("/db/executions/{ended}/artifacts"),
+    "download_an_artifact": Ask("/db/executions/{ended}/artifacts/charts/sales.png"),
+    "compare_executions": Ask("/db/notebooks/{notebook}/compare"),
+    "compare_two_executions": Ask("/db/executions/{ended}/diff", query={"with": "{ended}"}),
+    "add_a_schedule": Ask(
+        "/db/schedules",
+        {"notebook_id": "{notebook}", "name": "{key}", "cron": "@daily", "username": "ana"},
+        names=True,
+    ),
+    "list_schedules": Ask("/db/schedules"),
+    "preview_a_schedule": Ask("/db/schedules/preview", query={"cron": "@daily"}),
+    "read_a_schedule": Ask("/db/schedules/{schedule}"),
+    "change_a_schedule": Ask("/db/schedules/{schedule}", {"description": "Sales."}, names=True),
+    "delete_a_schedule": Ask("/db/schedules/{schedule}", names=True),
+    "pause_a_schedule": Ask("/db/schedules/{schedule}/pause", names=True),
+    "resume_a_schedule": Ask("/db/schedules/{schedule}/resume", names=True),
+    "run_a_schedule": Ask("/db/schedules/{schedule}/run", names=True),
+    "list_ticks_of_a_schedule": Ask("/db/schedules/{schedule}/ticks"),
+    "backfill_a_schedule": Ask(
+        "/db/schedules/{schedule}/backfill",
+        {"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T12:00:00Z"},
+        names=True,
+    ),
     "add_a_notification": Ask(
         "/db/notifications",
         {
@@ -330,9 +363,28 @@ class Stage:
             "status, submitted_by) VALUES (%s, %s, 'ana', %s, %s, '{}', 'success', 'ana')",
             (ended, notebook, str(path), str(path.parent / "executions" / f"{key}-x-{ended}.ipynb")),
         )
+        batches = [
+            self.one(
+                "INSERT INTO batches (notebook_id, username, created_by, source, plan, total, ended_at, counts) "
+                "VALUES (%s, 'ana', 'ana', 'sets', '{}', 1, %s, %s) RETURNING id",
+                notebook,
+                ended_at,
+                '{"failed": 1}' if ended_at else None,
+            )
+            for ended_at in (None, datetime.now(UTC))
+        ]
+        self.sql.execute(
+            "INSERT INTO notebook_executions (id, notebook_id, username, input_path, output_path, parameters_used, "
+            "status, submitted_by, batch_id, batch_index) SELECT nextval('notebook_executions_id_seq'), notebook_id, "
+            "username, input_path, replace(output_path, %s, currval('notebook_executions_id_seq')::text), '{}', "
+            "'failed', 'ana', %s, 0 FROM notebook_executions WHERE id = %s",
+            (str(ended), batches[1], ended),
+        )
         return {
             "key": key,
             "own": self.own,
+            "batch": batches[0],
+            "ended_batch": batches[1],
             "free": str(free),
             "notebook": notebook,
             "ended": ended,
@@ -340,6 +392,12 @@ class Stage:
                 "INSERT INTO notebook_parameters (notebook_id, param_name, param_type, required) "
                 "VALUES (%s, 'month', 'integer', 0) RETURNING id",
                 notebook,
+            ),
+            "schedule": self.one(
+                "INSERT INTO schedules (notebook_id, username, name, cron, timezone, missed, missed_limit, overlap, "
+                "created_by) VALUES (%s, 'ana', %s, '@yearly', 'UTC', 'last', 1, 'queue', 'ana') RETURNING id",
+                notebook,
+                f"schedule {key}",
             ),
             "notification": self.one(
                 "INSERT INTO notifications (notebook_id, username, channel, target, events) "
@@ -383,7 +441,9 @@ class Stage:
 
         sent: dict[str, Any] = {"headers": self.headers(name) | ASYNC, "params": filled(ask.query)}
         if ask.upload:
-            sent |= {"files": {"file": (f"{things['key']}.ipynb", self.source)}, "data": {"username": "ana"}}
+            table = ("sets.csv", "month\n7\n"), {"notebook_id": str(things["notebook"])}
+            file, data = table if ask.table else ((f"{things['key']}.ipynb", self.source), {"username": "ana"})
+            sent |= {"files": {"file": file}, "data": data}
         elif ask.form is not None:
             sent["data"] = ask.form
         elif ask.json is not None:
@@ -451,8 +511,9 @@ def test_the_answer_is_as_the_table_says(stage: Stage, endpoint: Endpoint, name:
         "SELECT operation, allowed FROM audit_log WHERE id > %s AND path = %s", (before, answer.request.url.path)
     ).fetchall()
     assert entries == [(endpoint.name, wanted == 200)] * noted
-    if endpoint.name in ("download_the_output", "read_the_output") and wanted == 200:
-        # There is no file; whoever may see the execution is told why.
+    files = ("download_the_output", "read_the_output", "read_a_result", "download_an_artifact")
+    if endpoint.name in files and wanted == 200:
+        # There is no such file; whoever may see the execution is told why.
         assert (answer.status_code, answer.json()["what"]) != (404, "execution"), answer.text
         return
     unwell = endpoint.path == "/health" and answer.status_code == 503  # a slow machine's database; it is an answer
@@ -478,6 +539,7 @@ def test_lists_and_their_totals_hold_what_the_caller_may_see(stage: Stage, name:
         ("/db/executions", "notebook_executions"),
         ("/db/executions?username=ana", "notebook_executions"),
         ("/db/executions?queue=default&status=pending", ""),
+        ("/db/batches", "batches"),
     ):
         answer = stage.client.request("GET", path, headers=stage.headers(name), params={})
         assert answer.status_code == 200
@@ -486,7 +548,7 @@ def test_lists_and_their_totals_hold_what_the_caller_may_see(stage: Stage, name:
         if table:
             total = stage.one(f"SELECT count(*) FROM {table} WHERE username = 'ana' OR %s", kind.everybody)
             granted = "SELECT notebook_id FROM notebook_grants"
-            if table == "notebook_executions" and seen and kind.username != "ana" and not kind.everybody:
+            if table in ("notebook_executions", "batches") and seen and kind.username != "ana" and not kind.everybody:
                 total = stage.one(f"SELECT count(*) FROM {table} WHERE notebook_id IN ({granted})")
             if table == "notebooks" and seen and kind.username != "ana" and not kind.everybody:
                 total = stage.one(f"SELECT count(*) FROM {table} WHERE id IN ({granted})")
@@ -503,6 +565,8 @@ def test_whoever_may_not_see_a_thing_is_told_what_they_are_told_of_none(stage: S
         ("/db/notebooks/{}", "notebook"),
         ("/db/executions/{}", "ended"),
         ("/db/executions/{}/log", "ended"),
+        ("/db/batches/{}", "batch"),
+        ("/db/batches/{}/events", "ended_batch"),
         ("/db/parameters/{}", "parameter"),
         ("/db/notifications/{}", "notification"),
     ):

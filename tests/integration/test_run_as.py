@@ -123,6 +123,28 @@ def test_a_kernel_is_its_users_account_and_nothing_else(
         subprocess.run(["groupdel", group], check=True)
 
 
+KEEPS = """
+import os
+folder = os.environ["PRESSROOM_ARTIFACTS"]
+open(folder + "/kept.txt", "w").write("hers")
+os.symlink("/etc/shadow", folder + "/link")
+"""
+
+
+def test_the_artifact_directory_is_its_users_and_no_link_leads_out_of_it(served: httpx.Client, ana: str) -> None:
+    path = give(write_notebook(home_of(ana) / "keeps" / "n.ipynb", KEEPS), ana)
+    one = executed(served, path, ana)[0]["execution_id"]
+    [listed] = served.get(f"/db/executions/{one}/artifacts").json()
+    assert listed["path"] == "kept.txt"
+    [folder] = (path.parent / "executions").glob("*.artifacts")
+    entry = pwd.getpwnam(ana)
+    assert owned(folder) == (entry.pw_uid, entry.pw_gid, 0o777 & ~usual_umask())
+    assert served.get(listed["href"]).text == "hers"
+    (folder / "kept.txt").unlink()
+    (folder / "kept.txt").symlink_to("/etc/shadow")
+    assert served.get(listed["href"]).status_code == 404
+
+
 def owned(path: Path) -> tuple[int, int, int]:
     found = path.lstat()
     return found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)
@@ -379,7 +401,8 @@ def test_a_worker_that_is_killed_leaves_nothing_of_its_users(homes: Path, databa
             worker.kill()
             worker.wait()
         until(lambda: not processes_of(eve) or None, "the end of all that the worker had started")
-        assert list((path.parent / "executions").iterdir()) == []
+        # Its artifact directory goes when the loss is noticed, which no worker is there to do.
+        assert [left.suffix for left in (path.parent / "executions").iterdir()] == [".artifacts"]
 
 
 def test_old_outputs_are_deleted_as_their_user_and_behind_a_link_nothing_is(

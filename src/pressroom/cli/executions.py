@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from pydantic import TypeAdapter
 
-from pressroom.cli import following
+from pressroom.cli import following, results
 from pressroom.cli.pairs import PairsCommand, pairs
 from pressroom.cli.room import WRONG, Room, complain, in_room
 from pressroom.cli.tables import show_one, show_rows
@@ -31,6 +31,7 @@ def list_(
     ] = None,
     notebook: Annotated[int | None, typer.Option(help="Those of this notebook.", min=1, max=MAX_ID)] = None,
     queue: Annotated[str | None, typer.Option(help="Those of this queue.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Those of this batch.", min=1, max=MAX_ID)] = None,
     since: Annotated[
         datetime | None,
         typer.Option(
@@ -64,6 +65,7 @@ def list_(
         statuses=tuple(status or ()),
         notebook_id=notebook,
         queue=queue,
+        batch_id=batch,
         submitted_after=since,
         submitted_before=until,
         parameters=tuple(sorted(parameters.items())),
@@ -96,3 +98,4 @@ def show(execution_id: Annotated[int, typer.Argument(min=1, max=MAX_ID)], *, jso
 
 
 following.add_commands(app)
+results.add_commands(app)

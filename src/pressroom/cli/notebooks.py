@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from pressroom.cli import grants, limits
 from pressroom.cli.room import Room, absolute, in_room, out
 from pressroom.cli.tables import show_one, show_removed, show_rows
-from pressroom.executions.limits import require_defaults
+from pressroom.executions.kernels import require_defaults
 from pressroom.executions.options import ExecutionDefaults
 from pressroom.identity.policy import viewer
 from pressroom.identity.rights import Level
@@ -24,11 +24,18 @@ for command in (grants.grants, grants.grant, grants.revoke):
     app.command()(command)
 Json = Annotated[bool, typer.Option("--json", help="Answer JSON.")]
 Id = Annotated[int, typer.Argument(help="The notebook's id.", min=1)]
+Kernel = Annotated[
+    str | None, typer.Option(help="The kernel of its executions, in place of the one that the file names.")
+]
 
 
 def limit_of(room: Room) -> int:
     """The largest notebook, in bytes."""
     return int(room.settings.max_notebook_mb * MEBIBYTE)
+
+
+def _kernel(name: str | None) -> dict[str, Any]:
+    return {} if name is None else {"kernel_name": name}
 
 
 @app.command("list")
@@ -87,6 +94,7 @@ def add(
     description: Annotated[str | None, typer.Option(help="What it is for.")] = None,
     username: Annotated[str | None, typer.Option("--user", help="Who owns it; else you.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="A tag; may be given several times.")] = None,
+    kernel: Kernel = None,
     memory_mb: limits.MemoryMb = None,
     cpu_seconds: limits.CpuSeconds = None,
     max_processes: limits.MaxProcesses = None,
@@ -104,12 +112,12 @@ def add(
             "file_path": absolute(file),
             "username": username or room.caller.username,
             "tags": tag or [],
-            "execution_defaults": limits.said(memory_mb, cpu_seconds, max_processes),
+            "execution_defaults": limits.said(memory_mb, cpu_seconds, max_processes) | _kernel(kernel),
         }
         notes: list[str] = []
         async with room.change("notebooks add", "register_a_notebook") as (session, told):
             wanted = NotebookCreate(**fields)
-            require_defaults(room.settings, wanted.execution_defaults)
+            await require_defaults(session, room.settings, wanted.execution_defaults)
             notebook = await service.register(session, room.places, limit_of(room), room.caller, wanted)
             told["notebook_id"] = notebook.id
             if infer:
@@ -140,6 +148,7 @@ def update(
     run_as: Annotated[
         str | None, typer.Option(help="Whose the executions are that others start: their own, caller, or the owner's.")
     ] = None,
+    kernel: Kernel = None,
     memory_mb: limits.MemoryMb = None,
     cpu_seconds: limits.CpuSeconds = None,
     max_processes: limits.MaxProcesses = None,
@@ -153,7 +162,7 @@ def update(
         "tags": tag,
         "run_as": run_as,
     }
-    allowed = limits.said(memory_mb, cpu_seconds, max_processes)
+    allowed = limits.said(memory_mb, cpu_seconds, max_processes) | _kernel(kernel)
 
     async def work(room: Room) -> NotebookOut:
         given = {key: value for key, value in fields.items() if value is not None}
@@ -164,7 +173,7 @@ def update(
                 given["execution_defaults"] = {**before.execution_defaults, **allowed}
             wanted = NotebookUpdate(**given)
             # What it held before may be over a limit that is newer, and is held to it.
-            require_defaults(room.settings, ExecutionDefaults(**allowed))
+            await require_defaults(session, room.settings, ExecutionDefaults(**allowed))
             changes = wanted.changes()
             changed = await service.change(session, room.places, limit_of(room), room.caller, notebook_id, changes)
             return NotebookOut.model_validate(changed)

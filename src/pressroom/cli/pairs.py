@@ -49,3 +49,17 @@ def given_once(values: list[str] | None) -> dict[str, str]:
         complain(f"Parameter {twice[0]!r} is given more than once.")
         raise typer.Exit(WRONG)
     return dict(given)
+
+
+def assigned(values: list[str] | None, flag: str) -> dict[str, str]:
+    """The names and values of a flag that is given as ``NAME=VALUE``. One that is given twice ends the command."""
+    found: dict[str, str] = {}
+    for value in values or []:
+        name, equals, text = value.partition("=")
+        if not equals or not name:
+            raise typer.BadParameter(f"{flag} {value!r}: write NAME=VALUE")
+        if name in found:
+            complain(f"Parameter {name!r} is given more than once.")
+            raise typer.Exit(WRONG)
+        found[name] = text
+    return found

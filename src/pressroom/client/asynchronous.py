@@ -9,10 +9,13 @@ import httpx
 from pydantic import BaseModel, JsonValue
 
 from pressroom.client import calls
+from pressroom.client.batches_async import AsyncBatches
 from pressroom.client.calls import Call, address, unreachable
 from pressroom.client.grants import AsyncGrants
 from pressroom.client.live_async import AsyncLive
 from pressroom.client.notifications import AsyncNotifications
+from pressroom.client.results import AsyncResults
+from pressroom.client.schedules import AsyncSchedules
 from pressroom.client.stream import GIVE_UP_SECONDS
 from pressroom.executions.schemas import ExecutionOut
 from pressroom.executions.states import Status
@@ -22,7 +25,7 @@ from pressroom.parameters.schemas import InferenceOut, ParameterOut
 T = TypeVar("T")
 
 
-class AsyncClient(AsyncGrants, AsyncNotifications, AsyncLive):
+class AsyncClient(AsyncBatches, AsyncGrants, AsyncNotifications, AsyncResults, AsyncSchedules, AsyncLive):
     """A client of a Pressroom service.
 
     ``base_url`` is its address; if left out, ``PRESSROOM_URL``, else the one at the JupyterHub whose notebook server
@@ -57,7 +60,7 @@ class AsyncClient(AsyncGrants, AsyncNotifications, AsyncLive):
 
     async def _call(self, call: Call[T]) -> T:
         try:
-            response = await self._http.request(**call.arguments())
+            response = await self._http.request(**call.arguments(self.timeout))
         except httpx.TransportError as error:
             raise unreachable(self.url, error) from error
         return call.read(response)
@@ -186,6 +189,8 @@ class AsyncClient(AsyncGrants, AsyncNotifications, AsyncLive):
         status: Status | str | Sequence[Status | str] | None = None,
         notebook_id: int | None = None,
         queue: str | None = None,
+        batch_id: int | None = None,
+        schedule_id: int | None = None,
         submitted_after: datetime | None = None,
         submitted_before: datetime | None = None,
         parameters: Mapping[str, JsonValue] | None = None,
@@ -202,6 +207,8 @@ class AsyncClient(AsyncGrants, AsyncNotifications, AsyncLive):
             status=status,
             notebook_id=notebook_id,
             queue=queue,
+            schedule_id=schedule_id,
+            batch_id=batch_id,
             submitted_after=submitted_after,
             submitted_before=submitted_before,
             parameters=parameters,

@@ -45,15 +45,19 @@ class Call(Generic[T]):
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     file: tuple[str, bytes] | None = None
     form: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    seconds: float | None = None
+    """How long it may take at least, where that is long."""
 
-    def arguments(self) -> dict[str, Any]:
-        """The keyword arguments of ``httpx.Client.request``."""
+    def arguments(self, timeout: float) -> dict[str, Any]:
+        """The keyword arguments of ``httpx.Client.request``; ``timeout`` is that of other requests, in seconds."""
         sent: dict[str, Any] = {
             "method": self.method,
             "url": self.path,
             "params": {name: value for name, value in self.query.items() if value is not None},
             "headers": dict(self.headers),
         }
+        if self.seconds is not None:
+            sent["timeout"] = max(self.seconds, timeout)
         if self.json is not None:
             sent["json"] = self.json
         if self.file is not None:
@@ -204,6 +208,8 @@ def history(
     status: str | Sequence[str] | None,
     notebook_id: int | None,
     queue: str | None,
+    batch_id: int | None,
+    schedule_id: int | None,
     submitted_after: datetime | None,
     submitted_before: datetime | None,
     parameters: Mapping[str, JsonValue] | None,
@@ -215,6 +221,8 @@ def history(
         status=[str(one) for one in statuses] or None,
         notebook_id=notebook_id,
         queue=queue,
+        schedule_id=schedule_id,
+        batch_id=batch_id,
         submitted_after=submitted_after and submitted_after.astimezone(UTC).isoformat(),
         submitted_before=submitted_before and submitted_before.astimezone(UTC).isoformat(),
         order="oldest" if oldest else None,

@@ -83,9 +83,8 @@ class Walk:
 
     def take(self, chunk: bytes) -> list[ExecutionEvent]:
         """The events that ``chunk`` completes."""
-        self._heard = time.monotonic()
         found: list[ExecutionEvent] = []
-        for kind, data, event_id in self._frames.take(chunk):
+        for kind, data, event_id in self.frames(chunk):
             if event_id is not None:
                 self._after, self._pause = event_id, _FIRST_PAUSE
             event = event_of(kind, data, event_id)
@@ -94,6 +93,15 @@ class Walk:
             if event is not None:
                 found.append(event)
         return found
+
+    def frames(self, chunk: bytes) -> list[tuple[str, dict[str, Any], int | None]]:
+        """The kind, the data and the id of each event that ``chunk`` completes, whatever the stream is of."""
+        self._heard = time.monotonic()
+        return self._frames.take(chunk)
+
+    def progressed(self, *, ended: bool) -> None:
+        """Something was told: the next connection need not wait long. ``ended``: it was the last thing."""
+        self._ended, self._pause = ended, _FIRST_PAUSE
 
     def closed(self) -> None:
         """The service ended the stream: since the execution has ended, or since it stops itself."""

@@ -9,10 +9,13 @@ import httpx
 from pydantic import BaseModel, JsonValue
 
 from pressroom.client import calls
+from pressroom.client.batches import Batches
 from pressroom.client.calls import Call, address, unreachable
 from pressroom.client.grants import Grants
 from pressroom.client.live import Live
 from pressroom.client.notifications import Notifications
+from pressroom.client.results import Results
+from pressroom.client.schedules import Schedules
 from pressroom.client.stream import GIVE_UP_SECONDS
 from pressroom.executions.schemas import ExecutionOut
 from pressroom.executions.states import Status
@@ -22,7 +25,7 @@ from pressroom.parameters.schemas import InferenceOut, ParameterOut
 T = TypeVar("T")
 
 
-class Client(Grants, Notifications, Live):
+class Client(Batches, Grants, Notifications, Results, Schedules, Live):
     """A client of a Pressroom service.
 
     ``base_url`` is its address; if left out, ``PRESSROOM_URL``, else the one at the JupyterHub whose notebook server
@@ -57,7 +60,7 @@ class Client(Grants, Notifications, Live):
 
     def _call(self, call: Call[T]) -> T:
         try:
-            response = self._http.request(**call.arguments())
+            response = self._http.request(**call.arguments(self.timeout))
         except httpx.TransportError as error:
             raise unreachable(self.url, error) from error
         return call.read(response)
@@ -185,6 +188,8 @@ class Client(Grants, Notifications, Live):
         status: Status | str | Sequence[Status | str] | None = None,
         notebook_id: int | None = None,
         queue: str | None = None,
+        batch_id: int | None = None,
+        schedule_id: int | None = None,
         submitted_after: datetime | None = None,
         submitted_before: datetime | None = None,
         parameters: Mapping[str, JsonValue] | None = None,
@@ -201,6 +206,8 @@ class Client(Grants, Notifications, Live):
             status=status,
             notebook_id=notebook_id,
             queue=queue,
+            schedule_id=schedule_id,
+            batch_id=batch_id,
             submitted_after=submitted_after,
             submitted_before=submitted_before,
             parameters=parameters,

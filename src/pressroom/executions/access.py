@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from pressroom.database.models import Execution, Notebook
+from pressroom.database.models import Batch, Execution, Notebook
 from pressroom.errors import NotAllowed, NotFound
 from pressroom.executions.registered import Registered
 from pressroom.identity import visibility
@@ -31,11 +31,24 @@ async def seen(session: AsyncSession, principal: Principal, execution_id: int, *
 async def require(session: AsyncSession, principal: Principal, execution: Execution, level: Level) -> None:
     """Raise :class:`NotAllowed` unless ``principal`` may do with an execution that they see what ``level`` says: with
     one that is theirs, or that they started, everything."""
-    if principal.username in (execution.username, execution.submitted_by) or acts_for_everybody(principal):
+    if principal.username not in (execution.username, execution.submitted_by):
+        await _require(session, principal, execution.notebook_id, level, f"execution {execution.id}")
+
+
+async def require_on_batch(session: AsyncSession, principal: Principal, batch: Batch, level: Level) -> None:
+    """The same of a batch."""
+    if principal.username not in (batch.username, batch.created_by):
+        await _require(session, principal, batch.notebook_id, level, f"batch {batch.id}")
+
+
+async def _require(
+    session: AsyncSession, principal: Principal, notebook_id: int | None, level: Level, what: str
+) -> None:
+    if acts_for_everybody(principal):
         return
-    notebook = None if execution.notebook_id is None else await session.get(Notebook, execution.notebook_id)
+    notebook = None if notebook_id is None else await session.get(Notebook, notebook_id)
     held = None if notebook is None else await levels.held_by(session, principal, notebook)
-    levels.require_rank(principal, held or Level.VIEWER, level, f"execution {execution.id}")
+    levels.require_rank(principal, held or Level.VIEWER, level, what)
 
 
 @dataclass(frozen=True, slots=True)

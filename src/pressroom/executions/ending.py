@@ -13,7 +13,9 @@ from typing import Any, Protocol
 
 from pressroom.database.session import Connection
 from pressroom.errors import PressroomError
+from pressroom.executions import artifacts
 from pressroom.executions.progress import NOTHING, Facts, Progress, kept
+from pressroom.executions.recording import Recorded
 from pressroom.executions.states import TRANSITIONS, Change, Patience, Status, delay_seconds, end_of_attempt
 from pressroom.notebooks.places import Location, Places
 from pressroom.press import Finished, Reason
@@ -78,10 +80,11 @@ class Written(Held, Protocol):
 
 
 class Ending:
-    """The end of one attempt. ``finished`` is how it ended, once :meth:`write` has said so."""
+    """The end of one attempt. ``finished`` is how it ended, once :meth:`write` has said so; ``recorded``, what is kept
+    of it, unless it is tried again."""
 
-    def __init__(self, places: Places, held: Written, finished: Finished) -> None:
-        self._places, self._held = places, held
+    def __init__(self, places: Places, held: Written, finished: Finished, recorded: Recorded) -> None:
+        self._places, self._held, self._recorded = places, held, recorded
         self._staged = staged_name(held.id, held.attempt)
         self._published = not finished.written
         self._sent: Change | None = None
@@ -96,7 +99,7 @@ class Ending:
         held, patience = self._held, self._held.patience
         before = self._sent
         change = end_of_attempt(self.finished.reason, patience)
-        if self._published and change is not Change.PUT_BACK:
+        if self._published and change is not Change.PUT_BACK and not self._recorded:
             # Nothing depends on the row staying as it is, and the statement itself ends only the current attempt.
             self._sent = change
             ended = await end_attempt(connection, held, change, self.finished, patience, progress.rest())
@@ -110,6 +113,8 @@ class Ending:
                     patience = replace(patience, cancel_requested=row[0])
                     change = end_of_attempt(self.finished.reason, patience)
                     self._sent = change
+                    if self._recorded and change is not Change.PUT_BACK:
+                        await self._recorded.write(connection, held.id)
                     await end_attempt(connection, held, change, self.finished, patience, progress.rest())
         if not ended and before is not None:
             known = await connection.execute(_WRITTEN, {"id": held.id, "attempt": held.attempt})
@@ -117,6 +122,9 @@ class Ending:
                 return before
         if not ended:
             await asyncio.to_thread(discard, self._places, held.output_path, held.username, self._staged)
+        if not ended or change is Change.PUT_BACK:
+            kept_at = (held.output_path, held.username, held.id, held.attempt)
+            await asyncio.to_thread(artifacts.discard, self._places, *kept_at)
         return change if ended else None
 
     def _publish(self) -> Finished:

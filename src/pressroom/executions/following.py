@@ -10,7 +10,7 @@ import json
 import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,7 +51,7 @@ class Following:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._reads = SharedReads()
-        self._waiting: dict[int, set[asyncio.Event]] = defaultdict(set)
+        self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
         self._closing = False
 
     @property
@@ -64,18 +64,25 @@ class Following:
         self._closing = True
         self._wake_all()
 
-    @asynccontextmanager
-    async def changes(self, execution_id: int) -> AsyncIterator[asyncio.Event]:
+    def changes(self, execution_id: int) -> AbstractAsyncContextManager[asyncio.Event]:
         """An event that is set whenever something changed; who waits clears it before looking."""
+        return self._changes(str(execution_id))
+
+    def changes_of_batch(self, batch_id: int) -> AbstractAsyncContextManager[asyncio.Event]:
+        """The same of all executions of a batch: their changes of status."""
+        return self._changes(f"batch-{batch_id}")
+
+    @asynccontextmanager
+    async def _changes(self, name: str) -> AsyncIterator[asyncio.Event]:
         changed = asyncio.Event()
-        waiting = self._waiting[execution_id]
+        waiting = self._waiting[name]
         waiting.add(changed)
         try:
             yield changed
         finally:
             waiting.discard(changed)
             if not waiting:
-                self._waiting.pop(execution_id, None)
+                self._waiting.pop(name, None)
 
     async def wait(self, execution_id: int, seconds: float | None = None) -> bool:
         """Wait for the end of an execution, ``seconds`` at most (``None``: as long as it takes); whether it has ended.
@@ -94,7 +101,7 @@ class Following:
                             return True
                         if self._closing:
                             raise _goes_on(execution_id)
-                        await _told_within(changed, AGAIN_SECONDS if status is None else ALIVE_SECONDS)
+                        await told_within(changed, AGAIN_SECONDS if status is None else ALIVE_SECONDS)
             except TimeoutError:
                 return False
 
@@ -156,7 +163,7 @@ class Following:
                     continue
                 if ended or not until_end or self._closing:
                     return
-                if not await _told_within(changed, silent):
+                if not await told_within(changed, silent):
                     yield None
 
     async def listen(self) -> None:
@@ -178,9 +185,8 @@ class Following:
                 tries += 1
 
     def _wake(self, payload: str) -> None:
-        with suppress(ValueError):  # anybody who may connect may notify, of anything
-            for changed in self._waiting.get(int(payload.split(" ", 1)[0]), ()):
-                changed.set()
+        for changed in self._waiting.get(payload.split(" ", 1)[0], ()):
+            changed.set()
 
     def _wake_all(self) -> None:
         for waiting in self._waiting.values():
@@ -188,7 +194,7 @@ class Following:
                 changed.set()
 
 
-async def _told_within(changed: asyncio.Event, seconds: float) -> bool:
+async def told_within(changed: asyncio.Event, seconds: float) -> bool:
     """Whether ``changed`` was set before so much time was over."""
     try:
         async with asyncio.timeout(seconds):

@@ -33,8 +33,8 @@ PAGE: dict[int | str, dict[str, Any]] = {
         "headers": {
             "X-Total-Count": {
                 "description": "How many there are in all, exactly. Left out where counting would cost more than the "
-                "page: with `after`, and with `queue`, `submitted_after`, `submitted_before` or `param.NAME` unless "
-                "the first page holds all there are.",
+                "page: with `after`, and with `queue`, `batch_id`, `schedule_id`, `submitted_after`, "
+                "`submitted_before` or `param.NAME` unless the first page holds all there are.",
                 "schema": {"type": "integer"},
             },
             "Link": {
@@ -136,6 +136,8 @@ async def _history(
     queue: Annotated[
         str | None, Query(max_length=100, description="Those of this queue."), AfterValidator(checked)
     ] = None,
+    batch_id: Annotated[int | None, Query(ge=1, le=MAX_ID, description="Those of this batch.")] = None,
+    schedule_id: Annotated[int | None, Query(ge=1, le=MAX_ID, description="Those of this schedule.")] = None,
     submitted_after: Annotated[Moment | None, Query(description="Submitted at this time or later.")] = None,
     submitted_before: Annotated[Moment | None, Query(description="Submitted before this time.")] = None,
     order: Annotated[Order, Query(description="By id, the newest first or the oldest.")] = Order.NEWEST,
@@ -152,6 +154,8 @@ async def _history(
         statuses=tuple(sorted(set(status or ()))),
         notebook_id=notebook_id,
         queue=queue,
+        batch_id=batch_id,
+        schedule_id=schedule_id,
         submitted_after=submitted_after,
         submitted_before=submitted_before,
         parameters=_parameters(request),

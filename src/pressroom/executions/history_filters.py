@@ -14,7 +14,7 @@ from pressroom.executions.schemas import Status
 from pressroom.identity.policy import Viewer
 from pressroom.identity.visibility import sees_execution
 
-TESTED = ("notebook_id", "username", "status", "queue", "submitted_at", "parameters_used")
+TESTED = ("notebook_id", "username", "status", "queue", "batch_id", "schedule_id", "submitted_at", "parameters_used")
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,400})(\.[0-9]{1,400})?([eE][+-]?[0-9]{1,3})?")
 
 
@@ -53,6 +53,8 @@ class History:
     statuses: tuple[str, ...] = ()
     notebook_id: int | None = None
     queue: str | None = None
+    batch_id: int | None = None
+    schedule_id: int | None = None
     submitted_after: datetime | None = None
     submitted_before: datetime | None = None
     parameters: tuple[tuple[str, str], ...] = ()
@@ -68,7 +70,9 @@ class History:
     @property
     def countable(self) -> bool:
         """Whether the total is that of a user, of statuses, of a notebook, which ``execution_counts`` can tell."""
-        others = (self.queue, self.submitted_after, self.submitted_before, self.after)
+        others = (
+            self.queue, self.batch_id, self.schedule_id, self.submitted_after, self.submitted_before, self.after,
+        )  # fmt: skip
         return not self.parameters and all(value is None for value in others)
 
     @property
@@ -95,6 +99,10 @@ class History:
             found.append(Line(Execution.id, tuple(Execution.status == status for status in self.chosen)))
         if self.queue is not None:
             found.append(Line(Execution.id, (Execution.queue == self.queue,)))
+        if self.batch_id is not None:
+            found.append(Line(Execution.id, (Execution.batch_id == self.batch_id,)))
+        if self.schedule_id is not None:
+            found.append(Line(Execution.id, (Execution.schedule_id == self.schedule_id,)))
         for name, value in self.parameters:
             keys = (ExecutionParameter.parameter == _key(name, token) for token in _spelled(value))
             found.append(Line(ExecutionParameter.execution_id, tuple(keys)))
@@ -116,6 +124,10 @@ class History:
         found = self.counted(row)
         if self.queue is not None:
             found.append(row.queue == self.queue)
+        if self.batch_id is not None:
+            found.append(row.batch_id == self.batch_id)
+        if self.schedule_id is not None:
+            found.append(row.schedule_id == self.schedule_id)
         if self.submitted_after is not None:
             found.append(row.submitted_at >= self.submitted_after)
         if self.submitted_before is not None:

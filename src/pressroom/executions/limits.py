@@ -39,11 +39,6 @@ class Limits:
         return most if value is None else min(value, most)
 
 
-def require_defaults(settings: Settings, said: ExecutionDefaults) -> None:
-    """Raise :class:`OverLimit` where what a notebook is to hold for its executions is more than they may have."""
-    Limits(settings, said.queue or DEFAULT_QUEUE).require(said)
-
-
 def require_bulk(settings: Settings, count: int) -> None:
     """Raise :class:`OverLimit` where so many executions may not be submitted together."""
     if count > settings.bulk_limit:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from typing import Annotated, Any, BinaryIO, Literal
@@ -13,13 +12,12 @@ from fastapi.responses import StreamingResponse
 
 from pressroom.api import Id, Parts, TheParts, Transaction, Viewer, problems
 from pressroom.database.models import Execution
-from pressroom.errors import Invalid, NotAllowed, NotAuthenticated, NotebookInvalid, NotFound, TooLarge, Unavailable
-from pressroom.executions import access, following, service
+from pressroom.errors import Invalid, NotAllowed, NotebookInvalid, NotFound, TooLarge, Unavailable
+from pressroom.executions import access, service
 from pressroom.executions.event_schemas import Log
 from pressroom.executions.schemas import ExecutionOut
+from pressroom.executions.sight import Sight
 from pressroom.executions.states import TERMINAL, Status
-from pressroom.identity import rights
-from pressroom.identity.policy import viewer
 from pressroom.identity.principal import Principal
 from pressroom.notebooks import outputs
 from pressroom.notebooks.rendering import HTML, SANDBOX, to_html
@@ -51,9 +49,8 @@ THE_PAGE: dict[int | str, dict[str, Any]] = {
     200: {"description": "The page.", "content": {"text/html": {"schema": {"type": "string"}, "example": "<html>"}}}
 }
 _AS_SAID = {"X-Content-Type-Options": "nosniff"}
-_OFTEN = 2 / 3
-"""How often a stream asks whether its caller may still see it: in parts of the time that it may be silent."""
-_UNBUFFERED = {**_AS_SAID, "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+UNBUFFERED = {**_AS_SAID, "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+"""The headers of a stream."""
 
 
 @router.get(
@@ -84,8 +81,8 @@ async def follow_an_execution(
     known = after is not None and execution.status in TERMINAL
     if known and not await parts.following.events(execution_id, after or 0):
         return Response(status_code=204)
-    frames = _frames(parts, _Sight(parts, request, execution_id), after)
-    return StreamingResponse(frames, media_type=EVENT_STREAM, headers=_UNBUFFERED)
+    frames = _frames(parts, _sight(parts, request, execution_id), execution_id, after)
+    return StreamingResponse(frames, media_type=EVENT_STREAM, headers=UNBUFFERED)
 
 
 @router.get(
@@ -103,8 +100,8 @@ async def read_the_log(
 ) -> Response:
     """The text that the cells put out, attempt after attempt."""
     await access.seen(session, caller, execution_id)
-    text = _log(parts, _Sight(parts, request, execution_id), follow=follow)
-    return StreamingResponse(text, media_type="text/plain; charset=utf-8", headers=_UNBUFFERED)
+    text = _log(parts, _sight(parts, request, execution_id), execution_id, follow=follow)
+    return StreamingResponse(text, media_type="text/plain; charset=utf-8", headers=UNBUFFERED)
 
 
 @router.get(
@@ -170,34 +167,11 @@ def _event_id(text: str | None) -> int | None:
     return int(text)
 
 
-class _Sight:
-    """Whether the caller of a stream may still see its execution."""
-
-    def __init__(self, parts: Parts, request: Request, execution_id: int) -> None:
-        self.execution_id = execution_id
-        self._parts, self._request, self._asked_at = parts, request, time.monotonic()
-
-    async def lost(self) -> str | None:
-        """Why they may not, in a sentence; ``None`` where they may, as long as that cannot be told, and where it was
-        asked a moment ago."""
-        if time.monotonic() - self._asked_at < following.ALIVE_SECONDS * _OFTEN:
-            return None
-        self._asked_at = time.monotonic()
-        try:
-            caller = await self._parts.authentication.again(self._request.scope)
-            rights.require_scope(caller, rights.VIEWER.scope)
-            # Of as many followers as there are who may see the same, one asks.
-            question = ("seen", self.execution_id, viewer(caller))
-            await self._parts.reads.get(question, lambda: _execution(self._parts, caller, self.execution_id))
-        except Unavailable:
-            return None
-        except (NotAuthenticated, NotAllowed, NotFound) as error:
-            return error.detail
-        return None
+def _sight(parts: Parts, request: Request, execution_id: int) -> Sight:
+    return Sight(parts, request, ("execution", execution_id), lambda caller: _execution(parts, caller, execution_id))
 
 
-async def _frames(parts: Parts, sight: _Sight, after: int | None) -> AsyncIterator[bytes]:
-    execution_id = sight.execution_id
+async def _frames(parts: Parts, sight: Sight, execution_id: int, after: int | None) -> AsyncIterator[bytes]:
     yield b"retry: 1000\n\n"
     yield await _as_it_stands(parts, execution_id)
     last = after
@@ -218,9 +192,9 @@ async def _frames(parts: Parts, sight: _Sight, after: int | None) -> AsyncIterat
         yield b"id: 0\n\n"
 
 
-async def _log(parts: Parts, sight: _Sight, *, follow: bool) -> AsyncIterator[bytes]:
+async def _log(parts: Parts, sight: Sight, execution_id: int, *, follow: bool) -> AsyncIterator[bytes]:
     log = Log()
-    async for told in parts.following.follow(sight.execution_id, 0, until_end=follow):
+    async for told in parts.following.follow(execution_id, 0, until_end=follow):
         if (why := await sight.lost()) is not None:
             yield f"\n[It goes on, and is not shown any more. {why}]\n".encode()
             return

@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pressroom.database.session import apart, driver_connection
+from pressroom.executions import artifacts
 from pressroom.executions.ending import discard, end_attempt, staged_name
 from pressroom.executions.states import TRANSITIONS, Change, Patience, Status, end_of_attempt
 from pressroom.executions.tasks import Workshop
@@ -75,8 +76,12 @@ class Losses:
         patience = Patience(row.tries, row.max_attempts, row.retry_on, row.retry_delay_seconds, cancelled)
         finished = Finished(Reason.WORKER_LOST, sentence, row.seconds, written=False)
         change = end_of_attempt(finished.reason, patience)
-        await asyncio.to_thread(discard, self._places, row.output_path, row.username, staged_name(row.id, row.attempt))
+        await asyncio.to_thread(self._discard, row)
         await end_attempt(await driver_connection(session), row, change, finished, patience)
         if change is not Change.PUT_BACK:
             self._metrics.execution_ended(TRANSITIONS[Status.RUNNING, change], Reason.WORKER_LOST, row.seconds)
         log.warning("execution %s: %s It is %s", row.id, sentence, change)
+
+    def _discard(self, row: Any) -> None:
+        discard(self._places, row.output_path, row.username, staged_name(row.id, row.attempt))
+        artifacts.discard(self._places, row.output_path, row.username, row.id, row.attempt)

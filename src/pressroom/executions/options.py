@@ -35,6 +35,9 @@ def _readable(moment: datetime) -> datetime:
 class ExecutionDefaults(WireInput):
     """How executions are queued, limited and retried. A notebook may hold defaults; a caller overrides them."""
 
+    kernel_name: Annotated[Text, Field(min_length=1, max_length=255)] | None = Field(
+        default=None, description="The kernel to use; if left out, the one that the file names.", examples=["python3"]
+    )
     queue: QueueName | None = Field(default=None, description="The queue to wait in; if left out, `default`.")
     priority: int | None = Field(
         default=None, ge=-1000, le=1000, description="Higher ones start first; if left out, 0."
@@ -88,9 +91,6 @@ class ExecutionDefaults(WireInput):
 class HowToExecute(ExecutionDefaults):
     """What every execution request may say beside the notebook and its parameters."""
 
-    kernel_name: Annotated[Text, Field(min_length=1, max_length=255)] | None = Field(
-        default=None, description="The kernel to use; if left out, the notebook's own.", examples=["python3"]
-    )
     expires_at: Annotated[AwareDatetime, AfterValidator(_readable)] | None = Field(
         default=None, description="It is cancelled, as `expired`, if it has not started by then."
     )

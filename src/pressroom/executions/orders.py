@@ -3,8 +3,8 @@
 import asyncio
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, timedelta
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ from pydantic import JsonValue
 from pressroom import traces
 from pressroom.database.models import Execution
 from pressroom.database.session import Connection
-from pressroom.errors import Invalid, NotFound, PressroomError
+from pressroom.errors import Invalid, KernelNotThere, NotFound, PressroomError
 from pressroom.executions.access import Acting, acting, may_execute, require_own_output
+from pressroom.executions.kernels import PRIVATE, USUAL, KnownKernels
 from pressroom.executions.limits import CEILINGS, DEFAULT_QUEUE, Limits
 from pressroom.executions.options import ExecutionDefaults, HowToExecute
 from pressroom.executions.parameters_used import ParametersUsed, used, used_again
@@ -30,10 +31,32 @@ from pressroom.parameters.sealing import SecretKeys
 from pressroom.settings import Settings
 
 OUTPUT_FOLDER = "executions"
-PRIVATE = "@"
-"""What the name of a queue begins with that is one command's own; no caller can choose such a name."""
 _PRIVATE = ("queue", "max_attempts")
 _PLAIN = ("queue", "priority", "timeout_seconds", *CEILINGS, "max_attempts", "retry_delay_seconds")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What made an order, where that was no single request: a batch, in which it has the place ``batch_index``, or the
+    tick of a schedule. ``batch_limit``: it starts only while fewer executions of its batch run. ``in_order``: only when
+    those before it in its batch have ended."""
+
+    batch_id: int | None = None
+    batch_index: int | None = None
+    batch_limit: int | None = None
+    in_order: bool = False
+    schedule_id: int | None = None
+    scheduled_at: datetime | None = None
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The columns of the execution, as JSON."""
+        said = asdict(self)
+        return said | {"scheduled_at": self.scheduled_at and self.scheduled_at.isoformat()}
+
+
+ALONE = Origin()
+"""Of an order that somebody gave by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +82,7 @@ class Order:
     private_queue: str | None = None
     place: tuple[str | int, ...] = ()
     hidden: frozenset[str] | None = None
+    origin: Origin = ALONE
 
     @property
     def chooses_output(self) -> bool:
@@ -71,8 +95,9 @@ class Subject:
     """The notebook of an order, checked: whom it acts as, where its file lies, and its registration, if any.
 
     ``outputs`` is how the paths of its executions' outputs begin, where their caller chose none. ``secret`` names the
-    secret parameters of the file's registration, also where it is not the caller's to see. ``hidden``: the file is
-    registered, and the caller may not execute the notebook; they executed the file that is theirs to read.
+    secret parameters of the file's registration, also where it is not the caller's to see. ``kernel`` is the
+    file's. ``hidden``: the file is registered, and the caller may not execute the notebook; they executed the file that
+    is theirs to read.
     """
 
     acting: Acting
@@ -81,6 +106,7 @@ class Subject:
     defaults: ExecutionDefaults
     outputs: str
     secret: frozenset[str]
+    kernel: str
     hidden: bool = False
 
     @property
@@ -91,14 +117,15 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """What taking orders needs. ``jobs`` is Procrastinate's; ``valid`` remembers which files are usable notebooks;
-    ``per_minute`` is how many a caller may give, a minute."""
+    """What taking orders needs. ``jobs`` is Procrastinate's; ``valid`` remembers which files are usable notebooks, and
+    ``kernels`` which kernels there are; ``per_minute`` is how many a caller may give, a minute."""
 
     places: Places
     settings: Settings
     jobs: JobManager
     valid: files.ValidFiles
     per_minute: int | None = None
+    kernels: KnownKernels = field(default_factory=KnownKernels)
 
 
 class OrderBook:
@@ -109,6 +136,7 @@ class OrderBook:
         self._seen_by = viewer(principal)
         self._places, self._settings, self._valid = intake.places, intake.settings, intake.valid
         self._subjects: dict[tuple[object, ...], Subject | PressroomError] = {}
+        self._known_kernels, self._kernels = intake.kernels, dict[tuple[str, str], KernelNotThere]()
         self._keys = SecretKeys.of(intake.settings)
         self._trace = traces.carried()
 
@@ -116,19 +144,9 @@ class OrderBook:
         """The columns of an order's execution, ``pending``, as JSON.
 
         Raises :class:`NotAllowed`, :class:`PathNotAllowed`, :class:`NotFound`, :class:`NotebookInvalid`,
-        :class:`ParameterInvalid` or :class:`Invalid`, with the field that each is about.
+        :class:`KernelNotThere`, :class:`ParameterInvalid` or :class:`Invalid`, with the field that each is about.
         """
-        key = (order.username, order.input_path, order.notebook_id)
-        subject = self._subjects.get(key)
-        if subject is None:
-            try:
-                with about("input_path" if order.notebook_id is None else "notebook_id"):
-                    subject = await self._subject(order)
-            except PressroomError as error:
-                subject = error
-            self._subjects[key] = subject
-        if isinstance(subject, PressroomError):
-            raise subject
+        subject = await self.subject(order)
         with about("in_place" if order.in_place else "output_path"):
             require_own_output(subject.acting, chosen=order.chooses_output)
             output = await self._output(order, subject, execution_id)
@@ -136,6 +154,10 @@ class OrderBook:
             purpose = (execution_id, subject.username, str(subject.place.path))
             parameters = self._parameters(order, subject).columns(self._keys, purpose)
         registered, earlier = subject.notebook, order.repeats
+        how = self._how(order, subject.defaults)
+        if order.private_queue is not None:
+            how |= {"queue": order.private_queue, "max_attempts": 1}
+        await self._require_kernel(how["kernel_name"] or subject.kernel, how["queue"])
         return {
             "id": execution_id,
             "notebook_id": earlier.notebook_id
@@ -148,15 +170,40 @@ class OrderBook:
             "output_path": output,
             **parameters,
             "status": Status.PENDING.value,
-            "kernel_name": order.how.kernel_name,
             "in_place": order.in_place,
             "submitted_by": self._principal.username,
             "submitted_at": self._opened.at.isoformat(),
             "retry_of": earlier.id if earlier else None,
             "trace": self._trace,
-            **self._how(order, subject.defaults),
-            **({"queue": order.private_queue, "max_attempts": 1} if order.private_queue is not None else {}),
+            **order.origin.columns,
+            **how,
         }
+
+    async def _require_kernel(self, name: str, queue: str) -> None:
+        """Raise :class:`KernelNotThere`, by one question however many orders there are."""
+        if (known := self._kernels.get((name, queue))) is not None:
+            raise known
+        try:
+            lost_seconds = self._settings.worker_lost_seconds
+            await self._known_kernels.require(self._connection, lost_seconds, name, queue)
+        except KernelNotThere as error:
+            self._kernels[name, queue] = error
+            raise
+
+    async def subject(self, order: Order) -> Subject:
+        """The notebook of an order, and as whom it is executed. Raises as :meth:`row`."""
+        key = (order.username, order.input_path, order.notebook_id)
+        subject = self._subjects.get(key)
+        if subject is None:
+            try:
+                with about("input_path" if order.notebook_id is None else "notebook_id"):
+                    subject = await self._subject(order)
+            except PressroomError as error:
+                subject = error
+            self._subjects[key] = subject
+        if isinstance(subject, PressroomError):
+            raise subject
+        return subject
 
     async def _subject(self, order: Order) -> Subject:
         if order.notebook_id is not None:
@@ -171,7 +218,7 @@ class OrderBook:
             by, path = await self._acting_at(order.username, str(order.input_path))
         stored = order.notebook_id is not None or order.repeats is not None
         located = self._places.stored if stored else self._places.locate
-        place, outputs = await asyncio.to_thread(self._checked, located, path, by.username)
+        place, outputs, kernel = await asyncio.to_thread(self._checked, located, path, by.username)
         registered, hidden = notebook, False
         if notebook is None:
             registered = notebook = await at_path(self._connection, self._seen_by, str(place.path))
@@ -182,14 +229,14 @@ class OrderBook:
         name = f"{place.path.stem}-{self._opened.at.astimezone(UTC):%Y%m%dT%H%M%SZ}"
         defaults = notebook.defaults if notebook else ExecutionDefaults()
         secret = registered.secret_names if registered else frozenset[str]()
-        return Subject(by, place, notebook, defaults, str(outputs / name), secret, hidden)
+        return Subject(by, place, notebook, defaults, str(outputs / name), secret, kernel, hidden)
 
-    def _checked(self, located: Callable[[str, str], Location], path: str, username: str) -> tuple[Location, Path]:
-        """Where the notebook lies, that it is one, and the folder of its outputs, which may be a link. Blocks on the
-        file system."""
+    def _checked(self, located: Callable[[str, str], Location], path: str, username: str) -> tuple[Location, Path, str]:
+        """Where the notebook lies, that it is one, the folder of its outputs, which may be a link, and its kernel.
+        Blocks on the file system."""
         place = located(path, username)
-        self._valid.check(place)
-        return place, self._places.resolved(str(place.beside(OUTPUT_FOLDER).path), username)
+        kernel = self._valid.kernel(place) or USUAL
+        return place, self._places.resolved(str(place.beside(OUTPUT_FOLDER).path), username), kernel
 
     async def _acting_at(self, named: str | None, path: str) -> tuple[Acting, str]:
         """As whom the notebook of a path is executed, and that path, which starts at the directory of who is
@@ -250,6 +297,7 @@ class OrderBook:
             limits.require(how)
         late_after = said("late_after_seconds")
         return {
+            "kernel_name": said("kernel_name"),
             "queue": queue,
             "priority": said("priority", 0),
             "timeout_seconds": limits.held(

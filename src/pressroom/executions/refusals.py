@@ -9,7 +9,9 @@ from pydantic import BaseModel, Field
 from pressroom.errors import PROBLEM_BASE, Invalid, ParameterInvalid, PressroomError
 
 _SENTENCES = 10
-_MANY = ("body", "executions")
+_MANY = ("body", "executions"), ("body", "sets")
+SETS = ("sets",)
+"""Where the sets of parameters of a batch stand in the body, or would if they had been sent."""
 Place = tuple[str | int, ...]
 
 
@@ -23,7 +25,7 @@ class WrongField(BaseModel):
     detail: str = Field(description="As `msg`.")
     type: str = Field(description="The kind of problem.", examples=["/problems/parameter-invalid"])
     status: int = Field(description="The status that it would have alone.", examples=[422])
-    index: int | None = Field(None, description="Which of the executions of a bulk request, counted from 0.")
+    index: int | None = Field(None, description="Which of the executions or sets of a request, counted from 0.")
     parameter: str | None = Field(None, description="The parameter of the notebook, where it is one.")
     rule: str | None = Field(None, description="The rule that the parameter breaks.")
 
@@ -32,7 +34,7 @@ def _wrong(
     loc: Sequence[str | int], why: str, error: PressroomError | type[PressroomError], **facts: Any
 ) -> dict[str, Any]:
     """The field at ``loc``, which is wrong as ``error`` is, as JSON."""
-    number = loc[2] if len(loc) > 2 and tuple(loc[:2]) == _MANY else None
+    number = loc[2] if len(loc) > 2 and tuple(loc[:2]) in _MANY else None
     index = number if isinstance(number, int) else None
     kind = PROBLEM_BASE + error.slug
     field = WrongField(loc=list(loc), msg=why, detail=why, type=kind, status=error.status, index=index, **facts)
@@ -49,19 +51,24 @@ def about(field: str) -> Iterator[None]:
         raise
 
 
-def refusal(errors: Mapping[Place, PressroomError]) -> PressroomError:
+def refusal(errors: Mapping[Place, PressroomError], count: int | None = None) -> PressroomError:
     """The error of a request whose orders at these places in its body were refused: that of the first, which names
-    them all in ``errors``, a :class:`WrongField` each. An order that stands alone, at no place, keeps its own."""
+    them all in ``errors``, a :class:`WrongField` each. An order that stands alone, at no place, keeps its own.
+    ``count``: how many were refused, where ``errors`` are but the first of them."""
     first = next(iter(errors.values()))
     if () in errors:
         return first
     entries = [entry for place, error in errors.items() for entry in _entries(place, error)]
-    told = [f"{_path((*place, *error.where))}: {_sentence(error)}" for place, error in errors.items()]
-    more = [f"And {len(told) - _SENTENCES} more."] if len(told) > _SENTENCES else []
+    some = list(errors.items())[:_SENTENCES]
+    told = [f"{_path(_told(place, error))}: {_sentence(error)}" for place, error in some]
+    rest = (count or len(errors)) - len(told)
+    more = [f"And {rest} more."] if rest else []
     named = first.from_problem(first.problem())  # the same one may stand for several orders
-    named.detail = " ".join([*told[:_SENTENCES], *more])
+    named.detail = " ".join([*told, *more])
     named.args = (named.detail,)
     named.facts["errors"] = entries
+    if count is not None:
+        named.facts["wrong"] = count
     return named
 
 
@@ -85,13 +92,26 @@ def _sentence(error: PressroomError) -> str:
 
 def _entries(place: Place, error: PressroomError) -> Iterator[dict[str, Any]]:
     if isinstance(error, ParameterInvalid):
-        loc = ["body", *place, *(error.where or ("parameters",))]
+        loc = ["body", *_loc(place, error)]
         each = error.errors or [{"parameter": error.parameter, "rule": error.rule, "detail": error.detail}]
         for one in each:
             name = one["parameter"]
             yield _wrong([*loc, name], one["detail"], error, parameter=name, rule=one["rule"])
         return
     yield _wrong(["body", *place, *error.where], error.detail, error)
+
+
+def _loc(place: Place, error: PressroomError) -> Place:
+    """Where an error of an order stands: in a set of parameters, which is nothing else, the parameter itself."""
+    if isinstance(error, ParameterInvalid):
+        return place if place[:1] == SETS else (*place, *(error.where or ("parameters",)))
+    return (*place, *error.where)
+
+
+def _told(place: Place, error: PressroomError) -> Place:
+    """The same as it is told in the sentence: ``sets[17].region``."""
+    loc = _loc(place, error)
+    return (*loc, error.parameter) if isinstance(error, ParameterInvalid) and place[:1] == SETS else loc
 
 
 def _path(place: Place) -> str:

@@ -2,11 +2,13 @@
 
 An execution goes when it ended longer ago than asked and is not among the last of its notebook (its input file). Its
 attempts, events and deliveries go with its row, and so does its output, if that lies under ``executions/`` beside the
-input and nothing else names it: no other execution as its input or output, no registered notebook as its file.
+input and nothing else names it: no other execution as its input or output, no registered notebook as its file. Its
+artifact directory goes in any case, since that is its own alone. A batch that somebody began goes with the last of its
+executions.
 
-The files of a batch go before its rows are committed. Killed in between, an execution is still listed whose output is
-gone, as if its user had deleted it; the next run finds it again and finishes. The other way round, files would stay
-that nothing knows of.
+What one transaction deletes is called a batch here, too. Its files go before its rows are committed. Killed in between,
+an execution is still listed whose output is gone, as if its user had deleted it; the next run finds it again and
+finishes. The other way round, files would stay that nothing knows of.
 """
 
 import asyncio
@@ -14,20 +16,35 @@ import logging
 import os
 import stat
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import ARRAY, ColumnElement, CursorResult, Text, and_, delete, exists, func, not_, or_, select, text
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    CursorResult,
+    Delete,
+    Text,
+    and_,
+    delete,
+    exists,
+    func,
+    not_,
+    or_,
+    select,
+    text,
+)
 from sqlalchemy import cast as cast_to
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from pressroom.database.models import TERMINAL, Execution, ExecutionEvent, Notebook
+from pressroom.database.models import TERMINAL, Batch, Execution, ExecutionArtifact, ExecutionEvent, Notebook
 from pressroom.database.session import Database
 from pressroom.errors import NotAllowed, NotFound, PathNotAllowed, PressroomError
+from pressroom.executions import artifacts
 from pressroom.executions.orders import OUTPUT_FOLDER
 from pressroom.notebooks.places import Places
 
@@ -44,7 +61,7 @@ _SETTINGS = text(
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What was deleted, or would be: executions, their events, output files and the bytes in those."""
+    """What was deleted, or would be: executions, their events, outputs and artifacts, and the bytes in those."""
 
     executions: int = 0
     events: int = 0
@@ -85,10 +102,12 @@ class _Rule:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Executions that go in one transaction: their ids in order, and the outputs that may go, with their users."""
+    """Executions that go in one transaction: their ids in order, the outputs that may go, with their users, and where
+    there may be artifacts: the execution, its user, its output and its last attempt."""
 
     ids: list[int]
     outputs: list[tuple[int, str, str]]
+    folders: list[tuple[int, str, str, int]]
 
 
 async def prune(
@@ -125,18 +144,22 @@ async def prune(
 
 async def _batch(session: AsyncSession, rule: _Rule, last: int) -> _Batch:
     """The next executions that go, after the id ``last``, locked; and their outputs that nothing else names."""
-    wanted = select(Execution.id, Execution.username, Execution.input_path, Execution.output_path)
+    listed = exists(select(ExecutionArtifact.path).where(ExecutionArtifact.execution_id == Execution.id))
+    wanted = select(Execution.id, Execution.username, Execution.input_path, Execution.output_path, Execution.attempt)
+    wanted = wanted.add_columns(listed.label("listed"))
     wanted = wanted.where(Execution.id > last, rule.doomed(Execution)).order_by(Execution.id).limit(BATCH)
     # One that somebody is changing just now is left for the next time.
     rows = (await session.execute(wanted.with_for_update(of=Execution, skip_locked=True))).all()
     ids = [row.id for row in rows]
     beside = [row for row in rows if row.output_path and _is_beside(row.input_path, row.output_path)]
+    kept = {row.id: row for row in rows if row.output_path and row.listed} | {row.id: row for row in beside}
+    folders = [(row.id, row.username, row.output_path, row.attempt) for row in kept.values() if row.attempt]
     if not beside:
-        return _Batch(ids, [])
+        return _Batch(ids, [], folders)
     named = await _named(session, rule, ids, [row.output_path for row in beside])
     # Several executions of a batch may name one output: it goes with the last of them.
     outputs = {row.output_path: (row.id, row.username, row.output_path) for row in beside}
-    return _Batch(ids, [output for path, output in outputs.items() if path not in named])
+    return _Batch(ids, [output for path, output in outputs.items() if path not in named], folders)
 
 
 async def _named(session: AsyncSession, rule: _Rule, ids: Sequence[int], paths: Sequence[str]) -> set[str]:
@@ -157,17 +180,43 @@ async def _named(session: AsyncSession, rule: _Rule, ids: Sequence[int], paths: 
 
 
 async def _delete(session: AsyncSession, places: Places, batch: _Batch, *, dry_run: bool) -> Pruned:
-    files, size, stuck = await asyncio.to_thread(_unlink, places, batch.outputs, dry_run=dry_run)
-    ids = [execution_id for execution_id in batch.ids if execution_id not in stuck]
+    held = set[int]() if dry_run else await asyncio.to_thread(_remove_folders, places, batch.folders)
+    outputs = [output for output in batch.outputs if output[0] not in held]
+    files, size, stuck = await asyncio.to_thread(_unlink, places, outputs, dry_run=dry_run)
+    ids = [execution_id for execution_id in batch.ids if execution_id not in stuck | held]
+    of_artifacts = select(func.count(), func.coalesce(func.sum(ExecutionArtifact.size), 0))
+    of_artifacts = of_artifacts.where(ExecutionArtifact.execution_id == func.any(ids))
+    more = (await session.execute(of_artifacts)).one()
     of_them = ExecutionEvent.execution_id == func.any(ids)
     if dry_run:
         events = await session.scalar(select(func.count()).select_from(ExecutionEvent).where(of_them))
     else:
         events = cast("CursorResult[Any]", await session.execute(delete(ExecutionEvent).where(of_them))).rowcount
-        await session.execute(
-            delete(Execution).where(Execution.id == func.any(ids)).execution_options(synchronize_session=False)
-        )
-    return Pruned(len(ids), events or 0, files, size)
+        gone = delete(Execution).where(Execution.id == func.any(ids)).returning(Execution.batch_id)
+        batches = {each for each in await session.scalars(gone.execution_options(synchronize_session=False)) if each}
+        if batches:
+            await session.execute(_without_executions(batches).execution_options(synchronize_session=False))
+    return Pruned(len(ids), events or 0, files + int(more[0]), size + int(more[1]))
+
+
+def _remove_folders(places: Places, folders: list[tuple[int, str, str, int]]) -> set[int]:
+    """Delete artifact directories; the executions whose own could not be deleted."""
+    held = set[int]()
+    for execution_id, username, path, attempt in folders:
+        try:
+            artifacts.remove(places, path, username, execution_id, attempt)
+        except (NotFound, PathNotAllowed) as error:
+            log.debug("the artifacts of execution %s are not there to delete: %s", execution_id, error)
+        except (PressroomError, OSError, RecursionError) as error:
+            log.warning("execution %s stays, since its artifacts cannot be deleted: %s", execution_id, error)
+            held.add(execution_id)
+    return held
+
+
+def _without_executions(batches: Collection[int]) -> Delete:
+    """The deletion of those batches whose last execution is gone."""
+    left = exists(select(Execution.id).where(Execution.batch_id == Batch.id))
+    return delete(Batch).where(Batch.id == func.any(list(batches)), not_(left))
 
 
 def _unlink(places: Places, outputs: list[tuple[int, str, str]], *, dry_run: bool) -> tuple[int, int, set[int]]:

@@ -191,6 +191,11 @@ class ExecutionOut(WireModel):
         expires_at=None,
         cancel_requested_at=None,
         retry_of=None,
+        results={"revenue": 128000.5},
+        batch_id=None,
+        batch_index=None,
+        schedule_id=None,
+        scheduled_at=None,
     )
     id: int
     notebook_id: int | None
@@ -228,6 +233,11 @@ class ExecutionOut(WireModel):
     expires_at: Timestamp | None
     cancel_requested_at: Timestamp | None
     retry_of: int | None = Field(description="The execution that this one repeats.")
+    results: dict[str, JsonValue] | None = Field(description="The small results that its notebook recorded, by name.")
+    batch_id: int | None
+    batch_index: int | None = Field(description="Its place in the batch, from 0.")
+    schedule_id: int | None
+    scheduled_at: Timestamp | None = Field(description="The tick of its schedule that it was made for.")
 
 
 class AttemptOut(WireModel):

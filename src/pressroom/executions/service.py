@@ -47,7 +47,8 @@ _COLUMNS = (
     "notebook_id, username, input_path, output_path, parameters_used, secrets, status, kernel_name, in_place, "
     "submitted_by, submitted_at, retry_of, trace, queue, priority, timeout_seconds, memory_mb, cpu_seconds, "
     "max_processes, max_attempts, retry_on, retry_delay_seconds, notebook_limit, user_limit, queue_limit, expires_at, "
-    "late_at, idempotency_key, idempotency_digest"
+    "late_at, idempotency_key, idempotency_digest, batch_id, batch_index, batch_limit, in_order, schedule_id, "
+    "scheduled_at"
 )
 # The rows and their jobs, in one statement; Procrastinate answers the jobs' ids in the order of what it is given.
 _ADDING = f"""
@@ -99,9 +100,9 @@ async def submit(
     """Check orders and add a row, ``pending``, and a job for each, in the caller's transaction: all of them or none.
 
     Answers the executions' ids; ``once`` is kept with them. Where several are refused, the error of the first names
-    them all. Raises :class:`NotAllowed`, :class:`PathNotAllowed`,
-    :class:`NotFound`, :class:`NotebookInvalid`, :class:`ParameterInvalid`, :class:`TooMany`, or :class:`AlreadyExists`
-    where another execution under way writes to the same file.
+    them all. Raises :class:`NotAllowed`, :class:`PathNotAllowed`, :class:`NotFound`, :class:`NotebookInvalid`,
+    :class:`KernelNotThere`, :class:`ParameterInvalid`, :class:`TooMany`, or :class:`AlreadyExists` where another
+    execution under way writes to the same file.
     """
     return await submit_on(await driver_connection(session), intake, principal, orders, once)
 
@@ -136,7 +137,7 @@ async def submit_on(
             row |= {"idempotency_key": key, "idempotency_digest": once.digests[0]}
     try:
         async with taken(connection, principal.username, len(rows), intake.per_minute):
-            await _add(connection, list(rows.values()), audit)
+            await add_rows(connection, list(rows.values()), audit)
     except psycopg.IntegrityError as error:
         if violated(error) == "uq_notebook_executions_output_path_under_way":
             said = error.diag.message_detail or ""
@@ -149,7 +150,8 @@ async def submit_on(
     return found.ids
 
 
-async def _add(connection: Connection, rows: Sequence[Mapping[str, Any]], audit: Entry | None) -> None:
+async def add_rows(connection: Connection, rows: Sequence[Mapping[str, Any]], audit: Entry | None = None) -> None:
+    """Add rows that :class:`OrderBook` made, and a job for each. Raises psycopg's ``IntegrityError``."""
     values = {"rows": json.dumps(rows)}
     if audit is None:
         await connection.execute(_ADD, values)

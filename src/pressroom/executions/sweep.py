@@ -16,6 +16,7 @@ from pressroom.executions.tasks import Workshop
 from pressroom.notifications import service as notifications
 from pressroom.notifications.schemas import Event
 from pressroom.press import Reason
+from pressroom.tracking import service as tracking
 
 _FORGOTTEN_AFTER = 30
 """How many times longer than it takes to count as lost a worker is remembered."""
@@ -84,7 +85,7 @@ SELECT id, notebook_id, pg_notify('pressroom_executions', id || ' late') FROM la
 _CHORES = text("""
 SELECT procrastinate_retry_job_v2(j.id, now(), NULL, NULL, NULL) FROM procrastinate_jobs AS j
 LEFT JOIN procrastinate_workers AS w ON w.id = j.worker_id
-WHERE j.status = 'doing' AND j.queue_name = :chores
+WHERE j.status = 'doing' AND j.queue_name = ANY (:chores)
     AND (w.id IS NULL OR w.last_heartbeat < now() - make_interval(secs => :lost))
     AND pg_postmaster_start_time() < now() - make_interval(secs => :lost)
 """)
@@ -152,7 +153,7 @@ class Sweep:
             await self._announce(session, row, Event.LATE)
 
     async def _put_chores_back(self, session: AsyncSession) -> None:
-        await session.execute(_CHORES, {"lost": self._lost_seconds, "chores": notifications.CHORES})
+        await session.execute(_CHORES, {"lost": self._lost_seconds, "chores": [notifications.CHORES, tracking.QUEUE]})
 
     async def _forget(self, session: AsyncSession) -> None:
         await session.execute(_FORGET, {"forgotten": self._lost_seconds * _FORGOTTEN_AFTER})

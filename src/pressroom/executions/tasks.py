@@ -22,19 +22,22 @@ from pressroom import logs, traces
 from pressroom.database.outage import outages
 from pressroom.database.session import Database
 from pressroom.errors import PressroomError, SecretUnreadable, Unavailable
+from pressroom.executions import artifacts
 from pressroom.executions.ending import Ending, staged_name
 from pressroom.executions.orders import OUTPUT_FOLDER
 from pressroom.executions.progress import Progress
 from pressroom.executions.queue import ExecutionJobs
+from pressroom.executions.recording import Recorded
 from pressroom.executions.states import TRANSITIONS, Change, Patience, Status
 from pressroom.metrics import Metrics
 from pressroom.notebooks import outputs
-from pressroom.notebooks.places import Places
+from pressroom.notebooks.places import Location, Places
 from pressroom.parameters.sealing import SecretKeys
 from pressroom.press import Event as PressEvent
-from pressroom.press import Finished, Press, Reason, Request, Stop
+from pressroom.press import Finished, Output, Press, Reason, Request, Stop
 from pressroom.press.environment import kernel_environment
 from pressroom.settings import AUTO, MEBIBYTE, Settings
+from pressroom.tracking import tasks as tracking
 
 log = logging.getLogger("pressroom.executions")
 Watcher = Callable[[int, PressEvent], None]
@@ -124,6 +127,7 @@ def press_of(settings: Settings) -> Press:
         max_output_bytes=int(settings.max_output_mb * MEBIBYTE),
         max_notebook_bytes=int(settings.max_notebook_mb * MEBIBYTE),
         preload=() if settings.preload == AUTO else settings.preload or None,
+        max_results_bytes=int(settings.max_results_mb * MEBIBYTE),
     )
 
 
@@ -132,10 +136,12 @@ class Pressman:
 
     def __init__(self, shop: Workshop, jobs: ExecutionJobs, watch: Watcher | None = None) -> None:
         settings = shop.settings
+        self._shop, self._tracks = shop, tracking.tracks(settings)
         self._database, self._places, self._metrics = shop.database, shop.places, shop.metrics
         self._jobs, self._watch = jobs, watch
         self._keys = SecretKeys.of(settings)
         self._log_bytes = int(settings.max_log_mb * MEBIBYTE)
+        self._bounds = artifacts.Bounds(settings.max_artifacts, int(settings.max_artifacts_mb * MEBIBYTE))
         self._in_hand: dict[tuple[int, int], Stop] = {}
         self._over_at: float | None = None
         """When the grace of this worker, which stops, was over."""
@@ -199,11 +205,12 @@ class Pressman:
             self._database, claim.id, claim.attempt, self._log_bytes, lambda: stop.set(Reason.WORKER_LOST)
         )
         log.info("the attempt begins")
-        finished = await self._pressed(claim, stop, progress)
+        recorded = Recorded()
+        finished = await self._pressed(claim, stop, progress, recorded)
         await progress.settle()
-        ending = Ending(self._places, claim, finished)
+        ending = Ending(self._places, claim, finished, recorded)
         try:
-            change = await self._end(claim, ending, progress)
+            change = await self._end(claim, ending, progress, recorded)
         except Unavailable:
             log.warning("the end of execution %s is not written, since the worker stops: it is tried again", claim.id)
             return
@@ -215,7 +222,7 @@ class Pressman:
             status, reason = TRANSITIONS[Status.RUNNING, change].value, ending.finished.reason
             self._metrics.execution_ended(status, reason and reason.value, finished.seconds)
 
-    async def _end(self, claim: Claim, ending: Ending, progress: Progress) -> Change | None:
+    async def _end(self, claim: Claim, ending: Ending, progress: Progress, recorded: Recorded) -> Change | None:
         """Write the end, again and again while the database is away; once the worker's grace is over, for a moment.
         Where the database refuses it, once more without what was not told yet."""
         refused = False
@@ -235,25 +242,34 @@ class Pressman:
                     refused = True
                     log.exception("the end of execution %s cannot be written with all that it tells", claim.id)
                     progress.forget()
+                    recorded.forget()
                 elif self._over_at is not None and time.monotonic() >= self._over_at + _LAST_SECONDS:
                     raise
                 else:
                     log.warning("the end of execution %s waits: %s", claim.id, error)
             await asyncio.sleep(_RETRY_SECONDS)
 
-    async def _pressed(self, claim: Claim, stop: Stop, progress: Progress) -> Finished:
+    async def _pressed(self, claim: Claim, stop: Stop, progress: Progress, recorded: Recorded) -> Finished:
         """Run the notebook; whatever goes wrong is the attempt's end."""
         finished: Finished | None = None
         try:
             with ExitStack() as opened:
-                request = await asyncio.to_thread(self._open, opened, claim)
-                async for event in self.press.execute(request, stop):
-                    if isinstance(event, Finished):
-                        finished = event
-                        continue
-                    progress.take(event)
-                    if self._watch is not None:
-                        self._watch(claim.id, event)
+                told = await self._told_of_mlflow(claim)
+                request, directory = await asyncio.to_thread(self._open, opened, claim, told)
+                try:
+                    async for event in self.press.execute(request, stop):
+                        if isinstance(event, Finished):
+                            finished = event
+                            continue
+                        progress.take(event)
+                        recorded.take(event)
+                        if self._watch is not None:
+                            self._watch(claim.id, event)
+                finally:
+                    if directory is not None and request.output_fd is not None:
+                        left_out = await asyncio.to_thread(recorded.look, directory, request.output_fd, self._bounds)
+                        if left_out:
+                            progress.take(Output(0, "stderr", self._bounds.sentence(left_out)))
         except SecretUnreadable as error:
             finished = _not_run(error.detail, Reason.SECRET_UNREADABLE)
         except PressroomError as error:
@@ -263,15 +279,28 @@ class Pressman:
             finished = _not_run(f"The worker failed: {type(error).__name__}.")
         return finished or _not_run("The press told of no end.")
 
-    def _open(self, opened: ExitStack, claim: Claim) -> Request:
-        """The request, with the input, its folder and the output's folder opened where they may lie."""
+    async def _told_of_mlflow(self, claim: Claim) -> dict[str, str]:
+        if not self._tracks:
+            return {}
+        which = (claim.id, claim.attempt, claim.notebook_id, claim.input_path)
+        return await tracking.kernel_environment(self._shop, *which)
+
+    def _open(self, opened: ExitStack, claim: Claim, told: dict[str, str]) -> tuple[Request, Location | None]:
+        """The request, with the input, its folder and the output's folder opened where they may lie, and the artifact
+        directory, where one could be made. ``told``: more variables of the kernel."""
         purpose = (claim.id, claim.username, claim.input_path)
         secrets = self._keys.opened(claim.secrets, purpose) if claim.secrets is not None else {}
         given = self._places.stored(claim.input_path, claim.username)
         output = self._places.stored(claim.output_path, claim.username)
         ours = output.path.parent == given.path.parent / OUTPUT_FOLDER
         folder = opened.enter_context(given.parent.open_directory())
-        return Request(
+        beside = opened.enter_context(output.parent.open_directory(create_last=ours))
+        input_fd = opened.enter_context(given.open_file_in(folder))
+        directory = artifacts.make(output, beside, claim.id, claim.attempt)
+        environment = {"PRESSROOM_EXECUTION_ID": str(claim.id), "PRESSROOM_ATTEMPT": str(claim.attempt)}
+        if directory is not None:
+            environment[artifacts.VARIABLE] = str(directory.path)
+        request = Request(
             input_path=given.path,
             output_path=output.path,
             parameters=claim.parameters,
@@ -282,13 +311,14 @@ class Pressman:
             cpu_seconds=claim.cpu_seconds,
             max_processes=claim.max_processes,
             account=given.account,
-            input_fd=opened.enter_context(given.open_file_in(folder)),
+            input_fd=input_fd,
             working_fd=folder,
-            output_fd=opened.enter_context(output.parent.open_directory(create_last=ours)),
+            output_fd=beside,
             staged_name=staged_name(claim.id, claim.attempt),
-            environment={"PRESSROOM_EXECUTION_ID": str(claim.id), "PRESSROOM_ATTEMPT": str(claim.attempt)},
+            environment=environment | told,
             marks=outputs.marks(claim.id),
         )
+        return request, directory
 
 
 def _not_run(sentence: str, reason: Reason = Reason.RUNNER_DIED) -> Finished:

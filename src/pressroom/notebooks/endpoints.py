@@ -27,7 +27,7 @@ from pressroom.api import (
 from pressroom.callers_first import CallerFirst
 from pressroom.database.checks import Check
 from pressroom.errors import AlreadyExists, Invalid, NotAllowed, NotFound
-from pressroom.executions.limits import require_defaults
+from pressroom.executions.kernels import require_defaults
 from pressroom.identity.policy import viewer
 from pressroom.identity.principal import Principal
 from pressroom.identity.rights import Level
@@ -50,7 +50,7 @@ async def register_a_notebook(
     wanted: NotebookCreate, session: Transaction, parts: TheParts, caller: ActingWriter, facts: Facts
 ) -> NotebookOut:
     """Add a notebook to the registry. Its file must be there and be a valid notebook; it stays where it is."""
-    require_defaults(parts.settings, wanted.execution_defaults)
+    await require_defaults(session, parts.settings, wanted.execution_defaults)
     notebook = await service.register(session, parts.places, limit_of(parts), caller, wanted)
     facts["notebook_id"] = notebook.id
     return NotebookOut.model_validate(notebook)
@@ -120,7 +120,7 @@ async def change_a_notebook(
 ) -> NotebookOut:
     """Change the fields that are sent; the others stay as they are. Another `username` makes it another user's: its
     former owner's notifications of it end."""
-    require_defaults(parts.settings, wanted.execution_defaults)
+    await require_defaults(session, parts.settings, wanted.execution_defaults)
     owner = (await levels.require(session, caller, notebook_id, Level.EDITOR)).username
     notebook = await service.change(session, parts.places, limit_of(parts), caller, notebook_id, wanted.changes())
     if notebook.username != owner:

@@ -65,23 +65,25 @@ def read(location: Location, limit_bytes: int) -> nbformat.NotebookNode:
 
 
 class ValidFiles:
-    """Which files were found to be valid notebooks and have not been touched since, so that each is read once."""
+    """Which files were found to be valid notebooks and have not been touched since, so that each is read once; and the
+    kernel that each names."""
 
     def __init__(self, limit_bytes: int, remembered: int = 1000) -> None:
         self._limit_bytes, self._remembered = limit_bytes, remembered
-        self._seen: OrderedDict[tuple[int, ...], None] = OrderedDict()
+        self._seen: OrderedDict[tuple[int, ...], str | None] = OrderedDict()
 
-    def check(self, location: Location) -> None:
-        """Raise as :func:`read` where that would."""
+    def kernel(self, location: Location) -> str | None:
+        """The kernel that a notebook names, if it does. Raises as :func:`read` where that would."""
         with location.open_file() as fd:
             state = os.fstat(fd)
         seen = (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
         if seen in self._seen:
-            return
-        read(location, self._limit_bytes)
-        self._seen[seen] = None
+            return self._seen[seen]
+        name = read(location, self._limit_bytes).metadata.get("kernelspec", {}).get("name")
+        kernel = self._seen[seen] = name if isinstance(name, str) else None
         if len(self._seen) > self._remembered:
             self._seen.popitem(last=False)
+        return kernel
 
 
 def create_new(location: Location, data: bytes) -> None:

@@ -124,7 +124,7 @@ class Location:
         for depth, part in enumerate(parts, start=1):
             try:
                 with self._explained(folder=True):
-                    made = create_last and depth == len(parts) and _make_directory(part, fd, self.account)
+                    made = create_last and depth == len(parts) and make_directory(part, fd, self.account)
                     inner = os.open(part, flags, dir_fd=fd)
             finally:
                 os.close(fd)
@@ -293,8 +293,9 @@ def _plausible(text: str) -> Path:
     return Path(text)
 
 
-def _make_directory(name: str, parent: int, account: Account | None) -> bool:
-    """Make a folder; whether it was not there before."""
+def make_directory(name: str, parent: int, account: Account | None) -> bool:
+    """Make a folder in an open one, as whoever's rights count; whether it was not there before. Where that is an
+    account, its umask is still to be applied. Raises ``OSError``."""
     try:
         os.mkdir(name, 0o777, dir_fd=parent)
     except FileExistsError:

@@ -17,7 +17,8 @@ from pressroom.errors import ParameterInvalid, RuleInvalid, SecretUnreadable
 from pressroom.settings import Settings
 
 Purpose = tuple[int, str, str]
-"""What secrets are for: an execution's id, its user, and the path of its notebook."""
+"""What secrets are for: an execution's id, its user, and the path of its notebook; of a schedule, its id, its user, and
+which notebook's it is."""
 _DIGEST = b"pressroom idempotency\0"
 
 
@@ -45,21 +46,22 @@ class SecretKeys:
         text = json.dumps({"for": purpose, "values": dict(values)})
         return self._fernet.encrypt(text.encode()).decode()
 
-    def opened(self, sealed: str, purpose: Purpose) -> dict[str, JsonValue]:
+    def opened(self, sealed: str, purpose: Purpose, of: str = "execution") -> dict[str, JsonValue]:
         """The values in a ciphertext. Raises :class:`SecretUnreadable` where it was encrypted with no key of these, was
-        changed, or is for another execution."""
-        execution_id, username, path = purpose
+        changed, or is for another execution, or whatever else the id is ``of``."""
+        number, username, path = purpose
         if not self._keys:
-            raise SecretUnreadable(execution_id, f"there is no key: {_SET_ONE}")
+            raise SecretUnreadable(number, f"there is no key: {_SET_ONE}", of)
         try:
             said: dict[str, Any] = json.loads(self._fernet.decrypt(sealed))
         except (InvalidToken, ValueError):  # the latter where a character is not ASCII
             raise SecretUnreadable(
-                execution_id,
+                number,
                 "no key of PRESSROOM_SECRET_KEY decrypts them: it is another one here, or they were changed",
+                of,
             ) from None
-        if said["for"] != [execution_id, username, path]:
-            raise SecretUnreadable(execution_id, "they were encrypted for another execution")
+        if said["for"] != [number, username, path]:
+            raise SecretUnreadable(number, f"they were encrypted for another {of}", of)
         return said["values"]
 
     def digests(self, text: bytes) -> list[str]:

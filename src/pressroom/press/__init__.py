@@ -3,7 +3,7 @@
 It knows no database and no HTTP, and imports nothing of the rest of Pressroom.
 """
 
-from pressroom.press.events import CellFinished, CellStarted, Event, Finished, Output, Reason, Started
+from pressroom.press.events import CellFinished, CellStarted, Event, Finished, Output, Reason, Result, Started
 from pressroom.press.execution import execute
 from pressroom.press.process import Press, Request, Stop
 
@@ -16,6 +16,7 @@ __all__ = [
     "Press",
     "Reason",
     "Request",
+    "Result",
     "Started",
     "Stop",
     "execute",

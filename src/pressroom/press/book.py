@@ -14,10 +14,13 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NotebookExecutionManager
 from papermill.log import logger
 
+from pressroom.press.events import Result
 from pressroom.press.kernel import Kernel
 from pressroom.press.masks import Masks
+from pressroom.press.results import Results
 
 _MESSAGES = frozenset({"stream", "display_data", "execute_result", "update_display_data", "error"})
+_DISPLAYS = frozenset({"display_data", "execute_result", "update_display_data"})
 _ERROR_BYTES = 2**18
 """Of an error that is told although the outputs are over their limit."""
 MEBIBYTE = 2**20
@@ -67,21 +70,33 @@ def _ignore(index: int, stream: str, text: str) -> None:
     """Nobody listens."""
 
 
+def _drop(result: Result) -> None:
+    """Nobody keeps it."""
+
+
 class Book(PapermillNotebookClient):
     """A notebook and the outputs of its cells.
 
     ``on_output`` is told of text as it comes: the cell's index, ``stdout``, ``stderr`` or ``result``, the text. Outputs
     of more than ``max_output_bytes`` are cut; ``cut_bytes`` counts what was cut. ``masks`` keep secrets out of all.
+    ``on_result`` is told of what the notebook records, of at most ``max_results_bytes``; what is over that is told as
+    text of ``stderr``.
     """
 
     def __init__(
-        self, marks: NotebookExecutionManager, max_output_bytes: int, masks: Masks | None = None, **options: Any
+        self,
+        marks: NotebookExecutionManager,
+        max_output_bytes: int,
+        masks: Masks | None = None,
+        max_results_bytes: int = 32 * MEBIBYTE,
+        **options: Any,
     ) -> None:
         options.setdefault("log", logger)
         super().__init__(marks, **options)
         self.on_output: Callable[[int, str, str], None] = _ignore
+        self.on_result: Callable[[Result], None] = _drop
         self.cut_bytes = 0
-        self._masks = masks
+        self._masks, self._results = masks, Results(max_results_bytes, masks)
         self._limit = self._room = max_output_bytes
         self._notice: NotebookNode | None = None
         self._shrunk = False
@@ -149,6 +164,8 @@ class Book(PapermillNotebookClient):
 
     def _take(self, message: dict[str, Any], cell: NotebookNode, index: int) -> None:
         kind, content = message["msg_type"], message["content"]
+        if kind in _DISPLAYS:
+            self._record(content, index)
         if kind in _MESSAGES:
             size = _bytes(kind, content)
             kept = self._fit(kind, content, size)
@@ -168,6 +185,14 @@ class Book(PapermillNotebookClient):
         except CellExecutionComplete:
             self.seal()
             self.clear_before_next_output = False
+
+    def _record(self, content: dict[str, Any], index: int) -> None:
+        """Tell of the results in what is displayed."""
+        for found in self._results.take(content):
+            if isinstance(found, Result):
+                self.on_result(found)
+            else:
+                self.on_output(index, "stderr", found)
 
     def replied(self, message: dict[str, Any], cell: NotebookNode, index: int) -> dict[str, Any]:
         """Note when the kernel replied. Answers the reply, without secrets."""

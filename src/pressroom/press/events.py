@@ -1,9 +1,12 @@
 """What an execution tells while it works, in order: ``Started``, then for each code cell ``CellStarted``, any number of
-``Output`` and ``CellFinished``, and at the end, whatever happened, exactly one ``Finished``."""
+``Output`` and ``Result``, and ``CellFinished``, and at the end, whatever happened, exactly one ``Finished``."""
 
+import base64
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
+
+ResultKind = Literal["number", "string", "boolean", "json", "image", "table", "html"]
 
 
 class Reason(StrEnum):
@@ -74,6 +77,21 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
+class Result:
+    """What the notebook recorded under a name; a later one of the same name takes its place.
+
+    A number, a boolean or a short text has a ``value``; of numbers, those that JSON does not have are the texts
+    ``NaN``, ``Infinity`` and ``-Infinity``. All else is ``data`` of a ``media_type``."""
+
+    kind: ClassVar[str] = "result"
+    name: str
+    result_kind: ResultKind
+    value: float | str | bool | None = None
+    media_type: str | None = None
+    data: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CellFinished:
     """A code cell has ended. ``seconds``: how long it took; ``failed``: whether it raised and stopped the notebook."""
 
@@ -104,13 +122,16 @@ class Finished:
     cut_bytes: int = 0
 
 
-Event = Started | CellStarted | Output | CellFinished | Finished
-_KINDS: dict[str, type[Event]] = {c.kind: c for c in (Started, CellStarted, Output, CellFinished, Finished)}
+Event = Started | CellStarted | Output | Result | CellFinished | Finished
+_KINDS: dict[str, type[Event]] = {c.kind: c for c in (Started, CellStarted, Output, Result, CellFinished, Finished)}
 
 
 def to_json(event: Event) -> dict[str, Any]:
-    """The event as JSON: its fields and ``kind``."""
-    return {"kind": event.kind} | asdict(event)
+    """The event as JSON: its fields and ``kind``; bytes in Base64."""
+    said = {"kind": event.kind} | asdict(event)
+    if isinstance(event, Result) and event.data is not None:
+        said["data"] = base64.b64encode(event.data).decode()
+    return said
 
 
 def from_json(data: dict[str, Any]) -> Event:
@@ -120,4 +141,6 @@ def from_json(data: dict[str, Any]) -> Event:
     if kind is Finished:
         fields["reason"] = Reason(fields["reason"]) if fields["reason"] is not None else None
         fields["traceback"] = tuple(fields["traceback"])
+    if kind is Result and fields["data"] is not None:
+        fields["data"] = base64.b64decode(fields["data"])
     return kind(**fields)

@@ -90,7 +90,8 @@ class Press:
     """Executes notebooks, each in a process of its own.
 
     ``environment`` is the whole environment of the kernel. ``grace_seconds`` lie between the interrupt and the kill of
-    a kernel that is stopped. Outputs over ``max_output_bytes`` are cut, with a notice. ``preload``: modules that fork
+    a kernel that is stopped. Outputs over ``max_output_bytes`` are cut, with a notice; results over
+    ``max_results_bytes`` in all are not told, likewise. ``preload``: modules that fork
     servers load ahead of need, at most until they take ``server_memory_mb``; a press that is given some has servers of
     its own, and is closed by whoever made it; others use those that the whole process shares. With ``fork=False``,
     kernels are started by the stock launcher.
@@ -106,9 +107,11 @@ class Press:
         preload: Sequence[str] | None = None,
         server_memory_mb: int = 1024,
         fork: bool = True,
+        max_results_bytes: int = 32 * 2**20,
     ) -> None:
         self.environment, self.grace_seconds, self.fork = environment, grace_seconds, fork
         self.max_output_bytes, self.max_notebook_bytes = max_output_bytes, max_notebook_bytes
+        self.max_results_bytes = max_results_bytes
         self._own = Servers(preload, server_memory_mb) if preload is not None else None
         self._umask = _umask()
 

@@ -118,6 +118,7 @@ class Run:
             "processes": request.max_processes,
             "grace_seconds": press.grace_seconds,
             "max_output_bytes": press.max_output_bytes,
+            "max_results_bytes": press.max_results_bytes,
             "max_notebook_bytes": press.max_notebook_bytes,
             "fork": press.fork,
             "scratch": self._scratch,

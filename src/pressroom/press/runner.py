@@ -71,7 +71,8 @@ class Execution:
         except NotUsable as error:
             return self._finished(error.reason, str(error), written=False)
         marks = Marks(notebook)
-        self._book = Book(marks, self._request["max_output_bytes"], masks)
+        self._book = Book(marks, self._request["max_output_bytes"], masks, self._request["max_results_bytes"])
+        self._book.on_result = self._caller.emit
         self._book.on_output = lambda index, stream, text: self._caller.emit(Output(index, stream, text))
         marks.notebook_start()  # pyright: ignore[reportUnknownMemberType]
         if self._request["marks"]:

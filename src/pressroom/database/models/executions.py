@@ -38,12 +38,12 @@ class Execution(Base):
             unique=True,
             postgresql_where="status IN ('pending', 'running')",
         ),
-        # What a worker looks through for its next execution: see claim_execution() in migrations/sql/queue_0004.sql.
+        # What a worker looks through for its next execution: see claim_execution() in migrations/sql/queue_0012.sql.
         Index(
             "ix_notebook_executions_pending",
             "queue",
             "username",
-            text("hashtextextended(input_path, 0)"),
+            text("hashtextextended(input_path, coalesce(batch_id, 0))"),
             text("priority DESC"),
             "id",
             postgresql_where=text("status = 'pending'"),
@@ -54,7 +54,8 @@ class Execution(Base):
             "queue",
             postgresql_where=text(
                 "status = 'pending' AND "
-                "(notebook_limit IS NOT NULL OR user_limit IS NOT NULL OR queue_limit IS NOT NULL)"
+                "(notebook_limit IS NOT NULL OR user_limit IS NOT NULL OR queue_limit IS NOT NULL "
+                "OR batch_limit IS NOT NULL OR in_order)"
             ),
         ),
         Index(
@@ -85,6 +86,21 @@ class Execution(Base):
         Index("ix_notebook_executions_input_path_id", text("hashtextextended(input_path, 0)"), "id"),
         Index("ix_notebook_executions_output_path", "output_path", postgresql_using="hash"),
         Index("ix_notebook_executions_retry_of", "retry_of", postgresql_where=text("retry_of IS NOT NULL")),
+        # How a batch stands, and which of its executions come before another.
+        Index(
+            "ix_notebook_executions_batch_id_status_id",
+            "batch_id",
+            "status",
+            "id",
+            postgresql_where=text("batch_id IS NOT NULL"),
+        ),
+        Index("ix_notebook_executions_batch_id_id", "batch_id", "id", postgresql_where=text("batch_id IS NOT NULL")),
+        Index(
+            "ix_notebook_executions_schedule_id_id",
+            "schedule_id",
+            "id",
+            postgresql_where=text("schedule_id IS NOT NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -142,6 +158,18 @@ class Execution(Base):
     """The trace that its submission belongs to, as W3C trace context, where traces are configured."""
     secrets: Mapped[str | None] = mapped_column(Text)
     """The values of its parameters that are secret, encrypted: see :mod:`pressroom.parameters.sealing`."""
+    results: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    """What its notebook recorded that is small, by name; the rest is in :class:`ExecutionResult`."""
+    batch_id: Mapped[int | None] = mapped_column(ForeignKey("batches.id", ondelete="SET NULL"))
+    batch_index: Mapped[int | None]
+    """Its place in the batch, from 0."""
+    batch_limit: Mapped[int | None]
+    """It starts only while fewer executions of its batch run."""
+    in_order: Mapped[bool] = mapped_column(server_default=text("false"), default=False)
+    """It starts only when all that come before it in its batch have ended."""
+    schedule_id: Mapped[int | None] = mapped_column(ForeignKey("schedules.id", ondelete="SET NULL"))
+    scheduled_at: Mapped[datetime | None]
+    """The tick of its schedule that it was made for."""
 
 
 class Attempt(Base):

@@ -1,0 +1,1 @@
+"""Batches: one notebook executed over many sets of parameters."""

@@ -1,0 +1,253 @@
+-- The functions of queue_0004.sql that have changed since, with batches. They are what they are here, whole: read these,
+-- not those of their names in earlier files, which stay as they were released.
+
+-- Has what is left of a batch cancelled that is being stopped, by a chore: see pressroom/batches/tasks.py. It may be asked
+-- for more than once.
+CREATE FUNCTION clear_batch(of_batch integer) RETURNS void LANGUAGE sql SET search_path FROM CURRENT AS $$
+    SELECT procrastinate_defer_jobs_v1(ARRAY[CAST(ROW(
+        'pressroom:chores', 'pressroom.clear_batch', 0, NULL, NULL, jsonb_build_object('batch_id', of_batch), NULL
+    ) AS procrastinate_job_to_defer_v1)])
+$$;
+
+-- What a change of status of one of its executions means for a batch: whoever watches it is told; when as many have
+-- failed as it was to bear, it is stopped; what is put back into the queue of one that is being stopped is cancelled; and
+-- with the last of them it has ended. What depends on others is asked with its row locked: of two changes at the same
+-- time, the later one sees the other.
+CREATE FUNCTION tell_batch(of_batch integer, new_status varchar) RETURNS void
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    bearable integer;
+BEGIN
+    PERFORM pg_notify('pressroom_executions', 'batch-' || of_batch || ' ' || new_status);
+    IF new_status = 'failed' THEN
+        SELECT stop_after_failures INTO bearable FROM batches
+        WHERE id = of_batch AND stop_after_failures IS NOT NULL AND stopping_at IS NULL FOR NO KEY UPDATE;
+        IF bearable <= (
+            SELECT count(*) FROM notebook_executions WHERE batch_id = of_batch AND status = 'failed'
+        ) THEN
+            UPDATE batches SET stopping_at = clock_timestamp(), stop_reason = 'failures' WHERE id = of_batch;
+            PERFORM clear_batch(of_batch);
+        END IF;
+    ELSIF new_status = 'pending' THEN
+        PERFORM clear_batch(id) FROM batches WHERE id = of_batch AND stopping_at IS NOT NULL;
+    END IF;
+    IF new_status IN ('success', 'failed', 'cancelled') AND NOT EXISTS (
+        SELECT FROM notebook_executions WHERE batch_id = of_batch AND status = 'pending'
+    ) THEN
+        PERFORM FROM batches WHERE id = of_batch FOR NO KEY UPDATE;
+        UPDATE batches SET ended_at = clock_timestamp(), counts = (
+            SELECT jsonb_object_agg(status, number) FROM (
+                SELECT status, count(*) AS number FROM notebook_executions WHERE batch_id = of_batch GROUP BY status
+            ) AS counted
+        )
+        WHERE id = of_batch AND ended_at IS NULL AND NOT EXISTS (
+            SELECT FROM notebook_executions WHERE batch_id = of_batch AND status IN ('pending', 'running')
+        );
+    END IF;
+END $$;
+
+-- The advisory lock of a batch, which who stops it holds.
+CREATE FUNCTION batch_lock(of_batch integer) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
+    SELECT hashtextextended('batch ' || of_batch, 4851201706)
+$$;
+
+-- A change of status is an event, whoever makes it, and whoever waits is told of it.
+CREATE OR REPLACE FUNCTION tell_status() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    INSERT INTO execution_events (execution_id, attempt, kind, data)
+    VALUES (NEW.id, NEW.attempt, 'status', jsonb_strip_nulls(jsonb_build_object(
+        'status', NEW.status,
+        'reason', NEW.failure ->> 'reason',
+        'message', left(NEW.error_message, 2000),
+        'not_before', CASE WHEN NEW.status = 'pending' THEN to_jsonb(NEW.not_before) END
+    )));
+    PERFORM pg_notify('pressroom_executions', NEW.id || ' ' || NEW.status);
+    IF NEW.batch_id IS NOT NULL THEN
+        PERFORM tell_batch(NEW.batch_id, NEW.status);
+    END IF;
+    IF OLD.status = 'pending' AND NEW.status <> 'running' AND (
+        NEW.notebook_limit IS NOT NULL OR NEW.user_limit IS NOT NULL OR NEW.queue_limit IS NOT NULL
+        OR NEW.batch_limit IS NOT NULL OR NEW.in_order
+    ) THEN
+        PERFORM wake_workers(NEW.queue); -- what a limit held back may have held others back behind it
+    END IF;
+    RETURN NULL;
+END $$;
+
+-- The execution that a worker is to run next, claimed for it: its row is running, its attempt begun, its job doing.
+--
+-- Of the pending executions in the worker's queues, each user's, notebook's and batch's first (highest priority, then
+-- oldest) stands for the others behind it. Those that would break a limit on what runs at once are left out, those of a
+-- batch in order that something of it comes before, and those of a batch that is being stopped. Of the rest the highest
+-- priority wins, and within it the user whose last start is longest ago: users take turns, however many executions each
+-- of them has waiting.
+--
+-- The groups are told apart by the hash of the notebook's path, salted with the batch. Who stops a batch holds batch_lock()
+-- until that is committed: what was chosen of it before is not taken, and waits for nobody.
+CREATE OR REPLACE FUNCTION claim_execution(of_queues varchar[], by_worker bigint) RETURNS jsonb
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    moment CONSTANT timestamptz := clock_timestamp();
+    chosen integer;
+    its_batch integer;
+    held integer[] := '{}';
+    claimed notebook_executions;
+BEGIN
+    -- One at a time, or two workers would both take the last place under a limit.
+    PERFORM pg_advisory_xact_lock(4851201703);
+    LOOP
+        WITH RECURSIVE waiting (queue, username, kind) AS (
+            (
+                SELECT queue, username, hashtextextended(input_path, coalesce(batch_id, 0)) FROM notebook_executions
+                WHERE status = 'pending'
+                ORDER BY queue, username, hashtextextended(input_path, coalesce(batch_id, 0)) LIMIT 1
+            )
+            UNION ALL
+            SELECT following.* FROM waiting CROSS JOIN LATERAL (
+                SELECT e.queue, e.username, hashtextextended(e.input_path, coalesce(e.batch_id, 0))
+                FROM notebook_executions AS e
+                WHERE e.status = 'pending'
+                    AND (e.queue, e.username, hashtextextended(e.input_path, coalesce(e.batch_id, 0)))
+                        > (waiting.queue, waiting.username, waiting.kind)
+                ORDER BY e.queue, e.username, hashtextextended(e.input_path, coalesce(e.batch_id, 0)) LIMIT 1
+            ) AS following
+        ),
+        first AS (
+            SELECT head.* FROM waiting CROSS JOIN LATERAL (
+                SELECT e.id, e.queue, e.username, e.priority, e.notebook_limit, e.user_limit, e.queue_limit,
+                    hashtextextended(e.input_path, 0) AS notebook, e.batch_id, e.batch_limit, e.in_order
+                FROM notebook_executions AS e
+                WHERE e.status = 'pending' AND e.queue = waiting.queue AND e.username = waiting.username
+                    AND hashtextextended(e.input_path, coalesce(e.batch_id, 0)) = waiting.kind
+                    AND (e.not_before IS NULL OR e.not_before <= moment)
+                    AND (e.expires_at IS NULL OR e.expires_at > moment)
+                ORDER BY e.priority DESC, e.id LIMIT 1
+            ) AS head
+            -- A queue whose name begins with @ is one command's own, for nobody who does not name it.
+            WHERE (of_queues IS NULL AND waiting.queue NOT LIKE '@%') OR waiting.queue = ANY (of_queues)
+        )
+        SELECT first.id, first.batch_id INTO chosen, its_batch FROM first
+        LEFT JOIN execution_turns AS turns USING (queue, username)
+        WHERE (first.notebook_limit IS NULL OR first.notebook_limit > (
+                SELECT count(*) FROM notebook_executions AS r
+                WHERE r.status = 'running' AND hashtextextended(r.input_path, 0) = first.notebook))
+            AND (first.user_limit IS NULL OR first.user_limit > (
+                SELECT count(*) FROM notebook_executions AS r
+                WHERE r.status = 'running' AND r.username = first.username))
+            AND (first.queue_limit IS NULL OR first.queue_limit > (
+                SELECT count(*) FROM notebook_executions AS r WHERE r.status = 'running' AND r.queue = first.queue))
+            AND (first.batch_limit IS NULL OR first.batch_limit > (
+                SELECT count(*) FROM notebook_executions AS r
+                WHERE r.status = 'running' AND r.batch_id = first.batch_id))
+            AND NOT (first.in_order AND EXISTS (
+                SELECT FROM notebook_executions AS r
+                WHERE r.batch_id = first.batch_id AND r.status IN ('pending', 'running') AND r.id < first.id))
+            AND (first.batch_id IS NULL OR NOT first.batch_id = ANY (held) AND NOT EXISTS (
+                SELECT FROM batches AS b WHERE b.id = first.batch_id AND b.stopping_at IS NOT NULL))
+        ORDER BY first.priority DESC, coalesce(turns.turn, 0), first.id LIMIT 1;
+        IF chosen IS NULL THEN
+            RETURN NULL;
+        END IF;
+        IF its_batch IS NOT NULL AND NOT pg_try_advisory_xact_lock_shared(batch_lock(its_batch)) THEN
+            held := held || its_batch;
+            CONTINUE;
+        END IF;
+        UPDATE notebook_executions
+        SET status = 'running', attempt = attempt + 1, started_at = clock_timestamp(), not_before = NULL,
+            cells_total = NULL, cells_completed = 0, failure = NULL, error_message = NULL, results = NULL
+        WHERE id = chosen AND status = 'pending'
+            AND NOT EXISTS (SELECT FROM batches AS b WHERE b.id = its_batch AND b.stopping_at IS NOT NULL)
+        RETURNING * INTO claimed;
+        EXIT WHEN FOUND; -- else it was cancelled in the meantime, or its batch was
+    END LOOP;
+    UPDATE procrastinate_jobs SET status = 'doing', worker_id = by_worker
+    WHERE id = claimed.job_id AND status = 'todo';
+    IF NOT FOUND THEN
+        RAISE 'execution % has no job that waits', claimed.id;
+    END IF;
+    INSERT INTO execution_attempts (execution_id, number, worker, worker_id, host, process_id)
+    SELECT claimed.id, claimed.attempt, w.name, w.id, w.host, w.process_id FROM workers AS w WHERE w.id = by_worker;
+    IF NOT FOUND THEN
+        RAISE 'worker % is not registered', by_worker;
+    END IF;
+    -- Who claims is alive. One sign of life in a tenth of a second is enough, or many claims would fill the table.
+    UPDATE procrastinate_workers SET last_heartbeat = clock_timestamp()
+    WHERE id = by_worker AND last_heartbeat < clock_timestamp() - interval '0.1 s';
+    INSERT INTO execution_turns (queue, username, turn)
+    VALUES (claimed.queue, claimed.username, nextval('execution_turns_seq'))
+    ON CONFLICT (queue, username) DO UPDATE SET turn = excluded.turn;
+    RETURN to_jsonb(claimed) || jsonb_build_object(
+        'tries', CASE WHEN claimed.attempt = 1 THEN 1 ELSE counted_tries(claimed.id) END
+    );
+END $$;
+
+-- Ends the current attempt of an execution that runs, and the execution with it, or puts it back into the queue:
+-- `next_status` is success, failed, cancelled or pending, and `back_in` how long a pending one is to wait; `events` are
+-- those that the attempt has not told yet. Who wants to know of the end is told. Answers false, and changes nothing,
+-- where another attempt has begun or the execution has ended.
+CREATE OR REPLACE FUNCTION end_attempt(
+    of_execution integer, of_attempt integer, next_status varchar, why varchar, sentence text, facts jsonb,
+    took double precision, back_in interval, total integer, completed integer, events jsonb
+) RETURNS boolean LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    ended notebook_executions;
+    terminal CONSTANT boolean := next_status <> 'pending';
+    limited varchar[];
+BEGIN
+    -- In one statement, so that the triggers tell of the end after what the attempt told.
+    WITH end_of AS (
+        UPDATE notebook_executions
+        SET cells_total = coalesce(total, cells_total), cells_completed = coalesce(completed, cells_completed),
+            status = next_status, failure = facts, error_message = sentence,
+            execution_time_seconds = CASE WHEN terminal THEN round(took) END,
+            completed_at = CASE WHEN terminal THEN clock_timestamp() END,
+            not_before = CASE WHEN terminal THEN NULL ELSE clock_timestamp() + back_in END
+        WHERE id = of_execution AND attempt = of_attempt AND status = 'running' RETURNING *
+    ), told AS (
+        INSERT INTO execution_events (execution_id, attempt, at, kind, data)
+        SELECT end_of.id, of_attempt, clock_timestamp() - make_interval(secs => e.age), e.kind, e.data
+        FROM end_of, ROWS FROM (jsonb_to_recordset(events) AS (age float, kind text, data jsonb)) WITH ORDINALITY
+            AS e (age, kind, data, place)
+        ORDER BY e.place
+    )
+    SELECT * INTO ended FROM end_of;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    UPDATE execution_attempts
+    SET ended_at = clock_timestamp(), reason = why, message = sentence
+    WHERE execution_id = of_execution AND number = of_attempt;
+    IF terminal THEN
+        DELETE FROM procrastinate_jobs WHERE id = ended.job_id;
+        PERFORM announce(
+            of_execution, ended.notebook_id,
+            CASE next_status WHEN 'success' THEN 'execution.succeeded' ELSE 'execution.' || next_status END
+        );
+    ELSE
+        -- Where its job was lost, the sweep finds it another one.
+        PERFORM procrastinate_retry_job_v2(id, ended.not_before, NULL, NULL, NULL)
+        FROM procrastinate_jobs WHERE id = ended.job_id AND status IN ('doing', 'failed');
+        PERFORM wake_workers(ended.queue);
+    END IF;
+    -- A place under somebody's limit may be free again, or the next of a batch be next; the limits of notebooks and of
+    -- users hold over all queues.
+    WITH RECURSIVE held (queue) AS (
+        (
+            SELECT queue FROM notebook_executions WHERE status = 'pending'
+                AND (notebook_limit IS NOT NULL OR user_limit IS NOT NULL OR queue_limit IS NOT NULL
+                    OR batch_limit IS NOT NULL OR in_order)
+            ORDER BY queue LIMIT 1
+        )
+        UNION ALL
+        SELECT following.queue FROM held CROSS JOIN LATERAL (
+            SELECT e.queue FROM notebook_executions AS e WHERE e.status = 'pending'
+                AND (e.notebook_limit IS NOT NULL OR e.user_limit IS NOT NULL OR e.queue_limit IS NOT NULL
+                    OR e.batch_limit IS NOT NULL OR e.in_order)
+                AND e.queue > held.queue
+            ORDER BY e.queue LIMIT 1
+        ) AS following
+    )
+    SELECT array_agg(queue) INTO limited FROM held;
+    PERFORM wake_workers(queue) FROM unnest(limited) AS queues (queue);
+    RETURN true;
+END $$;

@@ -1,0 +1,1 @@
+"""Notebooks that are executed at certain times."""

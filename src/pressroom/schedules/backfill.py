@@ -1,0 +1,64 @@
+"""Backfills: the ticks of a schedule in a range of time that is over, as one batch."""
+
+import asyncio
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from pressroom.batches import service as batches
+from pressroom.batches.plans import BatchPlan
+from pressroom.database.models import Batch, Schedule
+from pressroom.database.session import driver_connection
+from pressroom.errors import Invalid
+from pressroom.executions.options import HowToExecute
+from pressroom.executions.orders import Intake
+from pressroom.executions.refusals import about
+from pressroom.identity.principal import Principal
+from pressroom.parameters.sealing import SecretKeys
+from pressroom.schedules import service, ticks
+from pressroom.schedules.orders import Orders, notebook_of, principal_of
+from pressroom.schedules.schemas import BackfillWanted
+
+
+async def begin(
+    session: AsyncSession, intake: Intake, principal: Principal, schedule_id: int, wanted: BackfillWanted
+) -> Batch:
+    """Add a batch with an execution for each tick from ``from`` to ``to``, both of them in it, whatever the schedule's
+    own start and end, and whether or not a tick has fired before.
+
+    Raises :class:`NotFound`, :class:`NotAllowed`, :class:`OverLimit` for more ticks than a batch may have,
+    :class:`Invalid` where there are none or ``to`` lies ahead, and what beginning a batch raises.
+    """
+    schedule = await service.owned(session, principal, schedule_id)
+    with about("to"):
+        if wanted.to < wanted.from_:
+            raise Invalid("to must not lie before from.")
+        if wanted.to > await service.moment(session):
+            raise Invalid("to lies ahead; ticks that are to come fire by themselves.")
+    most = intake.settings.batch_limit
+    with about("from"):
+        # As many as are one too many, and none of them more: a range can hold millions.
+        found = await asyncio.to_thread(_ticks, schedule, wanted, most + 1)
+        batches.require_batch(intake.settings, len(found))
+    by = principal_of(schedule)
+    notebook = await notebook_of(await driver_connection(session), by, schedule.notebook_id)
+    orders = Orders(schedule, notebook, SecretKeys.of(intake.settings))
+    sets = await asyncio.to_thread(lambda: [orders.parameters(tick) for tick in found])
+    plan = BatchPlan(
+        notebook_id=schedule.notebook_id,
+        sets=sets,
+        source="backfill",
+        plan={"from": wanted.from_.isoformat(), "to": wanted.to.isoformat(), "cron": schedule.cron},
+        name=schedule.name,
+        how=HowToExecute.model_validate(schedule.how),
+        batch_limit=wanted.concurrency_limit,
+        in_order=wanted.in_order,
+        stop_after_failures=wanted.stop_after_failures,
+        schedule_id=schedule.id,
+        scheduled=found,
+    )
+    return await batches.begin(session, intake, by, plan)
+
+
+def _ticks(schedule: Schedule, wanted: BackfillWanted, most: int) -> list[datetime]:
+    return ticks.between(schedule.cron, ticks.zone(schedule.timezone), wanted.from_, wanted.to, most)

@@ -1,0 +1,211 @@
+"""What a due schedule does: its ticks become executions, or rows that say why not, in one transaction.
+
+A tick and its execution are added together, and (schedule, tick) is the key of its row: whoever is killed in between
+leaves neither, and nobody adds either twice.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import ColumnElement, func, literal, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from pressroom.database.models import Execution, Schedule, ScheduleTick
+from pressroom.database.session import driver_connection
+from pressroom.errors import AlreadyEnded, PressroomError, Unavailable
+from pressroom.executions import service as executions
+from pressroom.executions.orders import Intake
+from pressroom.executions.states import Status
+from pressroom.identity.audit import Entry
+from pressroom.parameters.sealing import SecretKeys
+from pressroom.schedules import ticks
+from pressroom.schedules.orders import SOURCE, Orders, notebook_of, principal_of
+from pressroom.schedules.schemas import Missed, Outcome, Overlap
+from pressroom.schedules.service import following, wait_for
+
+ON_TIME = timedelta(seconds=60)
+"""A tick that fires within so long of its time, or of the end of its jitter, was not missed."""
+MOST_AT_ONCE = 1000
+"""Ticks of an outage that get a row, the newest."""
+_UNDER_WAY = (Status.PENDING.value, Status.RUNNING.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What becomes of the ticks that are due: these ``fire``, those were ``missed``, and what comes ``then``.
+    ``more``: there were earlier ones, too many to name."""
+
+    fire: list[datetime]
+    missed: list[datetime]
+    then: datetime | None
+    more: bool
+
+
+@dataclass(slots=True)
+class Fired:
+    """What was done: how many ticks had each outcome, how late it fired, and entries of the audit."""
+
+    schedule_id: int
+    outcomes: dict[Outcome, int] = field(default_factory=dict[Outcome, int])
+    late_seconds: float | None = None
+    entries: list[Entry] = field(default_factory=list[Entry])
+
+    def add(self, outcome: Outcome, count: int = 1) -> None:
+        """Count ticks."""
+        if count:
+            self.outcomes[outcome] = self.outcomes.get(outcome, 0) + count
+
+
+def time_of(moment: datetime | None) -> ColumnElement[datetime]:
+    """``moment``, else the database's time, in a statement."""
+    return func.clock_timestamp() if moment is None else literal(moment, Schedule.fire_at.type)
+
+
+async def take_due(session: AsyncSession, moment: datetime | None) -> tuple[Schedule, datetime] | None:
+    """A schedule that is due and that no other clock has taken, and the time: ``moment``, else the database's."""
+    now = time_of(moment)
+    wanted = select(Schedule, now).where(Schedule.paused.is_(False), Schedule.fire_at <= now)
+    # Executions that name it are added meanwhile: only its own columns are locked.
+    wanted = wanted.order_by(Schedule.fire_at).limit(1).with_for_update(skip_locked=True, key_share=True, of=Schedule)
+    row = (await session.execute(wanted)).one_or_none()
+    return None if row is None else (row[0], row[1])
+
+
+def planned(schedule: Schedule, now: datetime) -> Plan:
+    """What becomes of the ticks of a schedule that are due."""
+    assert schedule.next_at is not None
+    end = now if schedule.ends_at is None else min(now, schedule.ends_at)
+    start = max(schedule.next_at, schedule.starts_at or schedule.next_at)
+    grace = ON_TIME + timedelta(seconds=schedule.jitter_seconds)
+    due = ticks.newest(schedule.cron, ticks.zone(schedule.timezone), start, end, MOST_AT_ONCE + _of_grace(grace))
+    late = [tick for tick in due if tick + grace <= now]
+    fresh = [tick for tick in due if tick + grace > now]
+    more = bool(due) and due[0] > start and len(late) >= MOST_AT_ONCE
+    chosen: list[datetime] = []
+    if schedule.missed == Missed.LAST and not fresh:
+        chosen = late[-1:]
+    elif schedule.missed == Missed.ALL:
+        chosen = late[-schedule.missed_limit :]
+    missed = late[: len(late) - len(chosen)]
+    # Of those that are on time each waits for its own jitter.
+    then = fresh[1] if len(fresh) > 1 else following(schedule, max(now, schedule.next_at))
+    return Plan([*chosen, *fresh[:1]], missed, then, more)
+
+
+def _of_grace(grace: timedelta) -> int:
+    return int(grace.total_seconds() // 60) + 1
+
+
+async def fire(session: AsyncSession, intake: Intake, schedule: Schedule, now: datetime) -> Fired:
+    """Do what is due of a schedule that is locked, in the caller's transaction.
+
+    A tick that is refused, whatever for, gets a row that says so. Raises :class:`Unavailable`.
+    """
+    plan, done = planned(schedule, now), Fired(schedule.id)
+    due_at = schedule.fire_at or now
+    wait_for(schedule, plan.then)
+    await session.flush()
+    await _miss(session, schedule, plan, done)
+    if not plan.fire:
+        return done
+    in_the_way = await _under_way(session, schedule)
+    if in_the_way and schedule.overlap == Overlap.SKIP:
+        for tick in plan.fire:
+            message = f"Execution {in_the_way[-1]} of an earlier tick was under way."
+            if await _add(session, schedule, tick, Outcome.SKIPPED, in_the_way[-1], message):
+                done.add(Outcome.SKIPPED)
+        return done
+    if schedule.overlap == Overlap.CANCEL_RUNNING:
+        await _cancel(session, intake, schedule, in_the_way)
+    for tick in plan.fire:
+        if await _add(session, schedule, tick, Outcome.FIRED):
+            done.add(await _submit(session, intake, schedule, tick, done))
+    done.late_seconds = max(0.0, (now - due_at).total_seconds())
+    return done
+
+
+async def _miss(session: AsyncSession, schedule: Schedule, plan: Plan, done: Fired) -> None:
+    rows = [
+        {"schedule_id": schedule.id, "scheduled_at": tick, "outcome": Outcome.MISSED.value, "message": message}
+        for tick, message in zip(plan.missed, _why_missed(schedule, plan), strict=False)
+    ]
+    if rows:
+        await session.execute(insert(ScheduleTick).on_conflict_do_nothing(), rows)
+        done.add(Outcome.MISSED, len(rows))
+
+
+def _why_missed(schedule: Schedule, plan: Plan) -> Iterator[str]:
+    why = f"Nothing fired it in time; missed is {schedule.missed}"
+    why += f", of {schedule.missed_limit} at most." if schedule.missed == Missed.ALL else "."
+    yield why + (" So were earlier ones, which are not listed." if plan.more else "")
+    while True:
+        yield why
+
+
+async def _under_way(session: AsyncSession, schedule: Schedule) -> list[int]:
+    """The executions of earlier ticks that have not ended, but for those of a backfill."""
+    if schedule.overlap == Overlap.QUEUE:
+        return []
+    of_it = (Execution.schedule_id == schedule.id, Execution.status.in_(_UNDER_WAY), Execution.batch_id.is_(None))
+    return list((await session.scalars(select(Execution.id).where(*of_it).order_by(Execution.id))).all())
+
+
+async def _cancel(session: AsyncSession, intake: Intake, schedule: Schedule, execution_ids: list[int]) -> None:
+    for execution_id in execution_ids:
+        try:
+            await executions.cancel(session, intake, principal_of(schedule), execution_id)
+        except AlreadyEnded:  # meanwhile, and so it is not in the way
+            continue
+
+
+async def _add(
+    session: AsyncSession,
+    schedule: Schedule,
+    tick: datetime,
+    outcome: Outcome,
+    execution_id: int | None = None,
+    message: str | None = None,
+) -> bool:
+    """Add the row of a tick; false where it has one, since it was run by hand."""
+    row = {"outcome": outcome.value, "execution_id": execution_id, "message": message}
+    added = insert(ScheduleTick).values(schedule_id=schedule.id, scheduled_at=tick, **row).on_conflict_do_nothing()
+    return await session.scalar(added.returning(ScheduleTick.schedule_id)) is not None
+
+
+async def _submit(session: AsyncSession, intake: Intake, schedule: Schedule, tick: datetime, done: Fired) -> Outcome:
+    """Submit the execution of a tick that has a row, and write down which one, or why there is none."""
+    by, connection = principal_of(schedule), await driver_connection(session)
+    entry = _entry(schedule, tick)
+    try:
+        async with session.begin_nested():
+            notebook = await notebook_of(connection, by, schedule.notebook_id)
+            order = Orders(schedule, notebook, SecretKeys.of(intake.settings)).order(tick)
+            [execution_id] = await executions.submit_on(connection, intake, by, [order], audit=entry)
+    except Unavailable:
+        raise
+    except PressroomError as error:
+        outcome, said = Outcome.REFUSED, {"outcome": Outcome.REFUSED.value, "message": error.detail}
+    else:
+        outcome, said = Outcome.FIRED, {"execution_id": execution_id}
+        done.entries.append(entry)
+    row = (ScheduleTick.schedule_id == schedule.id, ScheduleTick.scheduled_at == tick)
+    await session.execute(update(ScheduleTick).where(*row).values(**said))
+    return outcome
+
+
+def _entry(schedule: Schedule, tick: datetime) -> Entry:
+    """The entry of the audit of a tick that fires."""
+    return Entry(
+        username=schedule.username,
+        source=SOURCE,
+        token_id=None,
+        address=None,
+        operation="fire_a_schedule",
+        method="TICK",
+        path=f"/db/schedules/{schedule.id}",
+        facts={"schedule_id": schedule.id, "scheduled_at": tick.astimezone(UTC).isoformat()},
+        allowed=True,
+        status=None,
+    )

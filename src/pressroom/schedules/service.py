@@ -1,0 +1,290 @@
+"""Schedules: made, changed, seen, and run by hand. What their clock does is in :mod:`pressroom.schedules.firing`."""
+
+import random
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from pydantic import JsonValue, TypeAdapter
+from sqlalchemy import func, select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from pressroom.database.models import Execution, Schedule, ScheduleTick
+from pressroom.database.session import driver_connection, violated
+from pressroom.errors import AlreadyExists, Invalid, NotAllowed, NotFound
+from pressroom.executions import access
+from pressroom.executions import service as executions
+from pressroom.executions.orders import Intake, OrderBook
+from pressroom.executions.refusals import about
+from pressroom.executions.registered import Registered, opened
+from pressroom.identity.policy import acts_for_everybody, require_acting_for, viewer
+from pressroom.identity.principal import Principal
+from pressroom.identity.rights import Level
+from pressroom.identity.visibility import sees_execution
+from pressroom.notebooks import levels
+from pressroom.parameters.sealing import SecretKeys
+from pressroom.press.masks import MARK
+from pressroom.schedules import cron, ticks
+from pressroom.schedules.orders import (
+    Orders,
+    notebook_of,
+    opened_secrets,
+    principal_of,
+    read_from_texts,
+    set_parameters,
+)
+from pressroom.schedules.schemas import HOW, Outcome, ScheduleCreate, ScheduleOut, out
+
+CHANNEL = "pressroom_schedules"
+"""Notified when a clock has to look again."""
+_WHEN = {"cron", "timezone", "starts_at", "ends_at", "jitter_seconds", "paused"}
+"""What says when a schedule fires; after a change of it, its next tick is looked for from now on."""
+_ROWS = TypeAdapter(list[ScheduleOut])
+_MOMENT = timedelta(microseconds=1)
+
+
+async def create(
+    session: AsyncSession,
+    intake: Intake,
+    principal: Principal,
+    wanted: ScheduleCreate,
+    *,
+    lenient: bool = False,
+    hidden: frozenset[str] | None = None,
+) -> Schedule:
+    """Add a schedule, of which the next tick could be executed now.
+
+    ``lenient``: the parameters are texts; ``hidden`` names those that were given where nobody sees them, ``None`` is
+    all. Raises :class:`NotFound`, :class:`NotAllowed`, :class:`AlreadyExists` for a name that its user has given
+    already, :class:`ParameterInvalid`, and :class:`Invalid` for an expression, a zone or times that give no tick.
+    """
+    fields = wanted.model_dump(exclude={*HOW, "parameters", "username", "missed", "overlap"})
+    schedule = Schedule(
+        **fields,
+        missed=wanted.missed.value,
+        overlap=wanted.overlap.value,
+        parameters={},
+        created_by=principal.username,
+    )
+    with about("notebook_id"):
+        await levels.require(session, principal, wanted.notebook_id, Level.VIEWER)
+    with about("username"):
+        _belongs_to(schedule, principal, wanted.username or principal.username)
+    schedule.how = _how({}, wanted.model_dump(mode="json", include=set(HOW)))
+    now = await moment(session)
+    _set_next(schedule, now, required=True)
+    notebook = await _notebook(session, principal, schedule)
+    given = dict(wanted.parameters)
+    if lenient:
+        with about("parameters"):
+            given = read_from_texts(given, notebook.definitions)
+    await _save(session, schedule)
+    set_parameters(schedule, given, notebook.secret_names, SecretKeys.of(intake.settings))
+    await _check(session, intake, schedule, notebook, now, hidden)
+    await _save(session, schedule)
+    await session.refresh(schedule)
+    return schedule
+
+
+async def get(session: AsyncSession, principal: Principal, schedule_id: int, *, lock: bool = False) -> Schedule:
+    """A schedule that ``principal`` may see: theirs, or of a notebook that they may see. Raises :class:`NotFound`."""
+    wanted = select(Schedule).where(Schedule.id == schedule_id, *sees_execution(Schedule, viewer(principal)))
+    schedule = await session.scalar(wanted.with_for_update() if lock else wanted)
+    if schedule is None:
+        raise NotFound("schedule", schedule_id)
+    return schedule
+
+
+async def owned(session: AsyncSession, principal: Principal, schedule_id: int, *, lock: bool = False) -> Schedule:
+    """A schedule that ``principal`` may change. Raises :class:`NotFound`, and :class:`NotAllowed` for another's."""
+    schedule = await get(session, principal, schedule_id, lock=lock)
+    if schedule.username != principal.username and not acts_for_everybody(principal):
+        raise NotAllowed(f"Schedule {schedule_id} is {schedule.username}'s, and only they change it or have it run.")
+    return schedule
+
+
+async def page(
+    session: AsyncSession, principal: Principal, username: str | None, notebook_id: int | None, skip: int, limit: int
+) -> tuple[bytes, int, int]:
+    """A page of the schedules that the caller may see, by id: its JSON, its length, how many there are in all."""
+    seen = sees_execution(Schedule, viewer(principal))
+    if username is not None:
+        seen.append(Schedule.username == username)
+    if notebook_id is not None:
+        seen.append(Schedule.notebook_id == notebook_id)
+    rows = (await session.scalars(select(Schedule).where(*seen).order_by(Schedule.id).offset(skip).limit(limit))).all()
+    total = await session.scalar(select(func.count(Schedule.id)).where(*seen))
+    return _ROWS.dump_json([out(row) for row in rows]), len(rows), int(total or 0)
+
+
+async def change(
+    session: AsyncSession,
+    intake: Intake,
+    principal: Principal,
+    schedule_id: int,
+    changes: Mapping[str, Any],
+    *,
+    typed: frozenset[str] = frozenset(),
+    hidden: frozenset[str] | None = None,
+) -> Schedule:
+    """Change some fields of a schedule. A mark in place of a secret leaves it as it is. ``typed`` names the parameters
+    that are texts. Raises as :func:`create`."""
+    schedule = await owned(session, principal, schedule_id, lock=True)
+    keys = SecretKeys.of(intake.settings)
+    secrets = opened_secrets(schedule, keys) if {"parameters", "username", "notebook_id"} & changes.keys() else None
+    fields = {name: value for name, value in changes.items() if name not in (*HOW, "parameters", "username")}
+    for name, value in fields.items():
+        setattr(schedule, name, getattr(value, "value", value))
+    schedule.how = _how(schedule.how, {name: value for name, value in changes.items() if name in HOW})
+    with about("username"):
+        _belongs_to(schedule, principal, changes.get("username", schedule.username))
+    now = await moment(session)
+    if _WHEN & changes.keys():
+        _set_next(schedule, now, required=bool((_WHEN - {"paused"}) & changes.keys()))
+    if changes.keys() <= {"paused", "description"}:
+        await _save(session, schedule)
+        await session.refresh(schedule)
+        return schedule
+    notebook = await _notebook(session, principal, schedule)
+    if secrets is not None:
+        given: dict[str, JsonValue] = dict(changes.get("parameters", schedule.parameters))
+        with about("parameters"):
+            given |= read_from_texts({name: given[name] for name in typed}, notebook.definitions)
+        kept = {name: secrets[name] for name, value in given.items() if value == MARK and name in secrets}
+        set_parameters(schedule, given | kept, notebook.secret_names | kept.keys(), keys)
+        hidden = hidden | kept.keys() if hidden is not None and typed else None
+    else:
+        hidden = None
+    await _check(session, intake, schedule, notebook, now, hidden)
+    await _save(session, schedule)
+    await session.refresh(schedule)
+    return schedule
+
+
+async def delete(session: AsyncSession, principal: Principal, schedule_id: int) -> None:
+    """Delete a schedule and its history; its executions stay."""
+    await session.delete(await owned(session, principal, schedule_id, lock=True))
+    await session.flush()
+
+
+async def run(
+    session: AsyncSession, intake: Intake, principal: Principal, schedule_id: int, scheduled_at: datetime | None = None
+) -> Execution:
+    """Execute a schedule by hand, as of now or of a time that is over; its history says so.
+
+    Raises :class:`NotFound`, :class:`NotAllowed`, :class:`Invalid` for a time ahead, and what submitting raises.
+    """
+    schedule = await owned(session, principal, schedule_id)
+    now = await moment(session)
+    at = scheduled_at or now
+    if at > now:
+        raise Invalid("scheduled_at lies ahead; its tick fires by itself then.")
+    by = principal_of(schedule)
+    notebook = await notebook_of(await driver_connection(session), by, schedule.notebook_id)
+    order = Orders(schedule, notebook, SecretKeys.of(intake.settings)).order(at)
+    [execution_id] = await executions.submit(session, intake, by, [order])
+    row = {"outcome": Outcome.FIRED.value, "execution_id": execution_id, "message": f"Run by {principal.username}."}
+    added = insert(ScheduleTick).values(schedule_id=schedule.id, scheduled_at=at, **row)
+    await session.execute(added.on_conflict_do_update(index_elements=["schedule_id", "scheduled_at"], set_=row))
+    return await executions.get(session, execution_id)
+
+
+async def moment(session: AsyncSession) -> datetime:
+    """The time, by the clock of the database, which all processes share."""
+    return (await session.execute(select(func.clock_timestamp()))).scalar_one()
+
+
+def following(schedule: Schedule, now: datetime) -> datetime | None:
+    """The first tick of a schedule after ``now``, between its start and its end."""
+    begin = now if schedule.starts_at is None else max(now, schedule.starts_at - _MOMENT)
+    tick = ticks.after(schedule.cron, ticks.zone(schedule.timezone), begin)
+    return None if tick is None or (schedule.ends_at is not None and tick > schedule.ends_at) else tick
+
+
+def wait_for(schedule: Schedule, tick: datetime | None) -> None:
+    """Have a schedule fire at a tick, or later by some of its jitter; ``None``: no more."""
+    schedule.next_at = schedule.fire_at = tick
+    if tick is not None and schedule.jitter_seconds:
+        schedule.fire_at = tick + timedelta(seconds=random.uniform(0, schedule.jitter_seconds))  # noqa: S311
+
+
+def _belongs_to(schedule: Schedule, principal: Principal, username: str) -> None:
+    """Make a schedule somebody's. What groups and roles they have, only their own request says; changed by another, it
+    keeps what it had."""
+    require_acting_for(principal, username)
+    if username == principal.username:
+        schedule.owner_groups, schedule.owner_roles = sorted(principal.groups), sorted(principal.roles)
+    elif schedule.username != username:
+        schedule.owner_groups, schedule.owner_roles = [], []
+    schedule.username = username
+
+
+def _how(before: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in {**before, **said}.items() if value is not None}
+
+
+def _set_next(schedule: Schedule, now: datetime, *, required: bool) -> None:
+    """Look for the next tick. Raises :class:`Invalid` where there is none, if one is ``required``."""
+    with about("cron"):
+        schedule.cron = cron.parsed(schedule.cron).text
+    with about("timezone"):
+        ticks.zone(schedule.timezone)
+    begin, end = schedule.starts_at, schedule.ends_at
+    with about("ends_at"):
+        if begin is not None and end is not None and end < begin:
+            raise Invalid("ends_at must not lie before starts_at.")
+        tick = following(schedule, now)
+        if tick is None and required:
+            raise Invalid("There is no tick ahead between starts_at and ends_at.")
+    wait_for(schedule, None if schedule.paused else tick)
+
+
+async def _notebook(session: AsyncSession, principal: Principal, schedule: Schedule) -> Registered:
+    """The notebook of a schedule, which the caller, and its user, may execute. Raises :class:`NotFound` and
+    :class:`NotAllowed`."""
+    connection = await driver_connection(session)
+    by = principal_of(schedule)
+    with about("notebook_id"):
+        seen = await notebook_of(connection, principal, schedule.notebook_id)
+        if seen is None:
+            raise NotFound("notebook", schedule.notebook_id)
+        access.acting(principal, seen, None)
+        notebook = await notebook_of(connection, by, schedule.notebook_id)
+        assert notebook is not None
+        access.acting(by, notebook, None)
+    return notebook
+
+
+async def _check(
+    session: AsyncSession,
+    intake: Intake,
+    schedule: Schedule,
+    notebook: Registered,
+    now: datetime,
+    hidden: frozenset[str] | None,
+) -> None:
+    """Have the order of the next tick checked, as if it were given now. Raises what submitting raises."""
+    connection, by = await driver_connection(session), principal_of(schedule)
+    tick = following(schedule, now) or now
+    order = Orders(schedule, notebook, SecretKeys.of(intake.settings)).order(tick)
+    found = await opened(connection, viewer(by), 0, {schedule.notebook_id})
+    await OrderBook(connection, intake, by, found).row(replace(order, hidden=hidden), 0)
+
+
+async def _save(session: AsyncSession, schedule: Schedule) -> None:
+    session.add(schedule)
+    try:
+        await session.flush()
+    except IntegrityError as error:
+        broken = violated(error)
+        if broken == "uq_schedules_username_name":
+            name = AlreadyExists("schedule", "name", schedule.name)
+            name.where = ("name",)
+            raise name from error
+        if broken == "fk_schedules_notebook_id_notebooks":
+            raise NotFound("notebook", "named") from error
+        raise
+    await session.execute(text("SELECT pg_notify(:channel, '')"), {"channel": CHANNEL})

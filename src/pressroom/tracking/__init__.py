@@ -1,0 +1,1 @@
+"""Executions as runs of MLflow."""
