@@ -119,7 +119,9 @@ class Clock:
     async def _put_off(self, schedule_id: int) -> None:
         later = self._now() + _AGAIN if self._now else func.clock_timestamp() + _AGAIN
         async with self._database.transaction() as session:
-            await session.execute(update(Schedule).where(Schedule.id == schedule_id).values(fire_at=later))
+            due = Schedule.fire_at <= firing.time_of(self._now and self._now())  # and not changed meanwhile
+            put_off = update(Schedule).where(Schedule.id == schedule_id, due)
+            await session.execute(put_off.values(fire_at=later, updated_at=Schedule.updated_at))
 
     async def _tell(self, fired: Fired) -> None:
         for outcome, count in fired.outcomes.items():

@@ -4,6 +4,7 @@ A tick and its execution are added together, and (schedule, tick) is the key of 
 leaves neither, and nobody adds either twice.
 """
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -14,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from pressroom.database.models import Execution, Schedule, ScheduleTick
 from pressroom.database.session import driver_connection
-from pressroom.errors import AlreadyEnded, PressroomError, Unavailable
+from pressroom.errors import AlreadyEnded, NotAllowed, NotFound, PressroomError, Unavailable
 from pressroom.executions import service as executions
 from pressroom.executions.orders import Intake
 from pressroom.executions.states import Status
@@ -23,12 +24,13 @@ from pressroom.parameters.sealing import SecretKeys
 from pressroom.schedules import ticks
 from pressroom.schedules.orders import SOURCE, Orders, notebook_of, principal_of
 from pressroom.schedules.schemas import Missed, Outcome, Overlap
-from pressroom.schedules.service import following, wait_for
+from pressroom.schedules.service import fires_at, following
 
 ON_TIME = timedelta(seconds=60)
 """A tick that fires within so long of its time, or of the end of its jitter, was not missed."""
 MOST_AT_ONCE = 1000
 """Ticks of an outage that get a row, the newest."""
+log = logging.getLogger("pressroom.schedules")
 _UNDER_WAY = (Status.PENDING.value, Status.RUNNING.value)
 
 
@@ -105,8 +107,10 @@ async def fire(session: AsyncSession, intake: Intake, schedule: Schedule, now: d
     """
     plan, done = planned(schedule, now), Fired(schedule.id)
     due_at = schedule.fire_at or now
-    wait_for(schedule, plan.then)
-    await session.flush()
+    # That it fires is no change of it.
+    then = {"next_at": plan.then, "fire_at": fires_at(schedule, plan.then), "updated_at": Schedule.updated_at}
+    ahead = update(Schedule).where(Schedule.id == schedule.id).values(**then)
+    await session.execute(ahead.execution_options(synchronize_session=False))
     await _miss(session, schedule, plan, done)
     if not plan.fire:
         return done
@@ -156,8 +160,9 @@ async def _cancel(session: AsyncSession, intake: Intake, schedule: Schedule, exe
     for execution_id in execution_ids:
         try:
             await executions.cancel(session, intake, principal_of(schedule), execution_id)
-        except AlreadyEnded:  # meanwhile, and so it is not in the way
-            continue
+        # It has ended meanwhile, and is not in the way; or it is of a former user, whose it stays.
+        except (AlreadyEnded, NotAllowed, NotFound) as error:
+            log.info("an execution of schedule %s is not cancelled: %s", schedule.id, error.detail)
 
 
 async def _add(
