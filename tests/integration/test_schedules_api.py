@@ -184,6 +184,7 @@ def test_a_tick_is_fired_by_the_service_and_is_in_the_history(
     assert 'pressroom_schedule_ticks_total{outcome="fired"} 1.0' in http.get("/metrics").text
     again = http.get(f"/db/schedules/{schedule['id']}").json()
     assert again["next_at"] > tick.scheduled_at.isoformat()
+    assert again["updated_at"] == schedule["updated_at"], "that it fired is no change of it"
     # What is shown in place of a secret leaves it as it was.
     path = f"/db/schedules/{schedule['id']}"
     assert http.put(path, json={"parameters": schedule["parameters"], "name": "renamed"}).status_code == 200

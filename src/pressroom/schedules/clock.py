@@ -119,7 +119,8 @@ class Clock:
     async def _put_off(self, schedule_id: int) -> None:
         later = self._now() + _AGAIN if self._now else func.clock_timestamp() + _AGAIN
         async with self._database.transaction() as session:
-            await session.execute(update(Schedule).where(Schedule.id == schedule_id).values(fire_at=later))
+            put_off = update(Schedule).where(Schedule.id == schedule_id)
+            await session.execute(put_off.values(fire_at=later, updated_at=Schedule.updated_at))
 
     async def _tell(self, fired: Fired) -> None:
         for outcome, count in fired.outcomes.items():

@@ -23,7 +23,7 @@ from pressroom.parameters.sealing import SecretKeys
 from pressroom.schedules import ticks
 from pressroom.schedules.orders import SOURCE, Orders, notebook_of, principal_of
 from pressroom.schedules.schemas import Missed, Outcome, Overlap
-from pressroom.schedules.service import following, wait_for
+from pressroom.schedules.service import fires_at, following
 
 ON_TIME = timedelta(seconds=60)
 """A tick that fires within so long of its time, or of the end of its jitter, was not missed."""
@@ -105,8 +105,10 @@ async def fire(session: AsyncSession, intake: Intake, schedule: Schedule, now: d
     """
     plan, done = planned(schedule, now), Fired(schedule.id)
     due_at = schedule.fire_at or now
-    wait_for(schedule, plan.then)
-    await session.flush()
+    # That it fires is no change of it.
+    then = {"next_at": plan.then, "fire_at": fires_at(schedule, plan.then), "updated_at": Schedule.updated_at}
+    ahead = update(Schedule).where(Schedule.id == schedule.id).values(**then)
+    await session.execute(ahead.execution_options(synchronize_session=False))
     await _miss(session, schedule, plan, done)
     if not plan.fire:
         return done

@@ -204,11 +204,16 @@ def following(schedule: Schedule, now: datetime) -> datetime | None:
     return None if tick is None or (schedule.ends_at is not None and tick > schedule.ends_at) else tick
 
 
+def fires_at(schedule: Schedule, tick: datetime | None) -> datetime | None:
+    """When a tick fires: then, or later by some of the jitter."""
+    if tick is None or not schedule.jitter_seconds:
+        return tick
+    return tick + timedelta(seconds=random.uniform(0, schedule.jitter_seconds))  # noqa: S311
+
+
 def wait_for(schedule: Schedule, tick: datetime | None) -> None:
-    """Have a schedule fire at a tick, or later by some of its jitter; ``None``: no more."""
-    schedule.next_at = schedule.fire_at = tick
-    if tick is not None and schedule.jitter_seconds:
-        schedule.fire_at = tick + timedelta(seconds=random.uniform(0, schedule.jitter_seconds))  # noqa: S311
+    """Have a schedule fire at a tick; ``None``: no more."""
+    schedule.next_at, schedule.fire_at = tick, fires_at(schedule, tick)
 
 
 def _belongs_to(schedule: Schedule, principal: Principal, username: str) -> None:
