@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 
 from pressroom.batches.plans import BatchPlan, Grid
 from pressroom.batches.samples import axes_of, drawn
-from pressroom.batches.schemas import Method, Sample
+from pressroom.batches.schemas import Counts, Method, Sample
+from pressroom.batches.standing import Ends
 from pressroom.errors import Invalid, ParameterInvalid
 from pressroom.parameters.rules import Definition
 
@@ -136,3 +138,13 @@ def test_a_plan_that_is_long_is_kept_by_its_size() -> None:
     assert kept["grid"]["n"] == "10000 values"
     assert (kept["seed"], kept["parameters"]) == (7, {"token": "********", "flag": True})
     assert "canary" not in str(kept) + repr(plan)
+
+
+def test_the_end_is_estimated_from_what_ended_lately() -> None:
+    now = datetime(2026, 10, 31, 8, tzinfo=UTC)
+    began, ended = now - timedelta(seconds=40), now - timedelta(seconds=20)
+    # All that have ended are known: four in the 40 seconds since the first began. Of many, three more since the first.
+    few = Counts(pending=5, running=1, success=3, failed=1)
+    assert Ends(4, began, ended).estimate(few, now) == now + 6 * (now - began) / 4
+    assert Ends(4, began, ended).estimate(Counts(pending=6, success=99), now) == now + 6 * (now - ended) / 3
+    assert Ends(1, began, ended).estimate(Counts(pending=6, success=2), now) is None

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast, overload
 
@@ -60,10 +60,6 @@ class BatchPlan:
         if len(json.dumps(said)) <= _LONGEST_PLAN:
             return said
         return {name: value if len(json.dumps(value)) <= 1000 else _size(value) for name, value in said.items()}
-
-    def named(self, name: str | None) -> "BatchPlan":
-        """The same, with a name."""
-        return replace(self, name=name)
 
 
 def _size(value: Any) -> Any:
