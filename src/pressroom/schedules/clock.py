@@ -119,7 +119,8 @@ class Clock:
     async def _put_off(self, schedule_id: int) -> None:
         later = self._now() + _AGAIN if self._now else func.clock_timestamp() + _AGAIN
         async with self._database.transaction() as session:
-            put_off = update(Schedule).where(Schedule.id == schedule_id)
+            due = Schedule.fire_at <= firing.time_of(self._now and self._now())  # and not changed meanwhile
+            put_off = update(Schedule).where(Schedule.id == schedule_id, due)
             await session.execute(put_off.values(fire_at=later, updated_at=Schedule.updated_at))
 
     async def _tell(self, fired: Fired) -> None:

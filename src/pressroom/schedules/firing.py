@@ -4,6 +4,7 @@ A tick and its execution are added together, and (schedule, tick) is the key of 
 leaves neither, and nobody adds either twice.
 """
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -14,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from pressroom.database.models import Execution, Schedule, ScheduleTick
 from pressroom.database.session import driver_connection
-from pressroom.errors import AlreadyEnded, PressroomError, Unavailable
+from pressroom.errors import AlreadyEnded, NotAllowed, NotFound, PressroomError, Unavailable
 from pressroom.executions import service as executions
 from pressroom.executions.orders import Intake
 from pressroom.executions.states import Status
@@ -29,6 +30,7 @@ ON_TIME = timedelta(seconds=60)
 """A tick that fires within so long of its time, or of the end of its jitter, was not missed."""
 MOST_AT_ONCE = 1000
 """Ticks of an outage that get a row, the newest."""
+log = logging.getLogger("pressroom.schedules")
 _UNDER_WAY = (Status.PENDING.value, Status.RUNNING.value)
 
 
@@ -158,8 +160,9 @@ async def _cancel(session: AsyncSession, intake: Intake, schedule: Schedule, exe
     for execution_id in execution_ids:
         try:
             await executions.cancel(session, intake, principal_of(schedule), execution_id)
-        except AlreadyEnded:  # meanwhile, and so it is not in the way
-            continue
+        # It has ended meanwhile, and is not in the way; or it is of a former user, whose it stays.
+        except (AlreadyEnded, NotAllowed, NotFound) as error:
+            log.info("an execution of schedule %s is not cancelled: %s", schedule.id, error.detail)
 
 
 async def _add(
