@@ -2,7 +2,7 @@
 
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings
 
 
@@ -15,6 +15,12 @@ class MlflowSettings(BaseSettings):
         description="The MLflow server whose runs executions are, for instance http://127.0.0.1:5000; needs the extra "
         "pressroom[mlflow] at the workers. If left out, MLFLOW_TRACKING_URI; else executions are not tracked.",
     )
+
+    @field_validator("mlflow_tracking_uri")
+    @classmethod
+    def _nothing_is_none(cls, value: SecretStr | None) -> SecretStr | None:
+        # The variable is MLflow's own, and who empties it means that there is no server.
+        return value if value is not None and value.get_secret_value().strip() else None
 
     @property
     def mlflow_uri_of_kernels(self) -> str | None:

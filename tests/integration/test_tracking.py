@@ -259,6 +259,15 @@ async def test_only_what_has_run_is_tracked_and_only_while_somebody_tracks(line:
     await tasks.write(away(line), execution.id)  # it was pruned meanwhile
 
 
+async def test_an_execution_goes_on_before_anybody_has_said_that_they_track(line: Line) -> None:
+    path = "/home/ana/early.ipynb"
+    assert await tasks.kernel_environment(line.shop(), 1, 1, None, path) == {}
+    await say(line)
+    told = await tasks.kernel_environment(line.shop(), 1, 1, None, path)
+    assert told["MLFLOW_EXPERIMENT_NAME"] == path
+    assert await tasks.kernel_environment(line.shop(mlflow_tracking_uri=None), 1, 1, None, path) == {}
+
+
 async def test_what_a_lost_worker_was_writing_is_written_by_another(line: Line, settings: Settings) -> None:
     await say(line)
     await over(line, "lost")

@@ -80,3 +80,4 @@ def test_a_password_in_the_address_is_not_for_kernels() -> None:
     assert "s3cret" not in repr(settings)
     own = {"MLFLOW_TRACKING_URI": "http://a", "PRESSROOM_MLFLOW_TRACKING_URI": "http://b"}
     assert Settings.model_validate(own).mlflow_uri_of_kernels == "http://b"
+    assert Settings.model_validate({"MLFLOW_TRACKING_URI": ""}).mlflow_tracking_uri is None

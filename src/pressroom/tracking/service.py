@@ -34,11 +34,11 @@ async def say_that_we_track(session: AsyncSession) -> None:
     await session.execute(_SAY)
 
 
-async def experiment(session: AsyncSession, notebook_id: int | None) -> tuple[str | None, str]:
-    """The name of a notebook, and which installation this is."""
+async def experiment(session: AsyncSession, notebook_id: int | None) -> tuple[str | None, str] | None:
+    """The name of a notebook, and which installation this is; ``None`` where nobody has said yet that they track."""
     name = select(Notebook.name).where(Notebook.id == notebook_id).scalar_subquery()
-    row = (await session.execute(select(name, MlflowTracking.installation))).one()
-    return row[0], str(row[1])
+    row = (await session.execute(select(name, MlflowTracking.installation))).one_or_none()
+    return None if row is None else (row[0], str(row[1]))
 
 
 async def due(session: AsyncSession, execution_id: int) -> Due | None:
@@ -54,7 +54,8 @@ async def due(session: AsyncSession, execution_id: int) -> Due | None:
     execution = await session.get_one(Execution, execution_id)
     recorded = select(ExecutionResult).where(ExecutionResult.execution_id == execution_id)
     results = (await session.scalars(recorded.order_by(ExecutionResult.name))).all()
-    return Due(execution, results, *await experiment(session, execution.notebook_id))
+    belongs = await experiment(session, execution.notebook_id)
+    return None if belongs is None else Due(execution, results, *belongs)
 
 
 async def record(session: AsyncSession, execution_id: int, run_id: str | None, failure: str | None) -> bool:

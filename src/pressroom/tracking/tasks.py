@@ -144,16 +144,22 @@ async def kernel_environment(
     context: Context, execution_id: int, attempt: int, notebook_id: int | None, input_path: str
 ) -> dict[str, str]:
     """What a kernel is told, so that the runs that its notebook begins are the execution's: MLflow's own variables. If
-    the database cannot be asked, nothing: the execution goes on without."""
+    that cannot be asked for, nothing: the execution goes on without."""
     address = context.settings.mlflow_uri_of_kernels
     if address is None:
         return {}
     try:
         async with context.database.transaction() as session:
-            name, installation = await service.experiment(session, notebook_id)
+            belongs = await service.experiment(session, notebook_id)
     except PressroomError as error:
         log.warning("the kernel of execution %s is not told of MLflow: %s", execution_id, error.detail)
         return {}
+    except Exception:  # an execution does not fail for MLflow's sake
+        log.exception("the kernel of execution %s is not told of MLflow", execution_id)
+        return {}
+    if belongs is None:
+        return {}
+    name, installation = belongs
     return {
         "MLFLOW_TRACKING_URI": address,
         "MLFLOW_EXPERIMENT_NAME": experiment_of(name, input_path),
