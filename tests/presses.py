@@ -101,7 +101,7 @@ def stock(path: Path) -> tuple[bool, NotebookNode]:
     raised = False
     try:
         for again in (True, True, False):
-            # A stock kernel and its client wait for each other now and then, for ever: both are idle then.
+            # Should the stock client wait for ever, as it does in output widgets, its kernel is killed.
             watch = threading.Timer(PATIENCE, _end_stock_kernels)
             watch.start()
             try:
