@@ -74,16 +74,27 @@ BEGIN
     RETURN NULL;
 END $$;
 
+-- What parts the pending executions of a user in a queue: the notebook, and the batch where it has a limit or an order of
+-- its own. Batches that have none are not parted, or each of them would cost every claim of everybody something.
+CREATE FUNCTION claim_group(input_path varchar, batch_id integer, batch_limit integer, in_order boolean)
+RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
+    SELECT hashtextextended(
+        input_path, coalesce(CASE WHEN batch_limit IS NOT NULL OR in_order THEN batch_id END, 0)
+    )
+$$;
+
 -- The execution that a worker is to run next, claimed for it: its row is running, its attempt begun, its job doing.
 --
--- Of the pending executions in the worker's queues, each user's, notebook's and batch's first (highest priority, then
--- oldest) stands for the others behind it. Those that would break a limit on what runs at once are left out, those of a
--- batch in order that something of it comes before, and those of a batch that is being stopped. Of the rest the highest
--- priority wins, and within it the user whose last start is longest ago: users take turns, however many executions each
--- of them has waiting.
+-- Of the pending executions in the worker's queues, each user's and notebook's first (highest priority, then oldest)
+-- stands for the others behind it; a batch with a limit or an order of its own has its own first, and what belongs to
+-- one that is being stopped is passed by. Those that would break a limit on what runs at once are left out, and those of
+-- a batch in order that something of it comes before. Of the rest the highest priority wins, and within it the user whose
+-- last start is longest ago: users take turns, however many executions each of them has waiting.
 --
--- The groups are told apart by the hash of the notebook's path, salted with the batch. Who stops a batch holds batch_lock()
--- until that is committed: what was chosen of it before is not taken, and waits for nobody.
+-- Each group, see claim_group(), costs one step along the index, and so does each batch that is being stopped, however
+-- many executions they have: what stands between the first and the last of such a batch waits until its chore has
+-- cancelled them. Who stops a batch holds batch_lock() until that is committed: what was chosen of it before is not
+-- taken, and waits for nobody.
 CREATE OR REPLACE FUNCTION claim_execution(of_queues varchar[], by_worker bigint) RETURNS jsonb
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
@@ -96,35 +107,47 @@ BEGIN
     -- One at a time, or two workers would both take the last place under a limit.
     PERFORM pg_advisory_xact_lock(4851201703);
     LOOP
-        WITH RECURSIVE waiting (queue, username, kind) AS (
-            (
-                SELECT queue, username, hashtextextended(input_path, coalesce(batch_id, 0)) FROM notebook_executions
-                WHERE status = 'pending'
-                ORDER BY queue, username, hashtextextended(input_path, coalesce(batch_id, 0)) LIMIT 1
-            )
+        WITH RECURSIVE walk (
+            queue, username, kind, next_rank, next_id, passed, id, batch_id, priority, notebook, notebook_limit,
+            user_limit, queue_limit, batch_limit, in_order
+        ) AS (
+            SELECT CAST('' AS varchar), CAST('' AS varchar), CAST(0 AS bigint), 0, 0, true, 0, 0, 0, CAST(0 AS bigint),
+                0, 0, 0, 0, false -- before all of them
             UNION ALL
-            SELECT following.* FROM waiting CROSS JOIN LATERAL (
-                SELECT e.queue, e.username, hashtextextended(e.input_path, coalesce(e.batch_id, 0))
+            SELECT step.queue, step.username, step.kind,
+                CASE WHEN step.passed THEN -step.priority ELSE 2147483647 END,
+                CASE WHEN step.passed THEN (
+                    SELECT max(r.id) FROM notebook_executions AS r
+                    WHERE r.batch_id = step.batch_id AND r.status = 'pending'
+                ) ELSE 2147483647 END,
+                step.passed, step.id, step.batch_id, step.priority, step.notebook, step.notebook_limit,
+                step.user_limit, step.queue_limit, step.batch_limit, step.in_order
+            FROM walk CROSS JOIN LATERAL (
+                SELECT CAST(e.queue AS varchar) AS queue, CAST(e.username AS varchar) AS username,
+                    claim_group(e.input_path, e.batch_id, e.batch_limit, e.in_order) AS kind,
+                    coalesce(e.batch_id = ANY (held) OR (
+                        SELECT b.stopping_at IS NOT NULL FROM batches AS b WHERE b.id = e.batch_id
+                    ), false) AS passed,
+                    e.id, e.batch_id, e.priority, hashtextextended(e.input_path, 0) AS notebook, e.notebook_limit,
+                    e.user_limit, e.queue_limit, e.batch_limit, e.in_order
                 FROM notebook_executions AS e
-                WHERE e.status = 'pending'
-                    AND (e.queue, e.username, hashtextextended(e.input_path, coalesce(e.batch_id, 0)))
-                        > (waiting.queue, waiting.username, waiting.kind)
-                ORDER BY e.queue, e.username, hashtextextended(e.input_path, coalesce(e.batch_id, 0)) LIMIT 1
-            ) AS following
+                WHERE e.status = 'pending' AND (
+                    e.queue, e.username, claim_group(e.input_path, e.batch_id, e.batch_limit, e.in_order), -e.priority,
+                    e.id
+                ) > (walk.queue, walk.username, walk.kind, walk.next_rank, walk.next_id)
+                    AND (
+                        (e.not_before IS NULL OR e.not_before <= moment) AND (e.expires_at IS NULL OR e.expires_at > moment)
+                        OR (of_queues IS NULL AND e.queue LIKE '@%') OR e.queue <> ALL (of_queues)
+                    )
+                ORDER BY e.queue, e.username, claim_group(e.input_path, e.batch_id, e.batch_limit, e.in_order),
+                    -e.priority, e.id
+                LIMIT 1
+            ) AS step
         ),
         first AS (
-            SELECT head.* FROM waiting CROSS JOIN LATERAL (
-                SELECT e.id, e.queue, e.username, e.priority, e.notebook_limit, e.user_limit, e.queue_limit,
-                    hashtextextended(e.input_path, 0) AS notebook, e.batch_id, e.batch_limit, e.in_order
-                FROM notebook_executions AS e
-                WHERE e.status = 'pending' AND e.queue = waiting.queue AND e.username = waiting.username
-                    AND hashtextextended(e.input_path, coalesce(e.batch_id, 0)) = waiting.kind
-                    AND (e.not_before IS NULL OR e.not_before <= moment)
-                    AND (e.expires_at IS NULL OR e.expires_at > moment)
-                ORDER BY e.priority DESC, e.id LIMIT 1
-            ) AS head
             -- A queue whose name begins with @ is one command's own, for nobody who does not name it.
-            WHERE (of_queues IS NULL AND waiting.queue NOT LIKE '@%') OR waiting.queue = ANY (of_queues)
+            SELECT * FROM walk
+            WHERE NOT passed AND ((of_queues IS NULL AND queue NOT LIKE '@%') OR queue = ANY (of_queues))
         )
         SELECT first.id, first.batch_id INTO chosen, its_batch FROM first
         LEFT JOIN execution_turns AS turns USING (queue, username)
@@ -142,8 +165,6 @@ BEGIN
             AND NOT (first.in_order AND EXISTS (
                 SELECT FROM notebook_executions AS r
                 WHERE r.batch_id = first.batch_id AND r.status IN ('pending', 'running') AND r.id < first.id))
-            AND (first.batch_id IS NULL OR NOT first.batch_id = ANY (held) AND NOT EXISTS (
-                SELECT FROM batches AS b WHERE b.id = first.batch_id AND b.stopping_at IS NOT NULL))
         ORDER BY first.priority DESC, coalesce(turns.turn, 0), first.id LIMIT 1;
         IF chosen IS NULL THEN
             RETURN NULL;

@@ -82,15 +82,15 @@ def upgrade() -> None:
         ["batch_id", "id"],
         postgresql_where=sa.text("batch_id IS NOT NULL"),
     )
-    _replace_indexes()
     # By the driver, since it holds many statements.
     driver = op.get_bind().connection.driver_connection
     assert driver is not None
     driver.execute((_SQL / "queue_0012.sql").read_text())
+    _replace_indexes()
 
 
 def _replace_indexes() -> None:
-    """Those that the claim reads, and who wakes workers: what is pending is parted by batches too."""
+    """Those that the claim reads, and who wakes workers: what is pending is parted by batches that have limits, too."""
     op.drop_index("ix_notebook_executions_pending", "notebook_executions")
     op.create_index(
         "ix_notebook_executions_pending",
@@ -98,8 +98,8 @@ def _replace_indexes() -> None:
         [
             "queue",
             "username",
-            sa.text("hashtextextended(input_path, coalesce(batch_id, 0))"),
-            sa.text("priority DESC"),
+            sa.text("claim_group(input_path, batch_id, batch_limit, in_order)"),
+            sa.text("(-priority)"),
             "id",
         ],
         postgresql_where=sa.text("status = 'pending'"),
