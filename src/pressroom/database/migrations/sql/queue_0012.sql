@@ -9,42 +9,59 @@ CREATE FUNCTION clear_batch(of_batch integer) RETURNS void LANGUAGE sql SET sear
     ) AS procrastinate_job_to_defer_v1)])
 $$;
 
--- What a change of status of one of its executions means for a batch: whoever watches it is told; when as many have
--- failed as it was to bear, it is stopped; what is put back into the queue of one that is being stopped is cancelled; and
--- with the last of them it has ended. What depends on others is asked with its row locked: of two changes at the same
--- time, the later one sees the other.
+-- Those who watch a batch are told of a change of status of one of its executions.
 CREATE FUNCTION tell_batch(of_batch integer, new_status varchar) RETURNS void
+LANGUAGE sql SET search_path FROM CURRENT AS $$
+    SELECT pg_notify('pressroom_executions', 'batch-' || of_batch || ' ' || new_status)
+$$;
+
+-- What an execution that does not run any more means for its batch: with the last one it has ended; when as many have
+-- failed as it was to bear, it is stopped; and what was put back into the queue of one that is being stopped is cancelled.
+--
+-- All of that depends on what others do at the same time, so the batch's row is locked first: the later of two changes
+-- sees the other.
+CREATE FUNCTION settle_batch(of_batch integer, new_status varchar) RETURNS void
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
-    bearable integer;
+    batch batches;
 BEGIN
-    PERFORM pg_notify('pressroom_executions', 'batch-' || of_batch || ' ' || new_status);
-    IF new_status = 'failed' THEN
-        SELECT stop_after_failures INTO bearable FROM batches
-        WHERE id = of_batch AND stop_after_failures IS NOT NULL AND stopping_at IS NULL FOR NO KEY UPDATE;
-        IF bearable <= (
-            SELECT count(*) FROM notebook_executions WHERE batch_id = of_batch AND status = 'failed'
-        ) THEN
-            UPDATE batches SET stopping_at = clock_timestamp(), stop_reason = 'failures' WHERE id = of_batch;
-            PERFORM clear_batch(of_batch);
-        END IF;
-    ELSIF new_status = 'pending' THEN
-        PERFORM clear_batch(id) FROM batches WHERE id = of_batch AND stopping_at IS NOT NULL;
+    SELECT * INTO batch FROM batches WHERE id = of_batch AND ended_at IS NULL FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RETURN;
     END IF;
-    IF new_status IN ('success', 'failed', 'cancelled') AND NOT EXISTS (
-        SELECT FROM notebook_executions WHERE batch_id = of_batch AND status = 'pending'
-    ) THEN
-        PERFORM FROM batches WHERE id = of_batch FOR NO KEY UPDATE;
+    IF new_status = 'failed' AND batch.stop_after_failures IS NOT NULL THEN
+        batch.failures := batch.failures + 1;
+        UPDATE batches SET failures = batch.failures WHERE id = of_batch;
+    END IF;
+    IF NOT EXISTS (SELECT FROM notebook_executions WHERE batch_id = of_batch AND status = 'pending')
+        AND NOT EXISTS (SELECT FROM notebook_executions WHERE batch_id = of_batch AND status = 'running')
+    THEN
         UPDATE batches SET ended_at = clock_timestamp(), counts = (
-            SELECT jsonb_object_agg(status, number) FROM (
+            SELECT coalesce(jsonb_object_agg(status, number), '{}') FROM (
                 SELECT status, count(*) AS number FROM notebook_executions WHERE batch_id = of_batch GROUP BY status
             ) AS counted
-        )
-        WHERE id = of_batch AND ended_at IS NULL AND NOT EXISTS (
-            SELECT FROM notebook_executions WHERE batch_id = of_batch AND status IN ('pending', 'running')
-        );
+        ) WHERE id = of_batch;
+        PERFORM pg_notify('pressroom_executions', 'batch-' || of_batch);
+    ELSIF batch.stopping_at IS NULL AND batch.failures >= batch.stop_after_failures THEN
+        UPDATE batches SET stopping_at = clock_timestamp(), stop_reason = 'failures' WHERE id = of_batch;
+        PERFORM clear_batch(of_batch);
+    ELSIF batch.stopping_at IS NOT NULL AND new_status = 'pending' THEN
+        PERFORM clear_batch(of_batch);
     END IF;
 END $$;
+
+CREATE FUNCTION settle_batch() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    PERFORM settle_batch(NEW.batch_id, NEW.status);
+    RETURN NULL;
+END $$;
+
+-- When the transaction commits, since who locks executions must not hold a batch already: others hold one of those, and
+-- wait for the batch. So a batch is locked for as long as a commit takes, too.
+CREATE CONSTRAINT TRIGGER settle_batch AFTER UPDATE OF status ON notebook_executions
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+    WHEN (NEW.batch_id IS NOT NULL AND NEW.status <> OLD.status AND NEW.status <> 'running')
+    EXECUTE FUNCTION settle_batch();
 
 -- The advisory lock of a batch, which who stops it holds.
 CREATE FUNCTION batch_lock(of_batch integer) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$

@@ -32,6 +32,7 @@ def upgrade() -> None:
         sa.Column("batch_limit", sa.Integer),
         sa.Column("in_order", sa.Boolean, nullable=False, server_default=sa.text("false")),
         sa.Column("stop_after_failures", sa.Integer),
+        sa.Column("failures", sa.Integer, nullable=False, server_default="0"),
         sa.Column("schedule_id", sa.Integer),
         sa.Column("retry_of", sa.Integer),
         sa.Column("idempotency_key", sa.String(255)),
@@ -52,6 +53,8 @@ def upgrade() -> None:
     )  # fmt: skip
     op.create_index("ix_batches_username_id", "batches", ["username", "id"])
     op.create_index("ix_batches_notebook_id_id", "batches", ["notebook_id", "id"])
+    op.create_index("ix_batches_retry_of", "batches", ["retry_of"], postgresql_where=sa.text("retry_of IS NOT NULL"))
+    op.create_index("ix_batches_under_way", "batches", ["id"], postgresql_where=sa.text("ended_at IS NULL"))
     op.create_index(
         "uq_batches_idempotency_key",
         "batches",
