@@ -139,7 +139,8 @@ def test_a_database_of_the_release_before_gets_the_functions_that_have_changed(e
     before = functions(empty_database_url)
     migrate.upgrade(empty_database_url)
     after = functions(empty_database_url)
-    batches = {"batch_lock(integer)", "clear_batch(integer)", "tell_batch(integer,character varying)"}
+    batches = {"batch_lock(integer)", "clear_batch(integer)", "tell_batch(integer,character varying)", "settle_batch()"}
+    batches |= {"settle_batch(integer,character varying)", "claim_group(character varying,integer,integer,boolean)"}
     assert after.keys() - before.keys() == {"refuse_change()", "note_for_mlflow()", *batches}
     changed = {name.partition("(")[0]: after[name] for name in before if after[name] != before[name]}
     assert changed.keys() == {"tell_status", "claim_execution", "end_attempt"}

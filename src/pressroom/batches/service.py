@@ -257,7 +257,9 @@ async def retry(
         return found
     statuses = [Status.FAILED, Status.CANCELLED] if cancelled else [Status.FAILED]
     wanted = select(Execution.id).where(Execution.batch_id == batch_id, Execution.status.in_(statuses))
-    ids = (await session.scalars(wanted.order_by(Execution.id))).all()
+    # None of them is pruned before it is repeated.
+    wanted = wanted.order_by(Execution.id).with_for_update(read=True, key_share=True)
+    ids = (await session.scalars(wanted)).all()
     if not ids:
         which = "has failed or was cancelled" if cancelled else "has failed"
         raise Invalid(f"None of the executions of batch {batch_id} {which}, so there is nothing to repeat.")

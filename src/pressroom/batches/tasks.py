@@ -72,7 +72,7 @@ async def clear(context: Context, batch_id: int, stopped: Callable[[], bool] = l
             count = await _cancel(session, batch_id, reason, sentence)
         for _ in range(count):
             context.metrics.execution_ended(Status.CANCELLED, reason, None)
-        if not count:
+        if count < AT_ONCE:
             return True
     return False
 

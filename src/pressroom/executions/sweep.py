@@ -89,6 +89,21 @@ WHERE j.status = 'doing' AND j.queue_name = ANY (:chores)
     AND (w.id IS NULL OR w.last_heartbeat < now() - make_interval(secs => :lost))
     AND pg_postmaster_start_time() < now() - make_interval(secs => :lost)
 """)
+# Batches whose end was missed. Nothing of them is under way, so nobody waits for their rows.
+_ENDED_BATCHES = text("""
+SELECT b.id, settle_batch(b.id, NULL) FROM batches AS b WHERE b.ended_at IS NULL
+    AND NOT EXISTS (SELECT FROM notebook_executions AS e WHERE e.batch_id = b.id AND e.status = 'pending')
+    AND NOT EXISTS (SELECT FROM notebook_executions AS e WHERE e.batch_id = b.id AND e.status = 'running')
+""")
+# Batches that are to be stopped, whose chore was missed.
+_UNCLEARED_BATCHES = text("""
+SELECT b.id, clear_batch(b.id) FROM batches AS b WHERE b.ended_at IS NULL AND b.stopping_at IS NOT NULL
+    AND EXISTS (SELECT FROM notebook_executions AS e WHERE e.batch_id = b.id AND e.status = 'pending')
+    AND NOT EXISTS (
+        SELECT FROM procrastinate_jobs AS j WHERE j.queue_name = :chores AND j.task_name = 'pressroom.clear_batch'
+            AND j.status IN ('todo', 'doing') AND j.args ->> 'batch_id' = CAST(b.id AS text)
+    )
+""")
 _FORGET = text("""
 WITH gone AS (
     DELETE FROM procrastinate_workers WHERE last_heartbeat < now() - make_interval(secs => :forgotten) RETURNING id
@@ -130,6 +145,7 @@ class Sweep:
                 self._tell_late,
                 self._put_chores_back,
                 self._forget,
+                self._settle_batches,
             ):
                 async with apart(session, log, f"the sweep's step {step.__name__}"):
                     await step(session)
@@ -157,6 +173,12 @@ class Sweep:
 
     async def _forget(self, session: AsyncSession) -> None:
         await session.execute(_FORGET, {"forgotten": self._lost_seconds * _FORGOTTEN_AFTER})
+
+    async def _settle_batches(self, session: AsyncSession) -> None:
+        for row in (await session.execute(_ENDED_BATCHES)).all():
+            log.warning("batch %s had ended, and nobody had noticed", row.id)
+        for row in (await session.execute(_UNCLEARED_BATCHES, {"chores": notifications.CHORES})).all():
+            log.warning("batch %s was to be stopped, and some of it waited; it is cancelled", row.id)
 
     async def _announce(self, session: AsyncSession, row: Any, event: Event) -> None:
         async with apart(session, log, f"the announcement of {event} of execution {row.id}"):

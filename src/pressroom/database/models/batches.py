@@ -12,12 +12,15 @@ from pressroom.database.models.base import Base
 
 class Batch(Base):
     """A batch. Its executions say which one they belong to, and how it stands is counted from them, until it has ended:
-    see tell_batch() in migrations/sql/queue_0012.sql."""
+    see settle_batch() in migrations/sql/queue_0012.sql."""
 
     __tablename__ = "batches"
     __table_args__ = (
         Index("ix_batches_username_id", "username", "id"),
         Index("ix_batches_notebook_id_id", "notebook_id", "id"),
+        # Without it, each batch that is deleted would search the table for its repetitions.
+        Index("ix_batches_retry_of", "retry_of", postgresql_where=text("retry_of IS NOT NULL")),
+        Index("ix_batches_under_way", "id", postgresql_where=text("ended_at IS NULL")),
         Index(
             "uq_batches_idempotency_key",
             "created_by",
@@ -42,6 +45,8 @@ class Batch(Base):
     """How many of its executions run at once at most."""
     in_order: Mapped[bool] = mapped_column(server_default=text("false"), default=False)
     stop_after_failures: Mapped[int | None]
+    failures: Mapped[int] = mapped_column(server_default=text("0"), default=0)
+    """How many have failed, where it is to be stopped after some."""
     schedule_id: Mapped[int | None] = mapped_column(ForeignKey("schedules.id", ondelete="SET NULL"))
     retry_of: Mapped[int | None] = mapped_column(ForeignKey("batches.id", ondelete="SET NULL"))
     """The batch whose failed executions it repeats."""

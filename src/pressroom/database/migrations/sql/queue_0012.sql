@@ -9,42 +9,59 @@ CREATE FUNCTION clear_batch(of_batch integer) RETURNS void LANGUAGE sql SET sear
     ) AS procrastinate_job_to_defer_v1)])
 $$;
 
--- What a change of status of one of its executions means for a batch: whoever watches it is told; when as many have
--- failed as it was to bear, it is stopped; what is put back into the queue of one that is being stopped is cancelled; and
--- with the last of them it has ended. What depends on others is asked with its row locked: of two changes at the same
--- time, the later one sees the other.
+-- Those who watch a batch are told of a change of status of one of its executions.
 CREATE FUNCTION tell_batch(of_batch integer, new_status varchar) RETURNS void
+LANGUAGE sql SET search_path FROM CURRENT AS $$
+    SELECT pg_notify('pressroom_executions', 'batch-' || of_batch || ' ' || new_status)
+$$;
+
+-- What an execution that does not run any more means for its batch: with the last one it has ended; when as many have
+-- failed as it was to bear, it is stopped; and what was put back into the queue of one that is being stopped is cancelled.
+--
+-- All of that depends on what others do at the same time, so the batch's row is locked first: the later of two changes
+-- sees the other.
+CREATE FUNCTION settle_batch(of_batch integer, new_status varchar) RETURNS void
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
-    bearable integer;
+    batch batches;
 BEGIN
-    PERFORM pg_notify('pressroom_executions', 'batch-' || of_batch || ' ' || new_status);
-    IF new_status = 'failed' THEN
-        SELECT stop_after_failures INTO bearable FROM batches
-        WHERE id = of_batch AND stop_after_failures IS NOT NULL AND stopping_at IS NULL FOR NO KEY UPDATE;
-        IF bearable <= (
-            SELECT count(*) FROM notebook_executions WHERE batch_id = of_batch AND status = 'failed'
-        ) THEN
-            UPDATE batches SET stopping_at = clock_timestamp(), stop_reason = 'failures' WHERE id = of_batch;
-            PERFORM clear_batch(of_batch);
-        END IF;
-    ELSIF new_status = 'pending' THEN
-        PERFORM clear_batch(id) FROM batches WHERE id = of_batch AND stopping_at IS NOT NULL;
+    SELECT * INTO batch FROM batches WHERE id = of_batch AND ended_at IS NULL FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RETURN;
     END IF;
-    IF new_status IN ('success', 'failed', 'cancelled') AND NOT EXISTS (
-        SELECT FROM notebook_executions WHERE batch_id = of_batch AND status = 'pending'
-    ) THEN
-        PERFORM FROM batches WHERE id = of_batch FOR NO KEY UPDATE;
+    IF new_status = 'failed' AND batch.stop_after_failures IS NOT NULL THEN
+        batch.failures := batch.failures + 1;
+        UPDATE batches SET failures = batch.failures WHERE id = of_batch;
+    END IF;
+    IF NOT EXISTS (SELECT FROM notebook_executions WHERE batch_id = of_batch AND status = 'pending')
+        AND NOT EXISTS (SELECT FROM notebook_executions WHERE batch_id = of_batch AND status = 'running')
+    THEN
         UPDATE batches SET ended_at = clock_timestamp(), counts = (
-            SELECT jsonb_object_agg(status, number) FROM (
+            SELECT coalesce(jsonb_object_agg(status, number), '{}') FROM (
                 SELECT status, count(*) AS number FROM notebook_executions WHERE batch_id = of_batch GROUP BY status
             ) AS counted
-        )
-        WHERE id = of_batch AND ended_at IS NULL AND NOT EXISTS (
-            SELECT FROM notebook_executions WHERE batch_id = of_batch AND status IN ('pending', 'running')
-        );
+        ) WHERE id = of_batch;
+        PERFORM pg_notify('pressroom_executions', 'batch-' || of_batch);
+    ELSIF batch.stopping_at IS NULL AND batch.failures >= batch.stop_after_failures THEN
+        UPDATE batches SET stopping_at = clock_timestamp(), stop_reason = 'failures' WHERE id = of_batch;
+        PERFORM clear_batch(of_batch);
+    ELSIF batch.stopping_at IS NOT NULL AND new_status = 'pending' THEN
+        PERFORM clear_batch(of_batch);
     END IF;
 END $$;
+
+CREATE FUNCTION settle_batch() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    PERFORM settle_batch(NEW.batch_id, NEW.status);
+    RETURN NULL;
+END $$;
+
+-- When the transaction commits, since who locks executions must not hold a batch already: others hold one of those, and
+-- wait for the batch. So a batch is locked for as long as a commit takes, too.
+CREATE CONSTRAINT TRIGGER settle_batch AFTER UPDATE OF status ON notebook_executions
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+    WHEN (NEW.batch_id IS NOT NULL AND NEW.status <> OLD.status AND NEW.status <> 'running')
+    EXECUTE FUNCTION settle_batch();
 
 -- The advisory lock of a batch, which who stops it holds.
 CREATE FUNCTION batch_lock(of_batch integer) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
@@ -74,16 +91,27 @@ BEGIN
     RETURN NULL;
 END $$;
 
+-- What parts the pending executions of a user in a queue: the notebook, and the batch where it has a limit or an order of
+-- its own. Batches that have none are not parted, or each of them would cost every claim of everybody something.
+CREATE FUNCTION claim_group(input_path varchar, batch_id integer, batch_limit integer, in_order boolean)
+RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
+    SELECT hashtextextended(
+        input_path, coalesce(CASE WHEN batch_limit IS NOT NULL OR in_order THEN batch_id END, 0)
+    )
+$$;
+
 -- The execution that a worker is to run next, claimed for it: its row is running, its attempt begun, its job doing.
 --
--- Of the pending executions in the worker's queues, each user's, notebook's and batch's first (highest priority, then
--- oldest) stands for the others behind it. Those that would break a limit on what runs at once are left out, those of a
--- batch in order that something of it comes before, and those of a batch that is being stopped. Of the rest the highest
--- priority wins, and within it the user whose last start is longest ago: users take turns, however many executions each
--- of them has waiting.
+-- Of the pending executions in the worker's queues, each user's and notebook's first (highest priority, then oldest)
+-- stands for the others behind it; a batch with a limit or an order of its own has its own first, and what belongs to
+-- one that is being stopped is passed by. Those that would break a limit on what runs at once are left out, and those of
+-- a batch in order that something of it comes before. Of the rest the highest priority wins, and within it the user whose
+-- last start is longest ago: users take turns, however many executions each of them has waiting.
 --
--- The groups are told apart by the hash of the notebook's path, salted with the batch. Who stops a batch holds batch_lock()
--- until that is committed: what was chosen of it before is not taken, and waits for nobody.
+-- Each group, see claim_group(), costs one step along the index, and so does each batch that is being stopped, however
+-- many executions they have: what stands between the first and the last of such a batch waits until its chore has
+-- cancelled them. Who stops a batch holds batch_lock() until that is committed: what was chosen of it before is not
+-- taken, and waits for nobody.
 CREATE OR REPLACE FUNCTION claim_execution(of_queues varchar[], by_worker bigint) RETURNS jsonb
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
@@ -96,35 +124,47 @@ BEGIN
     -- One at a time, or two workers would both take the last place under a limit.
     PERFORM pg_advisory_xact_lock(4851201703);
     LOOP
-        WITH RECURSIVE waiting (queue, username, kind) AS (
-            (
-                SELECT queue, username, hashtextextended(input_path, coalesce(batch_id, 0)) FROM notebook_executions
-                WHERE status = 'pending'
-                ORDER BY queue, username, hashtextextended(input_path, coalesce(batch_id, 0)) LIMIT 1
-            )
+        WITH RECURSIVE walk (
+            queue, username, kind, next_rank, next_id, passed, id, batch_id, priority, notebook, notebook_limit,
+            user_limit, queue_limit, batch_limit, in_order
+        ) AS (
+            SELECT CAST('' AS varchar), CAST('' AS varchar), CAST(0 AS bigint), 0, 0, true, 0, 0, 0, CAST(0 AS bigint),
+                0, 0, 0, 0, false -- before all of them
             UNION ALL
-            SELECT following.* FROM waiting CROSS JOIN LATERAL (
-                SELECT e.queue, e.username, hashtextextended(e.input_path, coalesce(e.batch_id, 0))
+            SELECT step.queue, step.username, step.kind,
+                CASE WHEN step.passed THEN -step.priority ELSE 2147483647 END,
+                CASE WHEN step.passed THEN (
+                    SELECT max(r.id) FROM notebook_executions AS r
+                    WHERE r.batch_id = step.batch_id AND r.status = 'pending'
+                ) ELSE 2147483647 END,
+                step.passed, step.id, step.batch_id, step.priority, step.notebook, step.notebook_limit,
+                step.user_limit, step.queue_limit, step.batch_limit, step.in_order
+            FROM walk CROSS JOIN LATERAL (
+                SELECT CAST(e.queue AS varchar) AS queue, CAST(e.username AS varchar) AS username,
+                    claim_group(e.input_path, e.batch_id, e.batch_limit, e.in_order) AS kind,
+                    coalesce(e.batch_id = ANY (held) OR (
+                        SELECT b.stopping_at IS NOT NULL FROM batches AS b WHERE b.id = e.batch_id
+                    ), false) AS passed,
+                    e.id, e.batch_id, e.priority, hashtextextended(e.input_path, 0) AS notebook, e.notebook_limit,
+                    e.user_limit, e.queue_limit, e.batch_limit, e.in_order
                 FROM notebook_executions AS e
-                WHERE e.status = 'pending'
-                    AND (e.queue, e.username, hashtextextended(e.input_path, coalesce(e.batch_id, 0)))
-                        > (waiting.queue, waiting.username, waiting.kind)
-                ORDER BY e.queue, e.username, hashtextextended(e.input_path, coalesce(e.batch_id, 0)) LIMIT 1
-            ) AS following
+                WHERE e.status = 'pending' AND (
+                    e.queue, e.username, claim_group(e.input_path, e.batch_id, e.batch_limit, e.in_order), -e.priority,
+                    e.id
+                ) > (walk.queue, walk.username, walk.kind, walk.next_rank, walk.next_id)
+                    AND (
+                        (e.not_before IS NULL OR e.not_before <= moment) AND (e.expires_at IS NULL OR e.expires_at > moment)
+                        OR (of_queues IS NULL AND e.queue LIKE '@%') OR e.queue <> ALL (of_queues)
+                    )
+                ORDER BY e.queue, e.username, claim_group(e.input_path, e.batch_id, e.batch_limit, e.in_order),
+                    -e.priority, e.id
+                LIMIT 1
+            ) AS step
         ),
         first AS (
-            SELECT head.* FROM waiting CROSS JOIN LATERAL (
-                SELECT e.id, e.queue, e.username, e.priority, e.notebook_limit, e.user_limit, e.queue_limit,
-                    hashtextextended(e.input_path, 0) AS notebook, e.batch_id, e.batch_limit, e.in_order
-                FROM notebook_executions AS e
-                WHERE e.status = 'pending' AND e.queue = waiting.queue AND e.username = waiting.username
-                    AND hashtextextended(e.input_path, coalesce(e.batch_id, 0)) = waiting.kind
-                    AND (e.not_before IS NULL OR e.not_before <= moment)
-                    AND (e.expires_at IS NULL OR e.expires_at > moment)
-                ORDER BY e.priority DESC, e.id LIMIT 1
-            ) AS head
             -- A queue whose name begins with @ is one command's own, for nobody who does not name it.
-            WHERE (of_queues IS NULL AND waiting.queue NOT LIKE '@%') OR waiting.queue = ANY (of_queues)
+            SELECT * FROM walk
+            WHERE NOT passed AND ((of_queues IS NULL AND queue NOT LIKE '@%') OR queue = ANY (of_queues))
         )
         SELECT first.id, first.batch_id INTO chosen, its_batch FROM first
         LEFT JOIN execution_turns AS turns USING (queue, username)
@@ -142,8 +182,6 @@ BEGIN
             AND NOT (first.in_order AND EXISTS (
                 SELECT FROM notebook_executions AS r
                 WHERE r.batch_id = first.batch_id AND r.status IN ('pending', 'running') AND r.id < first.id))
-            AND (first.batch_id IS NULL OR NOT first.batch_id = ANY (held) AND NOT EXISTS (
-                SELECT FROM batches AS b WHERE b.id = first.batch_id AND b.stopping_at IS NOT NULL))
         ORDER BY first.priority DESC, coalesce(turns.turn, 0), first.id LIMIT 1;
         IF chosen IS NULL THEN
             RETURN NULL;

@@ -32,6 +32,7 @@ def upgrade() -> None:
         sa.Column("batch_limit", sa.Integer),
         sa.Column("in_order", sa.Boolean, nullable=False, server_default=sa.text("false")),
         sa.Column("stop_after_failures", sa.Integer),
+        sa.Column("failures", sa.Integer, nullable=False, server_default="0"),
         sa.Column("schedule_id", sa.Integer),
         sa.Column("retry_of", sa.Integer),
         sa.Column("idempotency_key", sa.String(255)),
@@ -52,6 +53,8 @@ def upgrade() -> None:
     )  # fmt: skip
     op.create_index("ix_batches_username_id", "batches", ["username", "id"])
     op.create_index("ix_batches_notebook_id_id", "batches", ["notebook_id", "id"])
+    op.create_index("ix_batches_retry_of", "batches", ["retry_of"], postgresql_where=sa.text("retry_of IS NOT NULL"))
+    op.create_index("ix_batches_under_way", "batches", ["id"], postgresql_where=sa.text("ended_at IS NULL"))
     op.create_index(
         "uq_batches_idempotency_key",
         "batches",
@@ -82,15 +85,15 @@ def upgrade() -> None:
         ["batch_id", "id"],
         postgresql_where=sa.text("batch_id IS NOT NULL"),
     )
-    _replace_indexes()
     # By the driver, since it holds many statements.
     driver = op.get_bind().connection.driver_connection
     assert driver is not None
     driver.execute((_SQL / "queue_0012.sql").read_text())
+    _replace_indexes()
 
 
 def _replace_indexes() -> None:
-    """Those that the claim reads, and who wakes workers: what is pending is parted by batches too."""
+    """Those that the claim reads, and who wakes workers: what is pending is parted by batches that have limits, too."""
     op.drop_index("ix_notebook_executions_pending", "notebook_executions")
     op.create_index(
         "ix_notebook_executions_pending",
@@ -98,8 +101,8 @@ def _replace_indexes() -> None:
         [
             "queue",
             "username",
-            sa.text("hashtextextended(input_path, coalesce(batch_id, 0))"),
-            sa.text("priority DESC"),
+            sa.text("claim_group(input_path, batch_id, batch_limit, in_order)"),
+            sa.text("(-priority)"),
             "id",
         ],
         postgresql_where=sa.text("status = 'pending'"),
