@@ -42,6 +42,8 @@ async def planned(
     sample = seeded(wanted.sample)
     sets = await asyncio.to_thread(drawn, definitions, sample, wanted.parameters)
     said: dict[str, Any] = sample.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+    if (names := said.pop("parameters", None)) is not None:
+        said["drawn"] = names  # `parameters` are those that all sets share
     return _plan(wanted, sets, "sample", {"method": sample.method.value, "seed": sample.seed, **said}, more)
 
 
