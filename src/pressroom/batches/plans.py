@@ -14,6 +14,8 @@ from pressroom.press.masks import MARK
 
 Set = Mapping[str, JsonValue]
 """The parameters of one execution."""
+MOST_VALUES = 2_000_000
+"""Values of a sample or a file, in all of its sets together: some hundred MiB while they are made."""
 _LONGEST_PLAN = 20_000
 """Characters of JSON that a batch keeps of what was asked for."""
 

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from pydantic import JsonValue
 
+from pressroom.batches.plans import MOST_VALUES
 from pressroom.batches.schemas import Method, Range, Sample
 from pressroom.errors import Invalid, ParameterInvalid, shown
 from pressroom.extras import load
@@ -18,8 +19,6 @@ T = ParameterType
 _SCALE = 2**53
 """How finely a float between 0 and 1 is told apart."""
 _MOST_DIMENSIONS = 1000
-_MOST_VALUES = 2_000_000
-"""Values of a sample, in all of its sets together: some hundred MiB while they are drawn."""
 _MOST_EXPONENT = math.log(sys.float_info.max)
 
 
@@ -39,8 +38,8 @@ def drawn(definitions: Sequence[Definition], wanted: Sample, fixed: Mapping[str,
     large, and :class:`NotInstalled` without SciPy.
     """
     axes = axes_of(definitions, wanted, fixed)
-    if len(axes) * wanted.count > _MOST_VALUES:
-        why = f"{wanted.count:,} sets of {len(axes):,} parameters, and at most {_MOST_VALUES:,} values are drawn"
+    if len(axes) * wanted.count > MOST_VALUES:
+        why = f"{wanted.count:,} sets of {len(axes):,} parameters, and at most {MOST_VALUES:,} values are drawn"
         raise Invalid(f"The sample is of {why}; name fewer parameters, or say a lower count.")
     points = _points(wanted.method, len(axes), wanted.count, cast("int", wanted.seed))
     return [{axis.name: axis.at(u) for axis, u in zip(axes, point, strict=True)} for point in points]
