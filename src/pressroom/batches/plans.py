@@ -79,6 +79,15 @@ class Grid(Sequence[Set]):
         self.total = math.prod(len(each) for each in values.values())
         """How many there are: more, perhaps, than ``len()`` can say."""
 
+    @property
+    def characters(self) -> int:
+        """Of JSON that all sets have together."""
+        size = 0
+        for name, values in self._values.items():
+            size += self.total * (len(json.dumps(name)) + 4)
+            size += self.total * sum(len(json.dumps(value)) for value in values) // max(1, len(values))
+        return size
+
     def __len__(self) -> int:
         return self.total
 
