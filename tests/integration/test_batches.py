@@ -1,5 +1,7 @@
 """Batches: all sets are checked before any runs, and what is kept of them gives no secret away."""
 
+from typing import Any
+
 import pytest
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
@@ -7,10 +9,19 @@ from sqlalchemy import select, text
 
 from batching import begun, registered, stands
 from line import ANA, Line
-from pressroom.batches import service
+from pressroom.batches import filling, service
 from pressroom.batches.plans import BatchPlan, Grid
 from pressroom.database.models import Batch, Execution, Parameter
-from pressroom.errors import IdempotencyConflict, Invalid, NotFound, OverLimit, ParameterInvalid, TooMany
+from pressroom.errors import (
+    AlreadyExists,
+    IdempotencyConflict,
+    Invalid,
+    NotFound,
+    OverLimit,
+    ParameterInvalid,
+    TooLarge,
+    TooMany,
+)
 from pressroom.executions.service import Once
 from pressroom.parameters.sealing import SecretKeys
 
@@ -46,6 +57,38 @@ async def test_a_grid_beyond_all_limits_is_refused_before_it_is_made(line: Line)
     with pytest.raises(OverLimit, match="PRESSROOM_BATCH_LIMIT"):
         async with line.database.transaction() as session:
             await service.begin(session, line.intake, ANA, BatchPlan(await registered(line), grid, "grid"))
+
+
+async def test_a_body_that_becomes_gigabytes_of_rows_is_refused_before_it_does(line: Line) -> None:
+    notebook_id, text = await registered(line), "x" * 100_000
+    many = [{"months": 1}] * 100_000
+    for sets, fixed in ((Grid({"region": [text], "months": list(range(90_000))}), {}), (many, {"region": text})):
+        plan = BatchPlan(notebook_id, sets, "grid", fixed=fixed)  # type: ignore[arg-type]
+        with pytest.raises(TooLarge, match="is larger than 256 MiB|come to is larger"):
+            async with line.database.transaction() as session:
+                await service.begin(session, line.intake, ANA, plan)
+
+
+async def test_defaults_count_as_what_was_sent_does(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    notebook_id = await registered(line)
+    async with line.database.transaction() as session:
+        fields = {"param_name": "free", "param_type": "string", "validation_rules": {}, "required": 0}
+        session.add(Parameter(notebook_id=notebook_id, default_value="x" * 1000, **fields))
+    monkeypatch.setattr(filling, "MOST_BYTES", 4000)
+    monkeypatch.setattr(filling, "BYTES_AT_ONCE", 1)
+    await begun(line, notebook_id, 3)
+    with pytest.raises(TooLarge):
+        await begun(line, notebook_id, 4)
+
+
+async def test_a_caller_over_their_rate_is_told_before_anything_is_checked(line: Line) -> None:
+    notebook_id = await registered(line)
+    object.__setattr__(line.intake, "per_minute", 5)
+    await begun(line, notebook_id, 4)
+    wrong = BatchPlan(notebook_id, [{"months": 13}] * 4, "sets")
+    with pytest.raises(TooMany):
+        async with line.database.transaction() as session:
+            await service.begin(session, line.intake, ANA, wrong)
 
 
 async def test_what_a_caller_may_start_in_a_minute_holds_for_batches(line: Line) -> None:
@@ -145,3 +188,35 @@ async def test_how_a_batch_stands_is_counted_until_it_has_ended_and_then_kept(li
 async def test_a_notebook_that_is_not_there_is_said_once(line: Line) -> None:
     with pytest.raises(NotFound, match="There is no notebook 77"):
         await begun(line, 77, 3)
+
+
+async def test_a_repetition_whose_output_is_written_to_is_refused(line: Line) -> None:
+    batch_id, ids = await begun(line, await registered(line), 1)
+    await line.end(await line.claim() or 0, "failed")
+    async with line.database.transaction() as session:  # as where executions/ is a link to another folder
+        moved = text("UPDATE notebook_executions SET output_path = :path WHERE id = :id")
+        await session.execute(moved, {"path": str(line.home / "chosen.ipynb"), "id": ids[0]})
+    async with line.database.transaction() as session:
+        await service.retry(session, line.intake, ANA, batch_id)
+    with pytest.raises(AlreadyExists, match=r"writes to .*chosen\.ipynb"):
+        async with line.database.transaction() as session:
+            await service.retry(session, line.intake, ANA, batch_id)
+
+
+async def test_executions_that_were_pruned_meanwhile_are_not_left_out_silently(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch_id, ids = await begun(line, await registered(line), 2)
+    for _ in ids:
+        await line.end(await line.claim() or 0, "failed")
+    left = service.require_left
+
+    async def pruned(*asked: Any) -> None:
+        async with line.database.transaction() as session:
+            await session.execute(text("DELETE FROM notebook_executions WHERE id = :id"), {"id": ids[1]})
+        await left(*asked)
+
+    monkeypatch.setattr(service, "require_left", pruned)
+    with pytest.raises(NotFound, match="1 of the 2 executions of batch"):
+        async with line.database.transaction() as session:
+            await service.retry(session, line.intake, ANA, batch_id)

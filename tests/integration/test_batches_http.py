@@ -69,6 +69,10 @@ def test_a_sample_is_drawn_again_by_the_seed_that_its_batch_shows(http: httpx.Cl
     plan = first["plan"]
     again = begin(sample={"method": plan["method"], "count": plan["count"], "seed": plan["seed"]}).json()
     assert used(http, first) == used(http, again)
+    named = begin(sample={"count": 2, "parameters": ["months"]}, parameters={"region": "APAC"}).json()
+    assert (named["plan"]["drawn"], named["plan"]["parameters"]) == (["months"], {"region": "APAC"})
+    assert [each["region"] for each in used(http, named)] == ["APAC"] * 2
+    assert "parameters" not in begin(sample={"count": 2, "parameters": ["months"]}).json()["plan"]
     assert {each["months"] for each in used(http, first)} <= set(range(1, 13))
 
 

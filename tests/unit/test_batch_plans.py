@@ -2,16 +2,18 @@
 
 import itertools
 import math
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from pressroom.batches.plans import BatchPlan, Grid
 from pressroom.batches.samples import axes_of, drawn
-from pressroom.batches.schemas import Counts, Method, Sample
+from pressroom.batches.schemas import BatchCreate, Counts, Method, Sample
 from pressroom.batches.standing import Ends
 from pressroom.errors import Invalid, ParameterInvalid
 from pressroom.parameters.rules import Definition
@@ -107,12 +109,33 @@ def test_whole_numbers_beyond_what_floats_hold_are_reached() -> None:
         ({"parameters": ["n", "text", "token"]}, "'text' .* 'token' "),
         ({"ranges": {"x": {"log": True}}}, "logarithmic scale from 0 or less"),
         ({"ranges": {"n": {"min": 1.2, "max": 1.8}}}, "nothing lies there"),
+        ({"ranges": {"x": {"min": 0, "max": 10**400}}}, "'x' cannot be drawn from what is larger"),
+        ({"ranges": {"n": {"min": 1, "max": 10**400, "log": True}}}, "'n' cannot be drawn from what is larger"),
         ({"parameters": ["flag"], "ranges": {"n": {"min": 9}}}, "nothing lies there"),
     ],
 )
 def test_what_cannot_be_drawn_is_named(fields: dict[str, Any], said: str) -> None:
     with pytest.raises(ParameterInvalid, match=said):
         drawn([*NUMBERS, Definition("y", "float")], sample(**fields), {})
+
+
+def test_a_range_to_the_largest_float_is_drawn_from() -> None:
+    ends = {"min": 1, "max": sys.float_info.max, "log": True}
+    for axis in axes_of(NUMBERS, sample(ranges={"n": ends, "x": ends}), {}):
+        assert 1e307 < axis.at(math.nextafter(1, 0)) <= sys.float_info.max  # type: ignore[operator]
+
+
+def test_a_sample_of_more_values_than_memory_is_for_is_refused_before_it_is_drawn() -> None:
+    many = [Definition(f"p{number}", "float", rules={"min": 0, "max": 1}) for number in range(1000)]
+    with pytest.raises(Invalid, match="100,000 sets of 1,000 parameters"):
+        drawn(many, sample(count=100_000), {})
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\ud800"])
+def test_what_a_batch_could_not_keep_is_refused_in_grids_and_ranges(text: str) -> None:
+    for fields in ({"grid": {"region": [text]}}, {"sample": {"count": 1, "ranges": {"region": {"options": [text]}}}}):
+        with pytest.raises(ValidationError, match="the database cannot keep|surrogate"):
+            BatchCreate.model_validate({"notebook_id": 1, **fields})
 
 
 def test_what_is_fixed_is_not_drawn() -> None:

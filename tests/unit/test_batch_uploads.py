@@ -1,6 +1,7 @@
 """Files of sets of parameters: what their cells are, and what is said of files that are none."""
 
 import io
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -9,10 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from pressroom import extras
+from pressroom.batches import uploads
+from pressroom.batches.plans import MOST_VALUES
 from pressroom.batches.uploads import read
-from pressroom.errors import Invalid, NotInstalled, OverLimit, TooLarge
+from pressroom.errors import Invalid, NotFound, NotInstalled, OverLimit, TooLarge
 
 MEBIBYTE = 2**20
+NO_TEXT = pa.array([b"\xff"]).view(pa.string())
 
 
 def parquet(**columns: Any) -> bytes:
@@ -51,7 +55,13 @@ def test_the_values_of_parquet_keep_their_types_and_nulls_are_left_out() -> None
         ("region\nMünchen\n".encode("latin-1"), "neither Parquet nor CSV in UTF-8: its byte 8"),
         (b"region\na\0b\n", "Line 2 of the file"),
         (b"PAR1 and nothing else", "no Parquet that can be read"),
-        (parquet(n=[b"bytes"]), r"sets\[0\]\.n: a value of the type bytes"),
+        (parquet(n=[b"bytes"]), "The column 'n' of the file has the type binary; read are "),
+        (parquet(n=pa.array([[None] * 9], pa.list_(pa.null()))), "has the type list<element: null>"),
+        (parquet(n=[{"a": 1}]), "has the type struct<a: int64>"),
+        (parquet(n=NO_TEXT), "The column 'n' cannot be read in rows 0 to 0: 'utf-8' codec"),
+        (parquet(n=pa.array([2**62], pa.timestamp("us"))), "cannot be read in rows 0 to 0: date value out of range"),
+        (parquet(n=pa.array([1], pa.timestamp("us", "No/Where"))), "'n' of the file has an unknown time zone"),
+        (parquet(n=pa.array([[None] * (MOST_VALUES + 1)], pa.list_(pa.int64()))), "more than 2,000,000 values"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_said(data: bytes, said: str) -> None:
@@ -59,12 +69,40 @@ def test_what_is_wrong_with_a_file_is_said(data: bytes, said: str) -> None:
         read(data, 10, MEBIBYTE)
 
 
+def test_columns_that_are_not_wanted_are_refused_before_any_row_is_read() -> None:
+    def require(columns: Sequence[str]) -> None:
+        raise NotFound("column", columns[0])
+
+    for data in (b"month\n1,2\n", parquet(month=NO_TEXT)):
+        with pytest.raises(NotFound, match="no column month"):
+            read(data, 10, MEBIBYTE, require)
+
+
+def test_values_are_limited_as_rows_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "MOST_VALUES", 3)
+    for data in (b"a,b\n1,2\n,\n3,4\n", parquet(a=[1, None, 3], b=[2, None, 4])):
+        with pytest.raises(Invalid, match="more than 3 values"):
+            read(data, 10, MEBIBYTE)
+
+
+def test_a_file_of_a_few_bytes_does_not_unpack_in_the_memory_of_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = pa.DictionaryArray.from_arrays(pa.array([0] * 100, pa.int32()), pa.array(["a" * 4_000_000]))
+    data = parquet(n=text)
+    assert len(data) < 2**18
+    monkeypatch.setattr(uploads, "_MEMORY", 96 * MEBIBYTE)
+    with pytest.raises(TooLarge, match="What the file unpacks to is larger than 96 MiB"):
+        read(data, 100, 1024 * MEBIBYTE)
+    monkeypatch.setattr(uploads.sys, "executable", "/bin/false")  # it ends without a word
+    with pytest.raises(Invalid, match="needs more than .* of memory or 60 seconds, or breaks"):
+        read(data, 100, 1024 * MEBIBYTE)
+
+
 def test_too_many_rows_are_refused_and_a_file_that_unpacks_without_end() -> None:
     for data in (b"n\n" + b"1\n" * 11, parquet(n=[1] * 11)):
         with pytest.raises(OverLimit, match="PRESSROOM_BATCH_LIMIT"):
             read(data, 10, MEBIBYTE)
     with pytest.raises(TooLarge):
-        read(parquet(text=["x" * 100_000] * 5000), 10_000, MEBIBYTE)
+        read(parquet(text=["x" * 100_000] * 100), 10_000, MEBIBYTE)
 
 
 def test_without_its_package_parquet_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,7 +65,7 @@ THE_STREAM: dict[int | str, dict[str, Any]] = {
         },
     }
 }
-MAY_FAIL = problems(NotAllowed, NotFound, IdempotencyConflict, Invalid, TooMany)
+MAY_FAIL = problems(NotAllowed, NotFound, IdempotencyConflict, TooLarge, Invalid, TooMany)
 JSON_OBJECT = "as a JSON object"
 
 
@@ -90,7 +90,7 @@ async def begin_a_batch(
     return await _made(request, response, session, facts, batch)
 
 
-@router.post("/db/batches/upload", status_code=201, responses=MADE | problems(TooLarge) | MAY_FAIL)
+@router.post("/db/batches/upload", status_code=201, responses=MADE | MAY_FAIL)
 async def begin_a_batch_of_a_file(
     file: Annotated[UploadFile, File(description="A table, of CSV in UTF-8 or of Parquet.")],
     notebook_id: Annotated[int, Form(ge=1, le=MAX_ID)],

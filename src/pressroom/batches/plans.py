@@ -14,6 +14,8 @@ from pressroom.press.masks import MARK
 
 Set = Mapping[str, JsonValue]
 """The parameters of one execution."""
+MOST_VALUES = 2_000_000
+"""Values of a sample or a file, in all of its sets together: some hundred MiB while they are made."""
 _LONGEST_PLAN = 20_000
 """Characters of JSON that a batch keeps of what was asked for."""
 
@@ -76,6 +78,15 @@ class Grid(Sequence[Set]):
         self._values = values
         self.total = math.prod(len(each) for each in values.values())
         """How many there are: more, perhaps, than ``len()`` can say."""
+
+    @property
+    def characters(self) -> int:
+        """Of JSON that all sets have together."""
+        size = 0
+        for name, values in self._values.items():
+            size += self.total * (len(json.dumps(name)) + 4)
+            size += self.total * sum(len(json.dumps(value)) for value in values) // max(1, len(values))
+        return size
 
     def __len__(self) -> int:
         return self.total

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -42,6 +43,8 @@ async def planned(
     sample = seeded(wanted.sample)
     sets = await asyncio.to_thread(drawn, definitions, sample, wanted.parameters)
     said: dict[str, Any] = sample.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+    if (names := said.pop("parameters", None)) is not None:
+        said["drawn"] = names  # `parameters` are those that all sets share
     return _plan(wanted, sets, "sample", {"method": sample.method.value, "seed": sample.seed, **said}, more)
 
 
@@ -55,8 +58,8 @@ async def planned_of_file(
 ) -> BatchPlan:
     """The plan of a file of sets. Raises as :func:`planned` and :func:`pressroom.batches.uploads.read`."""
     definitions = await _definitions(session, principal, wanted.notebook_id)
-    table: Table = await asyncio.to_thread(read, data, settings.batch_limit, most_bytes)
-    _require_known(definitions, table.columns)
+    require = partial(_require_known, definitions)
+    table: Table = await asyncio.to_thread(read, data, settings.batch_limit, most_bytes, require)
     return _plan(wanted, table.sets, "file", {"columns": list(table.columns)}, {"lenient": table.texts})
 
 

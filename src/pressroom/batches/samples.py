@@ -2,14 +2,16 @@
 
 import math
 import random
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 from pydantic import JsonValue
 
+from pressroom.batches.plans import MOST_VALUES
 from pressroom.batches.schemas import Method, Range, Sample
-from pressroom.errors import Invalid, ParameterInvalid
+from pressroom.errors import Invalid, ParameterInvalid, shown
 from pressroom.extras import load
 from pressroom.parameters.rules import Definition, ParameterType, canonical
 
@@ -17,6 +19,7 @@ T = ParameterType
 _SCALE = 2**53
 """How finely a float between 0 and 1 is told apart."""
 _MOST_DIMENSIONS = 1000
+_MOST_EXPONENT = math.log(sys.float_info.max)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +34,13 @@ def drawn(definitions: Sequence[Definition], wanted: Sample, fixed: Mapping[str,
     """The sets of a sample, whose seed is set. Takes seconds where it is large, SciPy's import among them: call it in a
     thread.
 
-    Raises :class:`ParameterInvalid` for a parameter that cannot be drawn, and :class:`NotInstalled` without SciPy.
+    Raises :class:`ParameterInvalid` for a parameter that cannot be drawn, :class:`Invalid` for a sample that is too
+    large, and :class:`NotInstalled` without SciPy.
     """
     axes = axes_of(definitions, wanted, fixed)
+    if len(axes) * wanted.count > MOST_VALUES:
+        why = f"{wanted.count:,} sets of {len(axes):,} parameters, and at most {MOST_VALUES:,} values are drawn"
+        raise Invalid(f"The sample is of {why}; name fewer parameters, or say a lower count.")
     points = _points(wanted.method, len(axes), wanted.count, cast("int", wanted.seed))
     return [{axis.name: axis.at(u) for axis, u in zip(axes, point, strict=True)} for point in points]
 
@@ -71,11 +78,16 @@ def _axis(name: str, definition: Definition | None, said: Range, fixed: Mapping[
         return Axis(name, _choice(options))
     low, high = _bounds(definition, said)
     if low > high:
-        raise ParameterInvalid(name, "range", f"cannot be drawn from {low} to {high}: nothing lies there")
+        ends = f"{shown(str(low))} to {shown(str(high))}"
+        raise ParameterInvalid(name, "range", f"cannot be drawn from {ends}: nothing lies there")
     if said.log and low <= 0:
         raise ParameterInvalid(name, "range", "cannot be drawn on a logarithmic scale from 0 or less; say a higher min")
+    if definition.type == T.INTEGER and not said.log:
+        return Axis(name, _integer(int(low), int(high)))
+    if max(abs(low), abs(high)) > sys.float_info.max:
+        raise ParameterInvalid(name, "range", "cannot be drawn from what is larger than the largest float, 1.8e308")
     if definition.type == T.INTEGER:
-        return Axis(name, (_log_integer if said.log else _integer)(int(low), int(high)))
+        return Axis(name, _log_integer(int(low), int(high)))
     return Axis(name, (_log_float if said.log else _float)(float(low), float(high)))
 
 
@@ -114,7 +126,7 @@ def _integer(low: int, high: int) -> Callable[[float], JsonValue]:
 
 def _log_integer(low: int, high: int) -> Callable[[float], JsonValue]:
     start, end = math.log(low - 0.5), math.log(high + 0.5)
-    return lambda u: min(max(round(math.exp(start + u * (end - start))), low), high)
+    return lambda u: min(max(round(_exp(start + u * (end - start))), low), high)
 
 
 def _float(low: float, high: float) -> Callable[[float], JsonValue]:
@@ -123,7 +135,12 @@ def _float(low: float, high: float) -> Callable[[float], JsonValue]:
 
 def _log_float(low: float, high: float) -> Callable[[float], JsonValue]:
     start, end = math.log(low), math.log(high)
-    return lambda u: min(max(math.exp(start + u * (end - start)), low), high)
+    return lambda u: min(max(_exp(start + u * (end - start)), low), high)
+
+
+def _exp(power: float) -> float:
+    """The exponential function, which ends where floats do."""
+    return math.exp(min(power, _MOST_EXPONENT))
 
 
 def _points(method: Method, dimensions: int, count: int, seed: int) -> Sequence[Sequence[float]]:

@@ -3,15 +3,17 @@
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from pressroom.executions.options import HowToExecute, Limit
 from pressroom.executions.schemas import Parameters
 from pressroom.parameters.schemas import ParameterName
-from pressroom.wire import MAX_ID, Name, Timestamp, Username, WireInput, WireModel, example
+from pressroom.wire import MAX_ID, Name, Timestamp, Username, WireInput, WireModel, checked, example
 
 MOST_SETS = 1_000_000
 Number = Annotated[int | float, Field(union_mode="smart")]
+Values = Annotated[list[JsonValue], AfterValidator(checked)]
+"""Values that PostgreSQL can keep: a batch keeps them in its plan."""
 
 
 class Method(StrEnum):
@@ -30,7 +32,7 @@ class Range(WireInput):
     min: Number | None = None
     max: Number | None = None
     log: bool = Field(default=False, description="As many values between 1 and 10 as between 10 and 100.")
-    options: Annotated[list[JsonValue], Field(min_length=1, max_length=100_000)] | None = None
+    options: Annotated[Values, Field(min_length=1, max_length=100_000)] | None = None
 
     @model_validator(mode="after")
     def _one_kind(self) -> "Range":
@@ -105,7 +107,7 @@ class BatchCreate(BatchFields):
     sets: list[dict[str, JsonValue]] | None = Field(
         default=None, max_length=MOST_SETS, repr=False, description="The sets of parameters."
     )
-    grid: dict[str, list[JsonValue]] | None = Field(
+    grid: dict[str, Values] | None = Field(
         default=None,
         max_length=1000,
         repr=False,
@@ -183,8 +185,8 @@ class BatchOut(WireModel):
     created_at: Timestamp
     source: str = Field(description="`sets`, `file`, `grid`, `sample`, `backfill` or `retry`.")
     plan: dict[str, JsonValue] = Field(
-        description="What was asked for, where that is short: the grid; the sample with its `seed`; the `parameters` "
-        "that all sets share. Secrets are not in it."
+        description="What was asked for, where that is short: the grid; the sample with its `seed`, and in `drawn` the "
+        "parameters that it named; the `parameters` that all sets share. Secrets are not in it."
     )
     total: int
     concurrency_limit: int | None

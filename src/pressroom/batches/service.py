@@ -1,16 +1,14 @@
 """Batches: one notebook executed over many sets of parameters, as one thing that is watched, cancelled and repeated."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import replace
-from datetime import datetime
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-import psycopg
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from pressroom.batches.plans import BatchPlan, Grid, Set
+from pressroom.batches.filling import AT_ONCE, fill, orders_of, require_size
+from pressroom.batches.plans import BatchPlan, Grid
 from pressroom.batches.schemas import BatchOut
 from pressroom.batches.standing import standing
 from pressroom.database.models import Batch, Execution
@@ -19,18 +17,14 @@ from pressroom.errors import (
     BatchEnded,
     IdempotencyConflict,
     Invalid,
-    NotAllowed,
     NotFound,
     OverLimit,
-    ParameterInvalid,
-    PressroomError,
 )
 from pressroom.executions import access
-from pressroom.executions.allowances import SETTING, taken
-from pressroom.executions.orders import Intake, Order, OrderBook, Origin, repeated
-from pressroom.executions.refusals import refusal
-from pressroom.executions.registered import Opened, opened
-from pressroom.executions.service import Once, add_rows
+from pressroom.executions.allowances import SETTING, require_left, taken
+from pressroom.executions.orders import Intake, Order, OrderBook, repeated
+from pressroom.executions.registered import opened
+from pressroom.executions.service import Once
 from pressroom.executions.states import Status
 from pressroom.identity.policy import Viewer, viewer
 from pressroom.identity.principal import Principal
@@ -41,10 +35,6 @@ from pressroom.settings import Settings
 __all__ = ["BatchPlan", "begin", "cancel", "get", "page", "require_batch", "retry", "seen"]
 CANCELLED = "cancelled"
 """Why somebody's batch starts nothing any more who cancelled it."""
-AT_ONCE = 250
-"""Executions that are added by one statement: others get their turn in this process between two."""
-MOST_NAMED = 1000
-"""How many wrong sets an answer names; it counts the others."""
 
 
 def require_batch(settings: Settings, count: int) -> None:
@@ -62,13 +52,15 @@ async def begin(
     all of them or none. With ``once``, the batch that its key began before.
 
     Where sets are wrong, the error of the first names them (as many as :data:`MOST_NAMED`) by their places:
-    ``sets[17].region``. Raises as :func:`pressroom.executions.service.submit`, :class:`OverLimit`, and
-    :class:`IdempotencyConflict`.
+    ``sets[17].region``. Raises as :func:`pressroom.executions.service.submit`, :class:`OverLimit`, :class:`TooLarge`,
+    and :class:`IdempotencyConflict`.
     """
     if once is not None and (earlier := await _earlier(session, principal, once)) is not None:
         return earlier
     _require(intake, plan.sets.total if isinstance(plan.sets, Grid) else len(plan.sets))
+    await asyncio.to_thread(require_size, plan)
     connection = await driver_connection(session)
+    await require_left(connection, principal.username, len(plan.sets), intake.per_minute)
     found = await opened(connection, viewer(principal), len(plan.sets), {plan.notebook_id})
     book = OrderBook(connection, intake, principal, found)
     order = Order(
@@ -80,7 +72,7 @@ async def begin(
     batch = _batch(principal, plan, username, plan.kept(notebook.secret_names), once)
     session.add(batch)
     await session.flush()
-    await _fill(connection, book, found, batch, _orders(order, plan), plan.scheduled)
+    await fill(connection, book, found, batch, orders_of(order, plan), plan.scheduled)
     await _charge(connection, intake, principal, batch.total)
     return batch
 
@@ -122,58 +114,6 @@ def _batch(principal: Principal, plan: BatchPlan, username: str, kept: dict[str,
 
 def _kept(once: Once | None) -> dict[str, str]:
     return {} if once is None else {"idempotency_key": once.key, "idempotency_digest": once.digests[0]}
-
-
-async def _orders(order: Order, plan: BatchPlan) -> AsyncIterator[Sequence[Order]]:
-    """The orders of a plan, some at a time."""
-    for start in range(0, len(plan.sets), AT_ONCE):
-        some: Iterable[Set] = plan.sets[start : start + AT_ONCE]
-        yield [replace(order, parameters={**plan.fixed, **each}) for each in some]
-
-
-async def _fill(
-    connection: Connection,
-    book: OrderBook,
-    found: Opened,
-    batch: Batch,
-    orders: AsyncIterator[Sequence[Order]],
-    scheduled: Sequence[datetime] | None = None,
-) -> None:
-    """Check the orders of a batch and add their rows. From the first wrong one on the others are only checked: the
-    transaction is of no use any more, and all wrong ones are to be named."""
-    wrong: dict[int, PressroomError] = {}
-    count, index = 0, 0
-    async for some in orders:
-        rows: list[dict[str, Any]] = []
-        for order in some:
-            origin = Origin(
-                batch.id, index, batch.batch_limit, batch.in_order, batch.schedule_id,
-                scheduled[index] if scheduled is not None else None,
-            )  # fmt: skip
-            try:
-                rows.append(await book.row(replace(order, origin=origin), found.ids[index]))
-            except (NotAllowed, NotFound, Invalid) as error:
-                # What is not about a set is about all of them.
-                if not isinstance(error, ParameterInvalid):
-                    raise
-                count += 1
-                if len(wrong) < MOST_NAMED:
-                    wrong[index] = error
-            index += 1
-        if wrong:
-            await asyncio.sleep(0)
-        else:
-            await _add(connection, rows, batch)
-    if wrong:
-        raise refusal({("sets", number): error for number, error in wrong.items()}, count)
-
-
-async def _add(connection: Connection, rows: Sequence[dict[str, Any]], batch: Batch) -> None:
-    try:
-        await add_rows(connection, rows)
-    except psycopg.errors.ForeignKeyViolation as error:
-        what = f"What batch {batch.id} is made of has been deleted meanwhile."
-        raise NotFound("notebook", batch.notebook_id, what) from error
 
 
 async def _charge(connection: Connection, intake: Intake, principal: Principal, count: int) -> None:
@@ -265,12 +205,15 @@ async def retry(
         raise Invalid(f"None of the executions of batch {batch_id} {which}, so there is nothing to repeat.")
     _require(intake, len(ids))
     connection = await driver_connection(session)
+    await require_left(connection, principal.username, len(ids), intake.per_minute)
     new = await opened(connection, viewer(principal), len(ids), ())
     book = OrderBook(connection, intake, principal, new)
-    [[first]] = [some async for some in _repetitions(session, ids[:1])]
+    first = await anext(_repetitions(session, ids[:1]))
+    if not first:
+        raise NotFound("execution", ids[0])
     batch = Batch(
         notebook_id=earlier.notebook_id,
-        username=(await book.subject(first)).username,
+        username=(await book.subject(first[0])).username,
         created_by=principal.username,
         name=earlier.name,
         source="retry",
@@ -284,7 +227,7 @@ async def retry(
     )
     session.add(batch)
     await session.flush()
-    await _fill(connection, book, new, batch, _repetitions(session, ids))
+    await fill(connection, book, new, batch, _repetitions(session, ids))
     await _charge(connection, intake, principal, batch.total)
     return batch
 

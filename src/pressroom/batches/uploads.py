@@ -2,21 +2,30 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
-from datetime import date, datetime
-from decimal import Decimal
-from typing import Any, cast
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
+from tempfile import TemporaryFile
+from typing import IO, Any, cast
 
-from pressroom.batches.plans import Set
-from pressroom.errors import Invalid, OverLimit, TooLarge, shown
+from pressroom.batches.parquet import Limits
+from pressroom.batches.plans import MOST_VALUES, Set
+from pressroom.errors import Invalid, OverLimit, PressroomError, shown
 from pressroom.extras import load
 from pressroom.json_values import storable
+from pressroom.settings import MEBIBYTE
 
 _PARQUET = b"PAR1"
 _MOST_COLUMNS = 1000
-_UNPACKED = 8
+_UNPACKED = 4
 """How many times larger a Parquet file may be once it is unpacked."""
-_ROWS_AT_ONCE = 100
+_MEMORY = 512 * MEBIBYTE
+_SECONDS = 60
+"""What reading a Parquet file may take."""
+Require = Callable[[Sequence[str]], None]
 
 
 class Table:
@@ -27,21 +36,29 @@ class Table:
         self.columns, self.sets, self.texts = columns, sets, texts
 
 
-def read(data: bytes, most_rows: int, most_bytes: int) -> Table:
+def _anything(_columns: Sequence[str]) -> None:
+    """Any columns will do."""
+
+
+def read(data: bytes, most_rows: int, most_bytes: int, require: Require = _anything) -> Table:
     """The table in a file, which says itself what it is. Takes seconds where it is large: call it in a thread.
 
-    An empty cell of CSV and a null of Parquet are left out. Raises :class:`Invalid` where it cannot be read or has no
-    rows, :class:`OverLimit` for more than ``most_rows``, and :class:`TooLarge` for a Parquet file that unpacks to many
-    times ``most_bytes``.
+    An empty cell of CSV and a null of Parquet are left out. ``require`` raises where the columns are not those that are
+    wanted, before any row is read. Raises :class:`Invalid` where the file cannot be read, has no rows or too many
+    values, :class:`OverLimit` for more than ``most_rows``, and :class:`TooLarge` for a Parquet file that unpacks to
+    many times ``most_bytes``.
     """
-    parquet = data.startswith(_PARQUET)
-    table = _parquet(data, most_rows, most_bytes) if parquet else _csv(data, most_rows)
+    if data.startswith(_PARQUET):
+        limits = Limits(most_rows, MOST_VALUES, most_bytes * _UNPACKED, _MEMORY, _SECONDS)
+        table = _parquet(data, limits, require)
+    else:
+        table = _csv(data, most_rows, require)
     if not table.sets:
         raise Invalid("The file has no row below its header, so there is nothing to execute.")
     return table
 
 
-def _csv(data: bytes, most_rows: int) -> Table:
+def _csv(data: bytes, most_rows: int, require: Require) -> Table:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -51,65 +68,70 @@ def _csv(data: bytes, most_rows: int) -> Table:
     try:
         columns = [name.strip() for name in next(rows, empty)]
         _check(columns)
+        require(columns)
         return Table(columns, _limited(_of_csv(rows, columns), most_rows), texts=True)
     except csv.Error as error:
         raise Invalid(f"Line {rows.line_num} of the file is no CSV: {error}.") from error
 
 
 def _of_csv(rows: Any, columns: list[str]) -> Iterator[Set]:
+    count = 0
     for cells in rows:
         if not cells:
             continue
         if len(cells) != len(columns):
-            count = f"has {len(cells)} cells, and the header has {len(columns)}"
-            raise Invalid(f"Line {rows.line_num} of the file {count}.")
+            has = f"has {len(cells)} cells, and the header has {len(columns)}"
+            raise Invalid(f"Line {rows.line_num} of the file {has}.")
         if why := storable(cells):
             raise Invalid(f"Line {rows.line_num} of the file has a cell that {why}.")
-        yield {name: cell for name, cell in zip(columns, cells, strict=True) if cell != ""}
+        found = {name: cell for name, cell in zip(columns, cells, strict=True) if cell != ""}
+        count += len(found)
+        if count > MOST_VALUES:
+            raise Invalid(f"The file has more than {MOST_VALUES:,} values, and no more are read.")
+        yield found
 
 
-def _parquet(data: bytes, most_rows: int, most_bytes: int) -> Table:
-    pa, pq = load("pyarrow", "Reading Parquet"), load("pyarrow.parquet", "Reading Parquet")
-    try:
-        file = pq.ParquetFile(pa.BufferReader(data))
-        columns = [str(name) for name in file.schema_arrow.names]
-        _check(columns)
-        if file.metadata.num_rows > most_rows:
-            raise OverLimit("executions", file.metadata.num_rows, most_rows, "PRESSROOM_BATCH_LIMIT")
-        return Table(columns, _limited(_of_parquet(file, most_bytes * _UNPACKED), most_rows), texts=False)
-    except (pa.ArrowException, OSError) as error:
-        raise Invalid(f"The file is no Parquet that can be read: {shown(str(error))}") from error
+def _parquet(data: bytes, limits: Limits, require: Require) -> Table:
+    load("pyarrow", "Reading Parquet")
+    command = [sys.executable, "-P", "-m", "pressroom.batches.parquet", json.dumps(asdict(limits))]
+    table = Table([], [], texts=False)
+    with TemporaryFile() as file:
+        file.write(data)
+        file.seek(0)
+        with subprocess.Popen(command, stdin=file, stdout=subprocess.PIPE, env=_environment()) as reader:  # noqa: S603
+            try:
+                _take(cast("IO[bytes]", reader.stdout), table, require)
+            except BaseException:
+                reader.kill()
+                raise
+    if reader.returncode:
+        most = f"{limits.memory / MEBIBYTE:g} MiB of memory or {limits.seconds} seconds"
+        raise Invalid(f"The file cannot be read: whatever reads it needs more than {most}, or breaks.")
+    return table
 
 
-def _of_parquet(file: Any, most_bytes: int) -> Iterator[Set]:
-    unpacked, line = 0, 0
-    for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE):
-        unpacked += batch.nbytes
-        if unpacked > most_bytes:
-            raise TooLarge("The file, once it is unpacked,", most_bytes)
-        for row in batch.to_pylist():
-            yield {name: _plain(name, line, value) for name, value in row.items() if value is not None}
-            line += 1
+def _take(lines: Iterable[bytes], table: Table, require: Require) -> None:
+    """Put what the reader answers into the table."""
+    for line in lines:
+        if not line.endswith(b"\n"):  # it was ended within a line
+            return
+        match json.loads(line):
+            case ["columns", columns]:
+                table.columns = columns
+                _check(columns)
+                require(columns)
+            case ["set", each]:
+                table.sets.append(each)
+            case ["problem", problem]:
+                raise PressroomError.from_problem(problem)
+            case _:
+                raise ValueError("the reader of Parquet answers what it should not")
 
 
-def _plain(name: str, line: int, value: Any) -> Any:
-    """A value of Parquet as JSON has it."""
-    match value:
-        case bool() | int() | str() | None:
-            return value
-        case float():
-            return value
-        case datetime() | date():
-            return value.isoformat()
-        case Decimal():
-            return int(value) if value == value.to_integral_value() else float(value)
-        case list():
-            return [_plain(name, line, item) for item in cast("list[Any]", value)]
-        case dict():
-            return {str(key): _plain(name, line, item) for key, item in cast("dict[Any, Any]", value).items()}
-        case _:
-            kind = type(value).__name__
-            raise Invalid(f"sets[{line}].{shown(name)}: a value of the type {kind} is none that a parameter can have.")
+def _environment() -> dict[str, str]:
+    """What the reader of Parquet needs of the environment; no secret of the service is among it."""
+    kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH") if name in os.environ}
+    return kept | {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "1", "OMP_NUM_THREADS": "1"}
 
 
 def _check(columns: list[str]) -> None:

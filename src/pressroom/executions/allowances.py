@@ -25,6 +25,19 @@ WHERE username = %(caller)s
 """  # noqa: S608
 
 
+async def require_left(connection: Connection, caller: str, count: int, per_minute: int | None) -> None:
+    """Raise as :func:`taken` where there is not so much left as things stand. Takes nothing, and locks nothing: it is
+    asked before what costs much."""
+    if per_minute is None:
+        return
+    if count > per_minute:
+        raise OverLimit("executions", count, per_minute, SETTING)
+    facts = {"caller": caller, "count": count, "most": per_minute}
+    row = await (await connection.execute(_WAIT, facts)).fetchone()
+    if row is not None and row[0] > 0:
+        raise TooMany(f"{caller} has started too many executions", per_minute, SETTING, row[0])
+
+
 @asynccontextmanager
 async def taken(connection: Connection, caller: str, count: int, per_minute: int | None) -> AsyncGenerator[None]:
     """Take ``count`` of what ``caller`` may start, in one transaction with what is done inside; where ``per_minute`` is

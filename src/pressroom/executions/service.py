@@ -142,7 +142,7 @@ async def submit_on(
         if violated(error) == "uq_notebook_executions_output_path_under_way":
             said = error.diag.message_detail or ""
             number = next((n for n, row in rows.items() if f"=({row['output_path']})" in said), 0)
-            raise refusal({orders[number].place: _taken(rows[number]["output_path"])}) from error
+            raise refusal({orders[number].place: output_taken(rows[number]["output_path"])}) from error
         if isinstance(error, psycopg.errors.ForeignKeyViolation):
             what = "notebook" if "notebook_id" in (violated(error) or "") else "execution"
             raise NotFound(what, "named", f"The {what} that was named has been deleted meanwhile.") from error
@@ -173,12 +173,13 @@ async def _conflicts(
     found: dict[int, PressroomError] = {}
     for number, path in chosen.items():
         if path in taken:
-            found[number] = _taken(path)
+            found[number] = output_taken(path)
         taken.add(path)
     return found
 
 
-def _taken(path: str) -> AlreadyExists:
+def output_taken(path: str) -> AlreadyExists:
+    """The error of an execution whose output another one that is under way writes."""
     error = AlreadyExists("execution", "output_path", path, f"Another execution that is under way writes to {path}.")
     error.where = ("output_path",)
     return error
