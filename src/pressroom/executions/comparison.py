@@ -19,6 +19,7 @@ from sqlalchemy.orm import aliased
 
 from pressroom.database.models import Execution, ExecutionResult
 from pressroom.executions.conditions import PARAMETERS, PLAIN, RESULTS, Condition, Field, Key
+from pressroom.executions.frames import spelled_time
 from pressroom.executions.states import Status
 from pressroom.identity.policy import Viewer
 from pressroom.identity.visibility import sees_execution
@@ -95,7 +96,7 @@ def rendered(compared: Compared, asked: Comparison, prefix: str = "") -> bytes:
 
 
 def _value(value: Any) -> Any:
-    return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else value
+    return spelled_time(value) if isinstance(value, datetime) else value
 
 
 def _wide(group: str, objects: Sequence[dict[str, Any] | None]) -> dict[str, list[Any]]:
