@@ -15,6 +15,7 @@ from sqlalchemy import URL
 
 from pressroom import AsyncClient, Client
 from pressroom.errors import NotFound
+from pressroom.executions import differences
 from pressroom.settings import Settings
 
 Service = pytest.Service  # type: ignore[attr-defined]
@@ -210,6 +211,13 @@ def test_two_executions_differ_in_parameters_results_and_cells(room: Room) -> No
     assert cell["change"] == "changed"
     assert "-import os\n+import os, sys\n" in cell["diff"]
     room.connection.execute("DELETE FROM notebook_executions WHERE id = %s", (fourth["execution_id"],))
+
+
+def test_of_large_outputs_all_but_the_cells_is_compared(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(differences, "MOST_BYTES", 1000)
+    found = room.http.get(f"/db/executions/{room.ids[0]}/diff", params={"with": room.ids[1]}).json()
+    assert (found["cells"], len(found["results"])) == (None, 2)
+    assert "is larger than" in found["cells_unavailable"]
 
 
 async def test_both_clients_have_it_as_data_frames_and_files(room: Room, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pressroom.executions import access, comparison, conditions, differences, fr
 from pressroom.executions.comparison import Compared, Comparison
 from pressroom.executions.frames import Format
 from pressroom.executions.history_endpoints import Statuses
+from pressroom.executions.lane import in_turn
 from pressroom.executions.result_endpoints import TheFormat
 from pressroom.executions.result_schemas import DifferenceOut
 from pressroom.identity.policy import viewer
@@ -158,4 +159,4 @@ async def compare_two_executions(
         after = await access.seen(session, caller, other)
         results = [await differences.recorded(session, each) for each in (before, after)]
     limit = int((parts.settings.max_notebook_mb + 2 * parts.settings.max_output_mb) * MEBIBYTE)
-    return await asyncio.to_thread(differences.difference, parts.places, (before, after), results, limit)
+    return await in_turn(lambda: differences.difference(parts.places, (before, after), results, limit))
