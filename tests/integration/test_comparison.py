@@ -15,7 +15,7 @@ from sqlalchemy import URL
 
 from pressroom import AsyncClient, Client
 from pressroom.errors import NotFound
-from pressroom.executions import differences
+from pressroom.executions import comparison, differences
 from pressroom.settings import Settings
 
 Service = pytest.Service  # type: ignore[attr-defined]
@@ -182,6 +182,25 @@ def test_named_executions_and_columns_are_those_of_the_table(room: Room) -> None
         {"id": room.ids[2], "results.rmse": "NaN", "results.none": None},
         {"id": room.ids[0], "results.rmse": 0.5, "results.none": None},
     ]
+
+
+@pytest.mark.parametrize(
+    ("bound", "most", "status"),
+    [("MOST_COLUMNS", 6, 422), ("MOST_CELLS", 20, 422), ("MOST_LINKS", 5, 422), ("MOST_BYTES", 100, 413)],
+)
+def test_a_page_of_too_much_is_refused_but_not_a_part_of_it(
+    room: Room, monkeypatch: pytest.MonkeyPatch, bound: str, most: int, status: int
+) -> None:
+    monkeypatch.setattr(comparison, bound, most)
+    assert room.http.get(f"/db/notebooks/{room.notebook}/compare").status_code == status
+    rows = room.compare(columns="id,results.rmse,results.page/1", sort="id", limit=2).json()
+    assert [row["results.rmse"] for row in rows] == [0.5, 1.0]
+
+
+def test_the_total_is_that_of_all_pages(room: Room) -> None:
+    for skip, limit, where in ((0, 2, "id>0"), (2, 2, "id>0"), (9, 2, "id>0"), (0, 9, f"id>{room.ids[0]}")):
+        answer = room.compare(skip=skip, limit=limit, where=where)
+        assert answer.headers["x-total-count"] == ("3" if where == "id>0" else "2")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import AfterValidator, BeforeValidator
 
 from pressroom.api import Id, Skip, TheParts, Viewer, address, problems
-from pressroom.errors import Invalid, NotFound, NotInstalled
+from pressroom.errors import Invalid, NotFound, NotInstalled, TooLarge
 from pressroom.executions import access, comparison, conditions, differences, frames
 from pressroom.executions.comparison import Compared, Comparison
 from pressroom.executions.frames import Format
@@ -62,7 +62,7 @@ Ids = Annotated[list[Annotated[int, Query(ge=1, le=MAX_ID)]], BeforeValidator(_i
 @router.get(
     "/db/notebooks/{notebook_id}/compare",
     response_class=Response,
-    responses=A_TABLE | problems(NotFound, NotInstalled, Invalid),
+    responses=A_TABLE | problems(NotFound, NotInstalled, TooLarge, Invalid),
 )
 async def compare_executions(
     notebook_id: Id,
