@@ -11,9 +11,12 @@ import pandas as pd
 import psycopg
 import pyarrow.ipc
 import pytest
+from click.testing import Result
 from sqlalchemy import URL
+from typer.testing import CliRunner
 
 from pressroom import AsyncClient, Client
+from pressroom.cli.main import app
 from pressroom.errors import NotFound
 from pressroom.executions import comparison, differences
 from pressroom.settings import Settings
@@ -98,6 +101,20 @@ def test_results_are_listed_and_each_is_to_be_had_as_it_is(room: Room) -> None:
     assert image.headers["content-disposition"].startswith("attachment")
     assert "sandbox" in image.headers["content-security-policy"]
     assert room.http.get(f"{at}/none").status_code == 404
+
+
+def test_a_command_answers_a_result_itself(room: Room, module_database_url: URL, tmp_path: Path) -> None:
+    url = module_database_url.render_as_string(hide_password=False)
+
+    def pressroom(*words: str) -> Result:
+        command = ["executions", "results", str(room.ids[0]), *words]
+        return CliRunner().invoke(app, command, env={"DATABASE_URL": url, "PRESSROOM_LOCAL_USER": "ana"})
+
+    assert pressroom("--name", "rmse").stdout_bytes == b"0.5\n"
+    assert pressroom("--name", "page/1", "--output", str(tmp_path / "page.svg")).exit_code == 0
+    assert (tmp_path / "page.svg").read_bytes() == b"<svg/>"
+    assert "has recorded no result 'none'" in pressroom("--name", "none").stderr
+    assert "goes with --name" in pressroom("--output", str(tmp_path / "none")).stderr
 
 
 def test_a_table_is_answered_in_each_format(room: Room) -> None:
