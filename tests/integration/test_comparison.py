@@ -11,10 +11,14 @@ import pandas as pd
 import psycopg
 import pyarrow.ipc
 import pytest
+from click.testing import Result
 from sqlalchemy import URL
+from typer.testing import CliRunner
 
 from pressroom import AsyncClient, Client
+from pressroom.cli.main import app
 from pressroom.errors import NotFound
+from pressroom.executions import comparison, differences
 from pressroom.settings import Settings
 
 Service = pytest.Service  # type: ignore[attr-defined]
@@ -97,6 +101,20 @@ def test_results_are_listed_and_each_is_to_be_had_as_it_is(room: Room) -> None:
     assert image.headers["content-disposition"].startswith("attachment")
     assert "sandbox" in image.headers["content-security-policy"]
     assert room.http.get(f"{at}/none").status_code == 404
+
+
+def test_a_command_answers_a_result_itself(room: Room, module_database_url: URL, tmp_path: Path) -> None:
+    url = module_database_url.render_as_string(hide_password=False)
+
+    def pressroom(*words: str) -> Result:
+        command = ["executions", "results", str(room.ids[0]), *words]
+        return CliRunner().invoke(app, command, env={"DATABASE_URL": url, "PRESSROOM_LOCAL_USER": "ana"})
+
+    assert pressroom("--name", "rmse").stdout_bytes == b"0.5\n"
+    assert pressroom("--name", "page/1", "--output", str(tmp_path / "page.svg")).exit_code == 0
+    assert (tmp_path / "page.svg").read_bytes() == b"<svg/>"
+    assert "has recorded no result 'none'" in pressroom("--name", "none").stderr
+    assert "goes with --name" in pressroom("--output", str(tmp_path / "none")).stderr
 
 
 def test_a_table_is_answered_in_each_format(room: Room) -> None:
@@ -184,6 +202,25 @@ def test_named_executions_and_columns_are_those_of_the_table(room: Room) -> None
 
 
 @pytest.mark.parametrize(
+    ("bound", "most", "status"),
+    [("MOST_COLUMNS", 6, 422), ("MOST_CELLS", 20, 422), ("MOST_LINKS", 5, 422), ("MOST_BYTES", 100, 413)],
+)
+def test_a_page_of_too_much_is_refused_but_not_a_part_of_it(
+    room: Room, monkeypatch: pytest.MonkeyPatch, bound: str, most: int, status: int
+) -> None:
+    monkeypatch.setattr(comparison, bound, most)
+    assert room.http.get(f"/db/notebooks/{room.notebook}/compare").status_code == status
+    rows = room.compare(columns="id,results.rmse,results.page/1", sort="id", limit=2).json()
+    assert [row["results.rmse"] for row in rows] == [0.5, 1.0]
+
+
+def test_the_total_is_that_of_all_pages(room: Room) -> None:
+    for skip, limit, where in ((0, 2, "id>0"), (2, 2, "id>0"), (9, 2, "id>0"), (0, 9, f"id>{room.ids[0]}")):
+        answer = room.compare(skip=skip, limit=limit, where=where)
+        assert answer.headers["x-total-count"] == ("3" if where == "id>0" else "2")
+
+
+@pytest.mark.parametrize(
     "query",
     [{"where": "results.rmse"}, {"where": "rmse < 1"}, {"where": "results.a < 1 or results.b < 2"},
      {"where": "results.a < true"}, {"where": "id = x"}, {"sort": "results.a b"}, {"columns": "password"},
@@ -210,6 +247,13 @@ def test_two_executions_differ_in_parameters_results_and_cells(room: Room) -> No
     assert cell["change"] == "changed"
     assert "-import os\n+import os, sys\n" in cell["diff"]
     room.connection.execute("DELETE FROM notebook_executions WHERE id = %s", (fourth["execution_id"],))
+
+
+def test_of_large_outputs_all_but_the_cells_is_compared(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(differences, "MOST_BYTES", 1000)
+    found = room.http.get(f"/db/executions/{room.ids[0]}/diff", params={"with": room.ids[1]}).json()
+    assert (found["cells"], len(found["results"])) == (None, 2)
+    assert "is larger than" in found["cells_unavailable"]
 
 
 async def test_both_clients_have_it_as_data_frames_and_files(room: Room, tmp_path: Path) -> None:

@@ -52,6 +52,13 @@ def test_plain_names_and_words_need_no_quotes() -> None:
     assert keys(["-results.a.b-c, id"]) == (Key(Field("results", "a.b-c"), True), Key(Field("", "id"), False))
 
 
+def test_more_keys_and_columns_than_a_statement_takes_are_refused() -> None:
+    assert (len(keys(["id," * 19 + "id"])), len(fields(["id"] * 500, "columns"))) == (20, 500)
+    for refused in (lambda: keys(["id," * 20 + "id"]), lambda: fields(["id"] * 501, "columns")):
+        with pytest.raises(Invalid, match="more than"):
+            refused()
+
+
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\tx", "\rx"])
 def test_a_text_that_a_spreadsheet_would_compute_is_told_as_text(text: str) -> None:
     body = spelled({text: [text, "plain", -1, "NaN", None, True]}, Format.CSV).decode()

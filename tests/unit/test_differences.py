@@ -1,10 +1,13 @@
 """How the cells and the values of two executions differ."""
 
 import nbformat
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pressroom.executions.differences import Code, cells, code, values
+from pressroom.executions.alignment import TooDifferent
+from pressroom.executions.differences import MOST_CELLS, Code, cells, code, values
+from pressroom.executions.result_schemas import CellDifference
 
 sources = st.lists(st.sampled_from(["a = 1", "b = 2\nc", "print(a)", ""]), max_size=6)
 
@@ -33,6 +36,41 @@ def test_what_is_told_of_cells_makes_one_notebook_the_other(old: list[str], new:
     assert len(kept) == len(rest)
     for one, other in zip(kept, rest, strict=True):
         assert (changed.get(one.number) == other.number) == (one.source != other.source)
+
+
+def test_cells_and_lines_without_end_are_given_up_within_bounds() -> None:
+    same = coded([""] * MOST_CELLS)
+    assert cells(same, same[:-1]) == [
+        CellDifference(change="removed", cell=None, before=MOST_CELLS, after=None, diff="")
+    ]
+    with pytest.raises(TooDifferent):
+        cells(coded(["a", "b"] * 1000), coded(["a", "c"] * 1000))
+    lines = [f"{number % 150}" for number in range(20_000)]
+    [cell] = cells([Code(1, "x", "\n".join(lines))], [Code(1, "x", "\n".join(lines[::-1]))])
+    assert cell.diff == "The sources are too different to be compared line by line.\n"
+
+
+def patched(lines: list[str], diff: str) -> list[str]:
+    """What a unified diff makes of lines."""
+    found, at = list[str](), 0
+    for line in diff.splitlines():
+        if line.startswith("@@"):
+            start, _, length = line.split()[1][1:].partition(",")
+            begin = int(start) - (length != "0")
+            found += lines[at:begin]
+            at = begin
+            continue
+        if line[0] in " -":
+            assert lines[at] == line[1:]
+            at += 1
+        found += [line[1:]] if line[0] in " +" else []
+    return found + lines[at:]
+
+
+@given(st.lists(st.sampled_from("abc"), max_size=16), st.lists(st.sampled_from("abc"), max_size=16))
+def test_a_diff_of_lines_makes_one_source_the_other(old: list[str], new: list[str]) -> None:
+    diff = "".join(each.diff for each in cells([Code(1, "x", "\n".join(old))], [Code(1, "x", "\n".join(new))]))
+    assert patched(old, diff) == new
 
 
 def test_injected_parameters_are_no_cell_of_the_notebook() -> None:

@@ -5,6 +5,7 @@
 
 import io
 import json
+import re
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 MOST_ROWS = 50_000
 """Rows of a comparison that are asked for at once."""
+_NOT_FINITE = ("NaN", "Infinity", "-Infinity")
+_PLAIN, _QUOTED = re.compile(r"[^\s,\"<>=!']+"), re.compile(r'"(?:[^"\\]|\\.)*"')
 _ARROW = "application/vnd.apache.arrow.stream"
 Texts = str | Sequence[str]
 
@@ -66,24 +69,57 @@ def _compare(
         "status": [status] if isinstance(status, str) else list(status or ()),
         "where": [where] if isinstance(where, str) and where else list(where),
         "sort": [sort] if isinstance(sort, str) and sort else list(sort),
-        "columns": list(columns),
+        "columns": ",".join(_column(each) for each in columns) or None,
         "limit": limit,
     }
     kept = {name: value for name, value in query.items() if value != []}
-    headers = {"Accept": _ARROW if find_spec("pyarrow") is not None else "application/json"}
-    return Call("GET", f"/db/notebooks/{notebook_id}/compare", bytes, query=kept, headers=headers)
+    wanted = (_ARROW, "application/json") if find_spec("pyarrow") is not None else ("application/json",)
+    return Call("GET", f"/db/notebooks/{notebook_id}/compare", bytes, query=kept, headers={"Accept": ", ".join(wanted)})
 
 
-def _frame(answer: bytes) -> "DataFrame":
-    """The table of a comparison. Raises :class:`NotInstalled`."""
+def _column(name: str) -> str:
+    """A column as a query names it: its name in quotes, unless it is plain or stands in them."""
+    group, dot, inner = name.partition(".")
+    if not dot or _PLAIN.fullmatch(inner) or _QUOTED.fullmatch(inner):
+        return name
+    escaped = inner.replace("\\", "\\\\").replace('"', '\\"')
+    return f'{group}."{escaped}"'
+
+
+def _frame(answer: bytes, columns: Sequence[str]) -> "DataFrame":
+    """The table of a comparison that was asked for with these columns. Raises :class:`NotInstalled`."""
     try:
         pandas: Any = import_module("pandas")
     except ImportError as error:
         raise NotInstalled("A data frame", "pandas", "data") from error
     if answer.startswith(b"["):
-        return cast("DataFrame", pandas.DataFrame(json.loads(answer)))
+        return cast("DataFrame", _of_json(pandas, json.loads(answer), columns))
     stream: Any = import_module("pyarrow.ipc").open_stream(io.BytesIO(answer))
     return cast("DataFrame", stream.read_all().to_pandas())
+
+
+def _of_json(pandas: Any, rows: list[dict[str, Any]], columns: Sequence[str]) -> Any:
+    """The data frame of rows of JSON as Arrow has it: without links, numbers and times as such."""
+    if not rows:
+        return pandas.DataFrame(columns=["id", *(columns or ("status", "started_at", "seconds"))])
+    names = dict.fromkeys(name for row in rows for name in row)
+    found: dict[str, Any] = {}
+    for name in names:
+        cells = [row.get(name) for row in rows]
+        values = [None if isinstance(cell, dict) else cell for cell in cells]
+        if name == "started_at":
+            found[name] = pandas.to_datetime(values, utc=True, format="ISO8601")
+        elif columns or values == cells or any(value is not None for value in values):
+            found[name] = _numbers(values)
+    return pandas.DataFrame(found)
+
+
+def _numbers(values: list[Any]) -> list[Any]:
+    """A column with the numbers that JSON does not have, where it is one of numbers."""
+    known = [value for value in values if value is not None and value not in _NOT_FINITE]
+    if not known or not all(isinstance(value, int | float) and not isinstance(value, bool) for value in known):
+        return values
+    return [float(value) if isinstance(value, str) else value for value in values]
 
 
 class Results:
@@ -142,9 +178,10 @@ class Results:
     ) -> "DataFrame":
         """A notebook's executions as a data frame, a row each: ``id``, ``status``, ``started_at``, ``seconds``,
         ``parameters.NAME`` and ``results.NAME``; sorted and filtered by the service, as
-        ``where="results.rmse < 0.2", sort="-parameters.alpha"``. Raises :class:`NotInstalled` without pandas."""
+        ``where="results.rmse < 0.2", sort="-parameters.alpha"``. ``columns`` are named as the frame has them. Raises
+        :class:`NotInstalled` without pandas."""
         asked = (executions, batch, status, where, sort, columns, limit)
-        return _frame(self._call(_compare(notebook_id, *asked)))
+        return _frame(self._call(_compare(notebook_id, *asked)), columns)
 
 
 class AsyncResults:
@@ -203,6 +240,7 @@ class AsyncResults:
     ) -> "DataFrame":
         """A notebook's executions as a data frame, a row each: ``id``, ``status``, ``started_at``, ``seconds``,
         ``parameters.NAME`` and ``results.NAME``; sorted and filtered by the service, as
-        ``where="results.rmse < 0.2", sort="-parameters.alpha"``. Raises :class:`NotInstalled` without pandas."""
+        ``where="results.rmse < 0.2", sort="-parameters.alpha"``. ``columns`` are named as the frame has them. Raises
+        :class:`NotInstalled` without pandas."""
         asked = (executions, batch, status, where, sort, columns, limit)
-        return _frame(await self._call(_compare(notebook_id, *asked)))
+        return _frame(await self._call(_compare(notebook_id, *asked)), columns)

@@ -4,27 +4,51 @@ A number is compared as a number, a text as a text, in the order of its characte
 number (``NaN``), meets no condition but ``= null``, and comes last in every order.
 """
 
+import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import ColumnElement, Numeric, String, and_, case, func, literal, or_, select
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Numeric,
+    String,
+    Text,
+    and_,
+    any_,
+    case,
+    func,
+    literal,
+    or_,
+    select,
+)
 from sqlalchemy import cast as cast_to
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from pressroom.database.models import Execution, ExecutionResult
+from pressroom.errors import Invalid, TooLarge
 from pressroom.executions.conditions import PARAMETERS, PLAIN, RESULTS, Condition, Field, Key
+from pressroom.executions.frames import spelled_time
 from pressroom.executions.states import Status
 from pressroom.identity.policy import Viewer
 from pressroom.identity.visibility import sees_execution
 
 MOST_LOOKED_AT = 100_000
 """Executions of a notebook that are looked at, the newest, where nobody says which."""
+MOST_COLUMNS = 2000
+MOST_CELLS = 2_000_000
+MOST_LINKS = 200_000
+"""Of a page: each execution may have a thousand names of its own, and a column is as long as the page."""
+MOST_BYTES = 64 * 2**20
+"""Bytes of the values of a page, as JSON."""
+_LESS = "name the columns that are wanted, or ask for a smaller page"
 _INFINITE = ("Infinity", "-Infinity")
 
 
@@ -61,28 +85,57 @@ class Compared:
 
 
 async def compare(session: AsyncSession, asked: Comparison, skip: int, limit: int, *, linked: bool = False) -> Compared:
-    """A page of the table. ``linked``: with what the executions recorded that is no number, text or boolean."""
-    rows = (await session.execute(_rows(asked, linked=linked).offset(skip).limit(limit))).all()
-    total = rows[0].total if rows else 0
-    if not rows and skip:
-        total = await session.scalar(select(func.count()).select_from(_rows(asked, linked=False).subquery())) or 0
+    """A page of the table. ``linked``: with what the executions recorded that is no number, text or boolean.
+
+    Raises :class:`TooLarge` where its values have more than :data:`MOST_BYTES` together, and :class:`Invalid` where it
+    has more than :data:`MOST_COLUMNS`, :data:`MOST_CELLS` or :data:`MOST_LINKS`.
+    """
+    ids = list((await session.scalars(_ids(asked).offset(skip).limit(limit))).all())
+    total = skip + len(ids)
+    if len(ids) == limit or (skip and not ids):
+        total = await session.scalar(select(func.count()).select_from(_ids(asked).order_by(None).subquery())) or 0
+    values = _values(asked, ids).subquery()
+    held = func.octet_length(func.concat(values.c.parameters, values.c.results))
+    if (await session.scalar(select(func.sum(held))) or 0) > MOST_BYTES:
+        raise TooLarge("A page of so many executions, of all these columns,", MOST_BYTES)
+    by_id = {row.id: row for row in await session.execute(select(values))}
+    rows = [by_id[each] for each in ids if each in by_id]
+    links = await _links(session, asked, [row.id for row in rows]) if linked else []
+    return Compared(await asyncio.to_thread(_table, rows, asked), links, total)
+
+
+def _table(rows: Sequence[Any], asked: Comparison) -> dict[str, list[Any]]:
+    """The columns of rows. Takes time in proportion to the cells: call it in a thread."""
     plain: dict[str, list[Any]] = {
         "id": [row.id for row in rows],
         "status": [row.status for row in rows],
         "started_at": [row.started_at for row in rows],
         "seconds": [row.seconds for row in rows],
     }
-    wide = plain | _wide(PARAMETERS, [row.parameters_used for row in rows]) | _wide(RESULTS, [r.results for r in rows])
+    groups = {
+        PARAMETERS: [_object(row.parameters) for row in rows],
+        RESULTS: [_object(row.results) for row in rows],
+    }
+    names = {group: sorted({name for each in objects for name in each}) for group, objects in groups.items()}
+    width = len(asked.columns) + 1 if asked.columns else len(plain) + sum(map(len, names.values()))
+    if width > MOST_COLUMNS or width * len(rows) > MOST_CELLS:
+        most = f"{MOST_COLUMNS:,} columns and {MOST_CELLS:,} cells"
+        raise Invalid(
+            f"The table has {width:,} columns in {len(rows):,} rows, and at most {most} are answered: {_LESS}."
+        )
+    wide = plain | {
+        f"{group}.{name}": _column(objects, name) for group, objects in groups.items() for name in names[group]
+    }
     if asked.columns:
-        names = ["id", *(each.column for each in asked.columns)]
-        wide = {name: wide.get(name, [None] * len(rows)) for name in names}
-    links = [cast("dict[str, str]", row.links or {}) for row in rows] if linked else []
-    return Compared(wide, links, int(total))
+        return {name: wide.get(name, [None] * len(rows)) for name in ("id", *(each.column for each in asked.columns))}
+    return wide
 
 
 def rendered(compared: Compared, asked: Comparison, prefix: str = "") -> bytes:
-    """The table as JSON, an object a row; what is no value is a link, under ``prefix``."""
+    """The table as JSON, an object a row; what is no value is a link, under ``prefix``. Raises :class:`TooLarge`."""
     names = list(compared.columns)
+    if sum(map(len, names)) * compared.length > 4 * MOST_BYTES:
+        raise TooLarge("The names of these columns, again in each row,", 4 * MOST_BYTES)
     values = [[_value(value) for value in column] for column in compared.columns.values()]
     rows = [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
     wanted = {each.column for each in asked.columns}
@@ -95,24 +148,24 @@ def rendered(compared: Compared, asked: Comparison, prefix: str = "") -> bytes:
 
 
 def _value(value: Any) -> Any:
-    return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else value
+    return spelled_time(value) if isinstance(value, datetime) else value
 
 
-def _wide(group: str, objects: Sequence[dict[str, Any] | None]) -> dict[str, list[Any]]:
-    """The values of objects, a column a name, in the order of the names."""
-    names = sorted({name for each in objects if each for name in each})
-    found: dict[str, list[Any]] = {}
-    for name in names:
-        column = [None if each is None else each.get(name) for each in objects]
-        found[f"{group}.{name}"] = [_flat(value) if isinstance(value, dict | list) else value for value in column]
-    return found
+def _object(text: str | None) -> dict[str, Any]:
+    return json.loads(text or "{}") or {}
+
+
+def _column(objects: Sequence[dict[str, Any]], name: str) -> list[Any]:
+    """The values of objects under a name."""
+    column = [each.get(name) for each in objects]
+    return [_flat(value) if isinstance(value, dict | list) else value for value in column]
 
 
 def _flat(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _rows(asked: Comparison, *, linked: bool) -> Any:
+def _ids(asked: Comparison) -> Any:
     """The statement: candidates by what an index gives, then the conditions and the order."""
     candidates = select(Execution).where(Execution.notebook_id == asked.notebook_id)
     candidates = candidates.where(*sees_execution(Execution, asked.seen_by))
@@ -125,13 +178,40 @@ def _rows(asked: Comparison, *, linked: bool) -> Any:
     if not asked.executions and asked.batch is None:
         candidates = candidates.order_by(Execution.id.desc()).limit(MOST_LOOKED_AT)
     row = aliased(Execution, candidates.subquery())
-    wanted: list[Any] = [row.id, row.status, row.started_at, _seconds(row).label("seconds"), row.parameters_used,
-                         row.results, func.count().over().label("total")]  # fmt: skip
-    if linked:
-        large = select(func.jsonb_object_agg(ExecutionResult.name, ExecutionResult.kind))
-        wanted.append(large.where(ExecutionResult.execution_id == row.id).scalar_subquery().label("links"))
-    statement = select(*wanted).where(*(_condition(row, each) for each in asked.where))
+    statement = select(row.id).where(*(_condition(row, each) for each in asked.where))
     return statement.order_by(*(order for key in asked.sort for order in _order(row, key)), row.id.desc())
+
+
+def _values(asked: Comparison, ids: Sequence[int]) -> Any:
+    """The values of a page's executions, in any order; the objects among them as text, which a thread reads."""
+    columns = (("parameters", PARAMETERS, Execution.parameters_used), ("results", RESULTS, Execution.results))
+    wanted: list[Any] = [Execution.id, Execution.status, Execution.started_at, _seconds(Execution).label("seconds")]
+    for label, group, column in columns:
+        held = cast_to(column, Text)
+        if asked.columns:
+            names = [each.name for each in asked.columns if each.group == group]
+            each = func.jsonb_each(case((func.jsonb_typeof(column) == "object", column))).table_valued("key", "value")
+            picked = select(cast_to(func.jsonb_object_agg(each.c.key, each.c.value), Text))
+            held = picked.where(each.c.key == any_(literal(names, ARRAY(String)))).scalar_subquery()
+        wanted.append(held.label(label))
+    return select(*wanted).where(Execution.id == any_(literal(ids, ARRAY(BigInteger))))
+
+
+async def _links(session: AsyncSession, asked: Comparison, ids: Sequence[int]) -> list[dict[str, str]]:
+    """What is no value, of each execution."""
+    recorded = ExecutionResult
+    wanted = select(recorded.execution_id, recorded.name, recorded.kind)
+    wanted = wanted.where(recorded.execution_id == any_(literal(ids, ARRAY(BigInteger))))
+    if asked.columns:
+        names = [each.name for each in asked.columns if each.group == RESULTS]
+        wanted = wanted.where(recorded.name == any_(literal(names, ARRAY(String))))
+    found: dict[int, dict[str, str]] = {each: {} for each in ids}
+    rows = (await session.execute(wanted.limit(MOST_LINKS + 1))).all()
+    if len(rows) > MOST_LINKS:
+        raise Invalid(f"The table has more than {MOST_LINKS:,} links: {_LESS}.")
+    for row in rows:
+        found[row.execution_id][row.name] = row.kind
+    return list(found.values())
 
 
 def _seconds(row: Any) -> ColumnElement[Any]:

@@ -8,11 +8,12 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import AfterValidator, BeforeValidator
 
 from pressroom.api import Id, Skip, TheParts, Viewer, address, problems
-from pressroom.errors import Invalid, NotFound, NotInstalled
+from pressroom.errors import Invalid, NotFound, NotInstalled, TooLarge
 from pressroom.executions import access, comparison, conditions, differences, frames
 from pressroom.executions.comparison import Compared, Comparison
 from pressroom.executions.frames import Format
 from pressroom.executions.history_endpoints import Statuses
+from pressroom.executions.lane import in_turn
 from pressroom.executions.result_endpoints import TheFormat
 from pressroom.executions.result_schemas import DifferenceOut
 from pressroom.identity.policy import viewer
@@ -61,7 +62,7 @@ Ids = Annotated[list[Annotated[int, Query(ge=1, le=MAX_ID)]], BeforeValidator(_i
 @router.get(
     "/db/notebooks/{notebook_id}/compare",
     response_class=Response,
-    responses=A_TABLE | problems(NotFound, NotInstalled, Invalid),
+    responses=A_TABLE | problems(NotFound, NotInstalled, TooLarge, Invalid),
 )
 async def compare_executions(
     notebook_id: Id,
@@ -158,4 +159,4 @@ async def compare_two_executions(
         after = await access.seen(session, caller, other)
         results = [await differences.recorded(session, each) for each in (before, after)]
     limit = int((parts.settings.max_notebook_mb + 2 * parts.settings.max_output_mb) * MEBIBYTE)
-    return await asyncio.to_thread(differences.difference, parts.places, (before, after), results, limit)
+    return await in_turn(lambda: differences.difference(parts.places, (before, after), results, limit))

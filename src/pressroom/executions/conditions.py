@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import islice
 from typing import Literal
 
 from pressroom.errors import Invalid
@@ -26,6 +27,10 @@ PLAIN = ("id", "status", "started_at", "seconds")
 PARAMETERS, RESULTS = "parameters", "results"
 MOST = 50
 """Conditions that are asked at once."""
+MOST_KEYS = 20
+"""Keys of a sort. PostgreSQL gives up over so many hundred of them."""
+MOST_COLUMNS = 500
+"""Columns that are named at once."""
 _SPACE = re.compile(r"\s*")
 _FIELD = re.compile(r'(?:(parameters|results)\.(?:"((?:[^"\\]|\\.)*)"|([^\s,"<>=!\']+))|([a-z_]+))')
 _OPERATOR = re.compile(r"<=|>=|!=|==|=|<|>")
@@ -166,12 +171,12 @@ def _require_sense(condition: Condition) -> None:
 
 def fields(texts: Sequence[str], what: str) -> tuple[Field, ...]:
     """The columns that texts name, parted by commas. Raises :class:`Invalid`."""
-    return tuple(key.field for key in _keys(texts, what, signed=False))
+    return tuple(key.field for key in _bounded(_keys(texts, what, signed=False), what, MOST_COLUMNS))
 
 
 def keys(texts: Sequence[str]) -> tuple[Key, ...]:
     """The keys of a sort, parted by commas; a minus before one is for descending. Raises :class:`Invalid`."""
-    return tuple(_keys(texts, "sort", signed=True))
+    return tuple(_bounded(_keys(texts, "sort", signed=True), "sort", MOST_KEYS))
 
 
 _MINUS, _COMMA = re.compile(r"-"), re.compile(r",")
@@ -187,6 +192,13 @@ def _keys(texts: Sequence[str], what: str, *, signed: bool) -> Iterator[Key]:
                 break
             if reading.take(_COMMA) is None:
                 raise reading.wrong("a comma")
+
+
+def _bounded(keys: Iterator[Key], what: str, most: int) -> list[Key]:
+    found = list(islice(keys, most + 1))
+    if len(found) > most:
+        raise Invalid(f"{what}: more than {most} columns are named.")
+    return found
 
 
 def _unquoted(text: str) -> str:

@@ -1,8 +1,7 @@
 """What differs between two executions: parameters, results, code cells."""
 
-import difflib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
@@ -12,15 +11,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from pressroom.database.models import Execution, ExecutionResult
 from pressroom.errors import PressroomError
+from pressroom.executions.alignment import MOST_STEPS, Matcher, Steps, TooDifferent, unified
 from pressroom.executions.result_schemas import CellDifference, Change, DifferenceOut, Side, ValueDifference
 from pressroom.executions.states import Status
 from pressroom.notebooks import outputs
 from pressroom.notebooks.places import Places
 
 INJECTED = "injected-parameters"
-LONGEST = 100_000
-"""Characters of the longest source that is compared line by line."""
 MOST_CELLS = 5000
+MOST_BYTES = 16 * 2**20
+"""Bytes of the largest output whose cells are compared: while it is parsed, nothing else in the process is done."""
 _MISSING = object()
 
 
@@ -37,13 +37,16 @@ def difference(
     places: Places, pair: Sequence[Execution], results: Sequence[Mapping[str, Any]], limit_bytes: int
 ) -> DifferenceOut:
     """What differs between two executions, whose results :func:`recorded` told; outputs of more than ``limit_bytes``
-    are not compared. Blocks on the file system: call it in a thread."""
+    or of :data:`MOST_BYTES` are not compared. Blocks on the file system, and takes seconds: call it in the lane."""
     before, after = (_side(each) for each in pair)
+    limit = min(limit_bytes, MOST_BYTES)
     try:
-        old, new = (code(outputs.read(places, each, limit_bytes)) for each in pair)
+        old, new = (code(outputs.read(places, each, limit)) for each in pair)
         found, why_not = cells(old, new), None
     except PressroomError as error:
         found, why_not = None, error.detail
+    except TooDifferent:
+        found, why_not = None, "The cells are too many and too different to be compared."
     except (ValueError, RecursionError) as error:
         found, why_not = None, f"An output is no notebook: {error}."
     both = before.seconds is not None and after.seconds is not None
@@ -124,26 +127,27 @@ def code(notebook: bytes) -> list[Code]:
 
 
 def cells(before: Sequence[Code], after: Sequence[Code]) -> list[CellDifference]:
-    """The cells that are not the same: those of one id belong together, and else those of one source."""
+    """The cells that are not the same: those of one id belong together, and else those of one source. Raises
+    :class:`TooDifferent`."""
     shared = {cell.id for cell in before if cell.id} & {cell.id for cell in after if cell.id}
 
     def keys(of: Sequence[Code]) -> list[tuple[bool, str]]:
         return [(True, str(cell.id)) if cell.id in shared else (False, cell.source) for cell in of]
 
     found: list[CellDifference] = []
-    matcher = difflib.SequenceMatcher(None, keys(before), keys(after), autojunk=False)
+    lines, matcher = Steps(MOST_STEPS), Matcher(keys(before), keys(after), Steps(MOST_STEPS))
     for what, left, left_end, right, right_end in matcher.get_opcodes():
         old, new = before[left:left_end], after[right:right_end]
         pairs = min(len(old), len(new)) if what in ("equal", "replace") else 0
         for one, other in zip(old[:pairs], new[:pairs], strict=True):
             if one.source != other.source:
-                found.append(_cell("changed", one, other))
-        found += [_cell("removed", cell, None) for cell in old[pairs:]]
-        found += [_cell("added", None, cell) for cell in new[pairs:]]
+                found.append(_cell("changed", one, other, lines))
+        found += [_cell("removed", cell, None, lines) for cell in old[pairs:]]
+        found += [_cell("added", None, cell, lines) for cell in new[pairs:]]
     return found
 
 
-def _cell(change: Change, old: Code | None, new: Code | None) -> CellDifference:
+def _cell(change: Change, old: Code | None, new: Code | None, steps: Steps) -> CellDifference:
     either = new or old
     sources = (old.source if old else "", new.source if new else "")
     return CellDifference(
@@ -151,13 +155,5 @@ def _cell(change: Change, old: Code | None, new: Code | None) -> CellDifference:
         cell=either.id if either else None,
         before=old.number if old else None,
         after=new.number if new else None,
-        diff="".join(_unified(*sources)),
+        diff=unified(*sources, steps),
     )
-
-
-def _unified(old: str, new: str) -> Iterator[str]:
-    if max(len(old), len(new)) > LONGEST:
-        yield f"A source of more than {LONGEST} characters is not compared line by line.\n"
-        return
-    for line in list(difflib.unified_diff(old.splitlines(), new.splitlines(), lineterm="", n=2))[2:]:
-        yield line + "\n"

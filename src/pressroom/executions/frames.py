@@ -2,7 +2,7 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportMissingTypeStubs=false
 """Tables as they travel: columns of values, as JSON, CSV, Parquet or Arrow. What is made here takes its time: call it
-in a thread."""
+in a thread, and :func:`table` in the lane."""
 
 import csv
 import io
@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, cast
 
 from pressroom.errors import Invalid, NotInstalled
@@ -19,6 +20,12 @@ from pressroom.press.results import NOT_FINITE, PARQUET, finite
 
 Columns = Mapping[str, Sequence[Any]]
 """Values by column, as many in each: texts, numbers, booleans, times, and ``None``; in tables of notebooks any JSON."""
+MOST_CELLS = 1_000_000
+"""Cells of a table of Parquet that is turned into another form."""
+MOST_BYTES = 64 * 2**20
+"""Bytes of one, unpacked."""
+_PIECE = 4096
+"""Rows that are unpacked at once, or fewer of long ones."""
 _NAMES = frozenset(NOT_FINITE.values())
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -41,12 +48,14 @@ MEDIA_TYPES = {
 
 
 def chosen(given: Format | None, accept: str | None) -> Format:
-    """The format that a request asks for, by name or by its ``Accept``; else JSON."""
+    """The format that a request asks for, by name, or by its ``Accept`` the first that can be made here; else JSON."""
     if given is not None:
         return given
     wanted = [part.split(";")[0].strip().lower() for part in (accept or "").split(",")]
     by_type = {media_type: name for name, media_type in MEDIA_TYPES.items()}
-    return next((by_type[media_type] for media_type in wanted if media_type in by_type), Format.JSON)
+    known = [by_type[media_type] for media_type in wanted if media_type in by_type]
+    made = [each for each in known if each in (Format.JSON, Format.CSV) or find_spec("pyarrow") is not None]
+    return next(iter(made or known), Format.JSON)
 
 
 def spelled(columns: Columns, form: Format) -> bytes:
@@ -79,12 +88,55 @@ def table(data: bytes, media_type: str) -> Columns:
         return {name: [row[at] for row in found["data"]] for at, name in enumerate(names)}
     parquet, pyarrow = _library("pyarrow.parquet", "Parquet"), _library("pyarrow", "Parquet")
     try:
-        read = parquet.read_table(io.BytesIO(data))
-        values = [column.to_pylist() for column in read.columns]
+        file = parquet.ParquetFile(io.BytesIO(data))
+        largest = _require_small(file.metadata)
+        names = [str(name) for name in file.schema_arrow.names]
+        # Each row may hold the same long text, which is one in the file.
+        values = _values(file, len(names), max(1, min(_PIECE, 4 * MOST_BYTES // largest)))
     except (pyarrow.ArrowException, ValueError, OSError) as error:
         raise Invalid(f"The table cannot be read as Parquet: {str(error).splitlines()[0][:300]}.") from error
-    names = ["index" if name.startswith("__index_level_") else name for name in read.column_names]
+    names = ["index" if name.startswith("__index_level_") else name for name in names]
     return dict(zip(_apart(names), values, strict=True))
+
+
+def _require_small(footer: Any) -> int:
+    """Refuse what a footer says to be too large: few bytes of Parquet can stand for any number of values. Answers the
+    bytes of the largest column, unpacked, of a row group."""
+    groups = [footer.row_group(at) for at in range(footer.num_row_groups)]
+    chunks = [group.column(at) for group in groups for at in range(group.num_columns)]
+    sizes = [int(chunk.total_uncompressed_size) for chunk in chunks]
+    cells = max(sum(chunk.num_values for chunk in chunks), footer.num_rows * footer.num_columns)
+    if cells > MOST_CELLS or sum(sizes) > MOST_BYTES:
+        raise _too_much()
+    return max([1, *sizes])
+
+
+def _values(file: Any, width: int, piece: int) -> list[list[Any]]:
+    """The columns of a Parquet file, so many rows after so many: a footer need not be true."""
+    found: list[list[Any]] = [[] for _ in range(width)]
+    rows = size = 0
+    for batch in file.iter_batches(batch_size=piece, use_threads=False):
+        columns = [_decoded(column) for column in batch.columns]
+        rows, size = rows + batch.num_rows, size + sum(column.nbytes for column in columns)
+        if rows * width > MOST_CELLS or size > MOST_BYTES:
+            raise _too_much()
+        for values, column in zip(found, columns, strict=True):
+            values.extend(column.to_pylist())
+    return found
+
+
+def _decoded(column: Any) -> Any:
+    """A column of categories as their values; where it holds lists of them, their size cannot be told."""
+    if not str(column.type).startswith("dictionary<"):
+        if "dictionary<" in str(column.type):
+            raise Invalid("The table has categories inside of lists or objects, which cannot be read.")
+        return column
+    return column.dictionary_decode()
+
+
+def _too_much() -> Invalid:
+    most = f"{MOST_CELLS:,} cells or {MOST_BYTES // 2**20} MiB, unpacked"
+    return Invalid(f"The table has more than {most}: ask for it as it is, as Parquet.")
 
 
 def _apart(names: list[str]) -> list[str]:
@@ -97,6 +149,11 @@ def _apart(names: list[str]) -> list[str]:
             spelt = f"{name}.{number}"
         found[spelt] = None
     return list(found)
+
+
+def spelled_time(moment: datetime) -> str:
+    """A time as JSON and CSV have it."""
+    return moment.isoformat().replace("+00:00", "Z")
 
 
 def _csv(columns: Columns) -> bytes:
@@ -115,7 +172,7 @@ def _cell(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return NOT_FINITE[repr(value)]
     if isinstance(value, datetime):
-        return value.isoformat()
+        return spelled_time(value)
     return json.dumps(value, default=str) if isinstance(value, dict | list) else value
 
 
@@ -136,8 +193,16 @@ def _array(pyarrow: Any, values: list[Any]) -> Any:
         return pyarrow.array(plain)
     except (pyarrow.ArrowException, OverflowError, TypeError):
         if _is_numeric(values):
-            return pyarrow.array([None if value is None else float(value) for value in plain], pyarrow.float64())
+            return pyarrow.array([None if value is None else _float(value) for value in plain], pyarrow.float64())
         return pyarrow.array([None if value is None else _text(value) for value in values], pyarrow.string())
+
+
+def _float(value: float) -> float:
+    """A number as a double, infinite beyond the largest."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def _is_numeric(values: list[Any]) -> bool:

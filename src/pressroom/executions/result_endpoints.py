@@ -15,6 +15,7 @@ from pressroom.database.models import Execution
 from pressroom.errors import Invalid, NotAllowed, NotFound, NotInstalled
 from pressroom.executions import access, frames, results
 from pressroom.executions.frames import Format
+from pressroom.executions.lane import in_turn
 from pressroom.executions.result_schemas import ArtifactOut, ResultOut
 from pressroom.executions.results import JSON, Recorded
 from pressroom.identity.principal import Principal
@@ -25,6 +26,8 @@ from pressroom.settings import MEBIBYTE
 router = APIRouter(tags=["results"])
 SHOWN = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "text/plain", "application/json", "text/csv"})
 """Media types that a browser shows without running anything; all others are downloads."""
+_AS_IT_IS = frozenset({(PARQUET, Format.PARQUET), (TABLE, Format.JSON)})
+"""Of tables, what needs no other form than it was recorded in."""
 _BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 A_RESULT: dict[int | str, dict[str, Any]] = {
     200: {
@@ -82,7 +85,7 @@ async def read_a_result(
         return Response(json.dumps(found.value), media_type=JSON, headers=_headers(JSON, name))
     if found.kind == "table":
         wanted = frames.chosen(form, accept)
-        body = await asyncio.to_thread(_table, found, wanted)
+        body = found.data if (found.media_type, wanted) in _AS_IT_IS else await in_turn(lambda: _table(found, wanted))
         return Response(body, headers=_headers(frames.MEDIA_TYPES[wanted], f"{name}.{wanted}"))
     return Response(found.data, headers=_headers(found.media_type, name))
 
@@ -118,10 +121,7 @@ async def _artifact(parts: Parts, caller: Principal, execution_id: int, path: st
 
 
 def _table(found: Recorded, wanted: Format) -> bytes:
-    data = found.data or b""
-    if (found.media_type, wanted) in ((PARQUET, Format.PARQUET), (TABLE, Format.JSON)):
-        return data
-    columns = frames.table(data, found.media_type)
+    columns = frames.table(found.data or b"", found.media_type)
     return frames.split(columns) if wanted is Format.JSON else frames.spelled(columns, wanted)
 
 

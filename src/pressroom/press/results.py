@@ -35,7 +35,7 @@ _SAID = 20
 """Refusals that are told of; a loop may make thousands."""
 _SCRAP = "application/scrapbook.scrap."
 _RECORD = "application/papermill.record"
-_IMAGE = re.compile(r"image/[\w.+-]{1,100}")
+_IMAGE = re.compile(r"image/[\w.+-]{1,100}", re.ASCII)
 _SHOWN = (
     "image/png", "image/svg+xml", "image/jpeg", "image/gif", "image/webp", "application/json", "text/html",
     "text/markdown", "text/latex", "text/plain",
@@ -169,8 +169,7 @@ def _value(name: str, value: Any) -> Result:
     if isinstance(value, int | float):
         return Result(name, "number", number(value) if isinstance(value, float) else value)
     if isinstance(value, str):
-        spelt = NOT_FINITE.get(value, value)
-        return Result(name, "number", spelt) if spelt in NOT_FINITE.values() else _text(name, value)
+        return Result(name, "number", value) if value in NOT_FINITE.values() else _text(name, value)
     return Result(name, "json", media_type="application/json", data=_json(value))
 
 
