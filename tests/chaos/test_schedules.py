@@ -21,7 +21,7 @@ from pressroom.executions.orders import Intake
 from pressroom.identity.principal import Principal
 from pressroom.notebooks.files import ValidFiles
 from pressroom.notebooks.places import Places
-from pressroom.schedules import service, ticks
+from pressroom.schedules import due, service, ticks
 from pressroom.schedules.schemas import ScheduleCreate
 from pressroom.worker import open_jobs
 
@@ -72,7 +72,7 @@ async def make(url: str, home: Path) -> dict[int, tuple[str, str]]:
                     missed_limit=1000,
                 )  # fmt: skip
                 schedule = await service.create(session, intake, ANA, wanted)
-                service.wait_for(schedule, service.following(schedule, START))
+                due.wait_for(schedule, due.following(schedule, START))
                 found[schedule.id] = cron, zone
     await database.dispose()
     return found

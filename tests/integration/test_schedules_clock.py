@@ -2,90 +2,31 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text, update
+from sqlalchemy import text, update
 
 from line import Line
-from pressroom.database.models import Execution, Notebook, Schedule, ScheduleTick
+from pressroom.database.models import Notebook, Schedule
 from pressroom.errors import Invalid, NotAllowed, NotFound, OverLimit
 from pressroom.identity.principal import Principal
 from pressroom.identity.rights import Level
 from pressroom.notebooks import grants
 from pressroom.notebooks.grant_schemas import GranteeKind
 from pressroom.schedules import backfill, service
-from pressroom.schedules.clock import Clock, open_clock
+from pressroom.schedules.clock import open_clock
 from pressroom.schedules.schemas import BackfillWanted, ScheduleCreate
+from schedule_desk import ANA, BO, MINUTE, START, Desk
 
 write_notebook = pytest.write_notebook  # type: ignore[attr-defined]
-ANA = Principal.local("ana")
-BO = Principal.person("bo", source="test")
-MINUTE = timedelta(minutes=1)
-START = datetime(2030, 1, 1, tzinfo=UTC)
-"""All here happens in a year that is to come, by a clock that is moved."""
-
-
-@dataclass
-class Desk:
-    """A registered notebook, and a time that is moved."""
-
-    line: Line
-    notebook_id: int
-    path: Path
-    now: datetime = START
-    clocks: list[Clock] = field(default_factory=list)
-
-    def session(self) -> Any:
-        return self.line.database.transaction()
-
-    def clock(self, **settings: Any) -> Clock:
-        return Clock(self.line.shop(**settings), self.line.intake.jobs, lambda: self.now)
-
-    async def make(self, principal: Principal = ANA, **fields: Any) -> int:
-        wanted = ScheduleCreate(**{"notebook_id": self.notebook_id, "name": "s", "cron": "* * * * *", **fields})
-        async with self.session() as session:
-            schedule = await service.create(session, self.line.intake, principal, wanted)
-            if schedule.next_at is not None:
-                service.wait_for(schedule, service.following(schedule, self.now))
-            return schedule.id
-
-    async def at(self, now: datetime, clock: Clock | None = None) -> None:
-        """Let it be that time, and the clock look."""
-        self.now = now
-        clock = clock or self.clock()
-        while await clock.once():
-            pass
-
-    async def ticks(self, schedule_id: int) -> list[tuple[int, str]]:
-        """The minutes after the start, and what became of them."""
-        wanted = select(ScheduleTick).where(ScheduleTick.schedule_id == schedule_id).order_by(ScheduleTick.scheduled_at)
-        async with self.session() as session:
-            rows = (await session.scalars(wanted)).all()
-        return [(int((row.scheduled_at - START) / MINUTE), row.outcome) for row in rows]
-
-    async def executions(self, schedule_id: int) -> list[Execution]:
-        wanted = select(Execution).where(Execution.schedule_id == schedule_id).order_by(Execution.id)
-        async with self.session() as session:
-            return list((await session.scalars(wanted)).all())
-
-    async def message(self, schedule_id: int, minute: int) -> str | None:
-        async with self.session() as session:
-            row = await session.get(ScheduleTick, (schedule_id, START + MINUTE * minute))
-            return row.message
 
 
 @pytest.fixture
 async def desk(line: Line, home: Path) -> Desk:
-    path = write_notebook(home / "sales.ipynb", "1")
-    async with line.database.transaction() as session:
-        row = Notebook(name="sales", file_path=str(path), username="ana", tags=[], metadata_={})
-        session.add(row)
-        await session.flush()
-    return Desk(line, row.id, path)
+    return await Desk.of(line, write_notebook(home / "sales.ipynb", "1"))
 
 
 async def test_a_tick_fires_once_however_many_clocks_look_at_once(desk: Desk) -> None:

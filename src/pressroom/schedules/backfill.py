@@ -15,7 +15,7 @@ from pressroom.executions.orders import Intake
 from pressroom.executions.refusals import about
 from pressroom.identity.principal import Principal
 from pressroom.parameters.sealing import SecretKeys
-from pressroom.schedules import service, ticks
+from pressroom.schedules import due, service, ticks
 from pressroom.schedules.orders import Orders, notebook_of, principal_of
 from pressroom.schedules.schemas import BackfillWanted
 
@@ -33,7 +33,7 @@ async def begin(
     with about("to"):
         if wanted.to < wanted.from_:
             raise Invalid("to must not lie before from.")
-        if wanted.to > await service.moment(session):
+        if wanted.to > await due.moment(session):
             raise Invalid("to lies ahead; ticks that are to come fire by themselves.")
     most = intake.settings.batch_limit
     with about("from"):

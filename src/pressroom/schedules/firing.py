@@ -21,15 +21,12 @@ from pressroom.executions.orders import Intake
 from pressroom.executions.states import Status
 from pressroom.identity.audit import Entry
 from pressroom.parameters.sealing import SecretKeys
-from pressroom.schedules import ticks
+from pressroom.schedules.due import MOST_AT_ONCE, When, add_missed, fires_at, following
 from pressroom.schedules.orders import SOURCE, Orders, notebook_of, principal_of
 from pressroom.schedules.schemas import Missed, Outcome, Overlap
-from pressroom.schedules.service import fires_at, following
 
 ON_TIME = timedelta(seconds=60)
 """A tick that fires within so long of its time, or of the end of its jitter, was not missed."""
-MOST_AT_ONCE = 1000
-"""Ticks of an outage that get a row, the newest."""
 log = logging.getLogger("pressroom.schedules")
 _UNDER_WAY = (Status.PENDING.value, Status.RUNNING.value)
 
@@ -78,10 +75,9 @@ async def take_due(session: AsyncSession, moment: datetime | None) -> tuple[Sche
 def planned(schedule: Schedule, now: datetime) -> Plan:
     """What becomes of the ticks of a schedule that are due."""
     assert schedule.next_at is not None
-    end = now if schedule.ends_at is None else min(now, schedule.ends_at)
     start = max(schedule.next_at, schedule.starts_at or schedule.next_at)
-    grace = ON_TIME + timedelta(seconds=schedule.jitter_seconds)
-    due = ticks.newest(schedule.cron, ticks.zone(schedule.timezone), start, end, MOST_AT_ONCE + _of_grace(grace))
+    grace = grace_of(schedule)
+    due = When.of(schedule).due(now, MOST_AT_ONCE + _of_grace(grace))
     late = [tick for tick in due if tick + grace <= now]
     fresh = [tick for tick in due if tick + grace > now]
     more = bool(due) and due[0] > start and len(late) >= MOST_AT_ONCE
@@ -94,6 +90,11 @@ def planned(schedule: Schedule, now: datetime) -> Plan:
     # Of those that are on time each waits for its own jitter.
     then = fresh[1] if len(fresh) > 1 else following(schedule, max(now, schedule.next_at))
     return Plan([*chosen, *fresh[:1]], missed, then, more)
+
+
+def grace_of(schedule: Schedule) -> timedelta:
+    """How long after its time a tick still fires as if it were on time."""
+    return ON_TIME + timedelta(seconds=schedule.jitter_seconds)
 
 
 def _of_grace(grace: timedelta) -> int:
@@ -111,7 +112,8 @@ async def fire(session: AsyncSession, intake: Intake, schedule: Schedule, now: d
     then = {"next_at": plan.then, "fire_at": fires_at(schedule, plan.then), "updated_at": Schedule.updated_at}
     ahead = update(Schedule).where(Schedule.id == schedule.id).values(**then)
     await session.execute(ahead.execution_options(synchronize_session=False))
-    await _miss(session, schedule, plan, done)
+    why = zip(plan.missed, _why_missed(schedule, plan), strict=False)
+    done.add(Outcome.MISSED, await add_missed(session, schedule.id, why))
     if not plan.fire:
         return done
     in_the_way = await _under_way(session, schedule)
@@ -128,16 +130,6 @@ async def fire(session: AsyncSession, intake: Intake, schedule: Schedule, now: d
             done.add(await _submit(session, intake, schedule, tick, done))
     done.late_seconds = max(0.0, (now - due_at).total_seconds())
     return done
-
-
-async def _miss(session: AsyncSession, schedule: Schedule, plan: Plan, done: Fired) -> None:
-    rows = [
-        {"schedule_id": schedule.id, "scheduled_at": tick, "outcome": Outcome.MISSED.value, "message": message}
-        for tick, message in zip(plan.missed, _why_missed(schedule, plan), strict=False)
-    ]
-    if rows:
-        await session.execute(insert(ScheduleTick).on_conflict_do_nothing(), rows)
-        done.add(Outcome.MISSED, len(rows))
 
 
 def _why_missed(schedule: Schedule, plan: Plan) -> Iterator[str]:

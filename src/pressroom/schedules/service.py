@@ -1,14 +1,12 @@
 """Schedules: made, changed, seen, and run by hand. What their clock does is in :mod:`pressroom.schedules.firing`."""
 
-import random
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from pydantic import JsonValue, TypeAdapter
 from sqlalchemy import func, select, text
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -27,7 +25,8 @@ from pressroom.identity.visibility import sees_execution
 from pressroom.notebooks import levels
 from pressroom.parameters.sealing import SecretKeys
 from pressroom.press.masks import MARK
-from pressroom.schedules import cron, ticks
+from pressroom.schedules import due
+from pressroom.schedules.due import When, following, moment
 from pressroom.schedules.orders import (
     Orders,
     notebook_of,
@@ -40,10 +39,9 @@ from pressroom.schedules.schemas import HOW, Outcome, ScheduleCreate, ScheduleOu
 
 CHANNEL = "pressroom_schedules"
 """Notified when a clock has to look again."""
-_WHEN = {"cron", "timezone", "starts_at", "ends_at", "jitter_seconds", "paused"}
-"""What says when a schedule fires; after a change of it, its next tick is looked for from now on."""
+_LONGEST_MESSAGE = 1000
+"""Characters after which the runs by hand of one tick are told of from the newest on."""
 _ROWS = TypeAdapter(list[ScheduleOut])
-_MOMENT = timedelta(microseconds=1)
 
 
 async def create(
@@ -75,7 +73,7 @@ async def create(
         _belongs_to(schedule, principal, wanted.username or principal.username)
     schedule.how = _how({}, wanted.model_dump(mode="json", include=set(HOW)))
     now = await moment(session)
-    _set_next(schedule, now, required=True)
+    due.set_next(schedule, now, required=True)
     notebook = await _notebook(session, principal, schedule)
     given = dict(wanted.parameters)
     if lenient:
@@ -92,7 +90,10 @@ async def create(
 async def get(session: AsyncSession, principal: Principal, schedule_id: int, *, lock: bool = False) -> Schedule:
     """A schedule that ``principal`` may see: theirs, or of a notebook that they may see. Raises :class:`NotFound`."""
     wanted = select(Schedule).where(Schedule.id == schedule_id, *sees_execution(Schedule, viewer(principal)))
-    schedule = await session.scalar(wanted.with_for_update() if lock else wanted)
+    if lock:
+        # Executions that name it are added meanwhile: only its own columns are locked.
+        wanted = wanted.with_for_update(key_share=True).execution_options(populate_existing=True)
+    schedule = await session.scalar(wanted)
     if schedule is None:
         raise NotFound("schedule", schedule_id)
     return schedule
@@ -133,6 +134,7 @@ async def change(
     """Change some fields of a schedule. A mark in place of a secret leaves it as it is. ``typed`` names the parameters
     that are texts. Raises as :func:`create`."""
     schedule = await owned(session, principal, schedule_id, lock=True)
+    before = When.of(schedule)
     keys = SecretKeys.of(intake.settings)
     secrets = opened_secrets(schedule, keys) if {"parameters", "username", "notebook_id"} & changes.keys() else None
     fields = {name: value for name, value in changes.items() if name not in (*HOW, "parameters", "username")}
@@ -142,8 +144,7 @@ async def change(
     with about("username"):
         _belongs_to(schedule, principal, changes.get("username", schedule.username))
     now = await moment(session)
-    if _WHEN & changes.keys():
-        _set_next(schedule, now, required=bool((_WHEN - {"paused"}) & changes.keys()))
+    await due.set_again(session, schedule, before, now)
     if changes.keys() <= {"paused", "description"}:
         await _save(session, schedule)
         await session.refresh(schedule)
@@ -173,11 +174,11 @@ async def delete(session: AsyncSession, principal: Principal, schedule_id: int) 
 async def run(
     session: AsyncSession, intake: Intake, principal: Principal, schedule_id: int, scheduled_at: datetime | None = None
 ) -> Execution:
-    """Execute a schedule by hand, as of now or of a time that is over; its history says so.
+    """Execute a schedule by hand, as of now or of a time that is over; its history says so. The clock waits meanwhile.
 
     Raises :class:`NotFound`, :class:`NotAllowed`, :class:`Invalid` for a time ahead, and what submitting raises.
     """
-    schedule = await owned(session, principal, schedule_id)
+    schedule = await owned(session, principal, schedule_id, lock=True)
     now = await moment(session)
     at = scheduled_at or now
     if at > now:
@@ -186,34 +187,24 @@ async def run(
     notebook = await notebook_of(await driver_connection(session), by, schedule.notebook_id)
     order = Orders(schedule, notebook, SecretKeys.of(intake.settings)).order(at)
     [execution_id] = await executions.submit(session, intake, by, [order])
-    row = {"outcome": Outcome.FIRED.value, "execution_id": execution_id, "message": f"Run by {principal.username}."}
-    added = insert(ScheduleTick).values(schedule_id=schedule.id, scheduled_at=at, **row)
-    await session.execute(added.on_conflict_do_update(index_elements=["schedule_id", "scheduled_at"], set_=row))
+    await _note_run(session, schedule, at, execution_id, principal.username)
     return await executions.get(session, execution_id)
 
 
-async def moment(session: AsyncSession) -> datetime:
-    """The time, by the clock of the database, which all processes share."""
-    return (await session.execute(select(func.clock_timestamp()))).scalar_one()
-
-
-def following(schedule: Schedule, now: datetime) -> datetime | None:
-    """The first tick of a schedule after ``now``, between its start and its end."""
-    begin = now if schedule.starts_at is None else max(now, schedule.starts_at - _MOMENT)
-    tick = ticks.after(schedule.cron, ticks.zone(schedule.timezone), begin)
-    return None if tick is None or (schedule.ends_at is not None and tick > schedule.ends_at) else tick
-
-
-def fires_at(schedule: Schedule, tick: datetime | None) -> datetime | None:
-    """When a tick fires: then, or later by some of the jitter."""
-    if tick is None or not schedule.jitter_seconds:
-        return tick
-    return tick + timedelta(seconds=random.uniform(0, schedule.jitter_seconds))  # noqa: S311
-
-
-def wait_for(schedule: Schedule, tick: datetime | None) -> None:
-    """Have a schedule fire at a tick; ``None``: no more."""
-    schedule.next_at, schedule.fire_at = tick, fires_at(schedule, tick)
+async def _note_run(session: AsyncSession, schedule: Schedule, at: datetime, execution_id: int, username: str) -> None:
+    """Write down an execution by hand of a locked schedule. A tick that has fired keeps its own, with a word of it."""
+    tick = await session.get(ScheduleTick, (schedule.id, at), populate_existing=True)
+    if tick is None:
+        tick = ScheduleTick(schedule_id=schedule.id, scheduled_at=at)
+        session.add(tick)
+    elif tick.outcome == Outcome.FIRED.value and tick.execution_id is not None:
+        again = f"Run again by {username}: execution {execution_id}."
+        tick.message = again if len(tick.message or "") > _LONGEST_MESSAGE else f"{tick.message or ''} {again}".strip()
+        await session.flush()
+        return
+    tick.outcome, tick.execution_id, tick.message = Outcome.FIRED.value, execution_id, f"Run by {username}."
+    tick.at = await moment(session)
+    await session.flush()
 
 
 def _belongs_to(schedule: Schedule, principal: Principal, username: str) -> None:
@@ -229,22 +220,6 @@ def _belongs_to(schedule: Schedule, principal: Principal, username: str) -> None
 
 def _how(before: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in {**before, **said}.items() if value is not None}
-
-
-def _set_next(schedule: Schedule, now: datetime, *, required: bool) -> None:
-    """Look for the next tick. Raises :class:`Invalid` where there is none, if one is ``required``."""
-    with about("cron"):
-        schedule.cron = cron.parsed(schedule.cron).text
-    with about("timezone"):
-        ticks.zone(schedule.timezone)
-    begin, end = schedule.starts_at, schedule.ends_at
-    with about("ends_at"):
-        if begin is not None and end is not None and end < begin:
-            raise Invalid("ends_at must not lie before starts_at.")
-        tick = following(schedule, now)
-        if tick is None and required:
-            raise Invalid("There is no tick ahead between starts_at and ends_at.")
-    wait_for(schedule, None if schedule.paused else tick)
 
 
 async def _notebook(session: AsyncSession, principal: Principal, schedule: Schedule) -> Registered:
