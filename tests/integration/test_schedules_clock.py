@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text, update
+from sqlalchemy.dialects import postgresql
 
 from line import Line
 from pressroom.database.models import Notebook, Schedule
@@ -16,7 +17,7 @@ from pressroom.identity.principal import Principal
 from pressroom.identity.rights import Level
 from pressroom.notebooks import grants
 from pressroom.notebooks.grant_schemas import GranteeKind
-from pressroom.schedules import backfill, service
+from pressroom.schedules import backfill, firing, service
 from pressroom.schedules.clock import open_clock
 from pressroom.schedules.schemas import BackfillWanted, ScheduleCreate
 from schedule_desk import ANA, BO, MINUTE, START, Desk
@@ -255,3 +256,14 @@ async def test_only_its_user_changes_a_schedule_and_who_acts_for_them(desk: Desk
         await session.execute(update(Schedule).where(Schedule.id == schedule_id).values(owner_roles=[]))
     await desk.at(START + MINUTE)
     assert await desk.ticks(schedule_id) == [(1, "fired")], "the notebook is ana's own"
+
+
+async def test_what_is_due_is_found_by_an_index(desk: Desk) -> None:
+    statement = firing.due_at(firing.time_of(None)).compile(
+        dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True}
+    )
+    async with desk.session() as session:
+        await session.execute(text("SET LOCAL enable_seqscan = off"))
+        plan = "\n".join((await session.scalars(text(f"EXPLAIN {statement}"))).all())
+    assert "ix_schedules_fire_at" in plan
+    assert "Index Cond: (fire_at <= statement_timestamp())" in plan

@@ -127,7 +127,8 @@ def _kept(once: Once | None) -> dict[str, str]:
 async def _orders(order: Order, plan: BatchPlan) -> AsyncIterator[Sequence[Order]]:
     """The orders of a plan, some at a time."""
     for start in range(0, len(plan.sets), AT_ONCE):
-        some: Iterable[Set] = plan.sets[start : start + AT_ONCE]
+        # Sets that are made when they are asked for may take their time.
+        some: Iterable[Set] = await asyncio.to_thread(plan.sets.__getitem__, slice(start, start + AT_ONCE))
         yield [replace(order, parameters={**plan.fixed, **each}) for each in some]
 
 

@@ -111,7 +111,7 @@ class Clock:
         """In how many seconds to look again."""
         left = func.extract("epoch", func.min(Schedule.fire_at) - firing.time_of(self._now and self._now()))
         async with self._database.transaction() as session:
-            seconds = await session.scalar(select(left).where(Schedule.paused.is_(False)))
+            seconds = await session.scalar(select(left).where(~Schedule.paused))
         if seconds is None:
             return LOOK_SECONDS
         return min(LOOK_SECONDS, float(seconds)) if seconds > 0 else _TAKEN_SECONDS

@@ -4,12 +4,13 @@ A tick and its execution are added together, and (schedule, tick) is the key of 
 leaves neither, and nobody adds either twice.
 """
 
+import asyncio
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import ColumnElement, func, literal, select, update
+from sqlalchemy import ColumnElement, Select, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -58,17 +59,21 @@ class Fired:
 
 
 def time_of(moment: datetime | None) -> ColumnElement[datetime]:
-    """``moment``, else the database's time, in a statement."""
-    return func.clock_timestamp() if moment is None else literal(moment, Schedule.fire_at.type)
+    """``moment``, else the database's time, in a statement. One time for a whole statement, so that an index finds what
+    is before it."""
+    return func.statement_timestamp() if moment is None else literal(moment, Schedule.fire_at.type)
+
+
+def due_at(now: ColumnElement[datetime]) -> Select[Schedule, datetime]:
+    """The statement that locks the schedule that has been due the longest, by the index of those that wait."""
+    wanted = select(Schedule, now).where(~Schedule.paused, Schedule.fire_at <= now).order_by(Schedule.fire_at).limit(1)
+    # Executions that name it are added meanwhile: only its own columns are locked.
+    return wanted.with_for_update(skip_locked=True, key_share=True, of=Schedule)
 
 
 async def take_due(session: AsyncSession, moment: datetime | None) -> tuple[Schedule, datetime] | None:
     """A schedule that is due and that no other clock has taken, and the time: ``moment``, else the database's."""
-    now = time_of(moment)
-    wanted = select(Schedule, now).where(Schedule.paused.is_(False), Schedule.fire_at <= now)
-    # Executions that name it are added meanwhile: only its own columns are locked.
-    wanted = wanted.order_by(Schedule.fire_at).limit(1).with_for_update(skip_locked=True, key_share=True, of=Schedule)
-    row = (await session.execute(wanted)).one_or_none()
+    row = (await session.execute(due_at(time_of(moment)))).one_or_none()
     return None if row is None else (row[0], row[1])
 
 
@@ -106,8 +111,9 @@ async def fire(session: AsyncSession, intake: Intake, schedule: Schedule, now: d
 
     A tick that is refused, whatever for, gets a row that says so. Raises :class:`Unavailable`.
     """
-    plan, done = planned(schedule, now), Fired(schedule.id)
-    due_at = schedule.fire_at or now
+    # The ticks of a long outage are many: others get their turn meanwhile.
+    plan, done = await asyncio.to_thread(planned, schedule, now), Fired(schedule.id)
+    fires_from = schedule.fire_at or now
     # That it fires is no change of it.
     then = {"next_at": plan.then, "fire_at": fires_at(schedule, plan.then), "updated_at": Schedule.updated_at}
     ahead = update(Schedule).where(Schedule.id == schedule.id).values(**then)
@@ -128,7 +134,7 @@ async def fire(session: AsyncSession, intake: Intake, schedule: Schedule, now: d
     for tick in plan.fire:
         if await _add(session, schedule, tick, Outcome.FIRED):
             done.add(await _submit(session, intake, schedule, tick, done))
-    done.late_seconds = max(0.0, (now - due_at).total_seconds())
+    done.late_seconds = max(0.0, (now - fires_from).total_seconds())
     return done
 
 
@@ -178,7 +184,7 @@ async def _submit(session: AsyncSession, intake: Intake, schedule: Schedule, tic
     try:
         async with session.begin_nested():
             notebook = await notebook_of(connection, by, schedule.notebook_id)
-            order = Orders(schedule, notebook, SecretKeys.of(intake.settings)).order(tick)
+            order = await Orders(schedule, notebook, SecretKeys.of(intake.settings)).order(tick)
             [execution_id] = await executions.submit_on(connection, intake, by, [order], audit=entry)
     except Unavailable:
         raise

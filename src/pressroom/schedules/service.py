@@ -185,7 +185,7 @@ async def run(
         raise Invalid("scheduled_at lies ahead; its tick fires by itself then.")
     by = principal_of(schedule)
     notebook = await notebook_of(await driver_connection(session), by, schedule.notebook_id)
-    order = Orders(schedule, notebook, SecretKeys.of(intake.settings)).order(at)
+    order = await Orders(schedule, notebook, SecretKeys.of(intake.settings)).order(at)
     [execution_id] = await executions.submit(session, intake, by, [order])
     await _note_run(session, schedule, at, execution_id, principal.username)
     return await executions.get(session, execution_id)
@@ -249,7 +249,7 @@ async def _check(
     """Have the order of the next tick checked, as if it were given now. Raises what submitting raises."""
     connection, by = await driver_connection(session), principal_of(schedule)
     tick = following(schedule, now) or now
-    order = Orders(schedule, notebook, SecretKeys.of(intake.settings)).order(tick)
+    order = await Orders(schedule, notebook, SecretKeys.of(intake.settings)).order(tick)
     found = await opened(connection, viewer(by), 0, {schedule.notebook_id})
     await OrderBook(connection, intake, by, found).row(replace(order, hidden=hidden), 0)
 
