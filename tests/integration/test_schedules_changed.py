@@ -1,16 +1,22 @@
 """What a change of a schedule, and a run by hand, do to the ticks that are due."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import text, update
 
 from line import Line
-from pressroom.database.models import Schedule
+from pressroom.database.models import Parameter, Schedule
 from pressroom.errors import NotFound
+from pressroom.identity.principal import Principal
+from pressroom.parameters.sealing import SecretKeys, new_key
 from pressroom.schedules import service
+from pressroom.schedules.answers import answer
+from pressroom.schedules.orders import opened_secrets
 from schedule_desk import ANA, MINUTE, START, Desk
 
 write_notebook = pytest.write_notebook  # type: ignore[attr-defined]
@@ -105,3 +111,37 @@ async def test_a_run_by_hand_waits_for_who_has_the_schedule_in_hand(desk: Desk) 
                 await asyncio.sleep(0.01)
     with pytest.raises(NotFound, match="There is no schedule"):
         await running
+
+
+async def test_a_value_that_becomes_secret_is_shown_no_more_and_is_encrypted_when_it_fires(desk: Desk) -> None:
+    keyed = desk.line.intake.settings.model_copy(update={"secret_key": SecretStr(new_key())})
+    desk.line.intake = replace(desk.line.intake, settings=keyed)
+    parameters = {"password": "hunter2", "month": "{{ month }}", "region": "EMEA"}
+    async with desk.session() as session:
+        for name in parameters:
+            session.add(Parameter(notebook_id=desk.notebook_id, param_name=name, param_type="string"))
+    schedule_id = await desk.make(parameters=parameters)
+    async with desk.session() as session:
+        await session.execute(update(Parameter).where(Parameter.param_name != "region").values(secret=True))
+    shown = {"password": "********", "month": "********", "region": "EMEA"}
+    before = await read(desk, schedule_id)
+    assert before.parameters == parameters
+    async with desk.session() as session:
+        assert (await answer(session, before)).parameters == shown
+    await desk.at(START + MINUTE, desk.clock(secret_key=keyed.secret_key))
+    assert await desk.ticks(schedule_id) == [(1, "fired")]
+    after = await read(desk, schedule_id)
+    assert after.parameters == parameters | {"password": "********"}, "a template is no secret itself"
+    assert after.updated_at == before.updated_at
+    # What was shown, given back, leaves all as it was.
+    changed = await desk.change(schedule_id, parameters=shown)
+    opened = opened_secrets(changed, SecretKeys.of(keyed))
+    assert opened == {"password": "hunter2", "month": "{{ month }}"}
+
+
+async def test_an_administrator_takes_the_rights_of_one_from_the_schedule_of_who_was_one(desk: Desk) -> None:
+    schedule_id = await desk.make()
+    assert (await read(desk, schedule_id)).owner_roles == ["admin"]
+    other = Principal.person("root", roles=["admin"], source="test")
+    assert (await desk.change(schedule_id, other, description="x")).owner_roles == []
+    assert (await desk.change(schedule_id, description="y")).owner_roles == ["admin"]

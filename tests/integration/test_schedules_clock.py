@@ -53,7 +53,14 @@ async def test_a_tick_fires_once_however_many_clocks_look_at_once(desk: Desk) ->
         ({"missed": "last"}, {"missed": range(1, 9), "fired": range(9, 10)}),
         ({"missed": "all"}, {"missed": range(0), "fired": range(1, 10)}),
         ({"missed": "all", "missed_limit": 4}, {"missed": range(1, 6), "fired": range(6, 10)}),
-        ({"missed": "all", "missed_limit": 4, "overlap": "skip"}, {"missed": range(1, 6), "fired": range(6, 10)}),
+        (
+            {"missed": "all", "missed_limit": 4, "overlap": "skip"},
+            {"missed": range(1, 6), "fired": range(6, 7), "skipped": range(7, 10)},
+        ),
+        (
+            {"missed": "all", "missed_limit": 4, "overlap": "cancel_running"},
+            {"missed": range(1, 6), "skipped": range(6, 9), "fired": range(9, 10)},
+        ),
     ],
 )
 async def test_the_ticks_of_an_outage(desk: Desk, policy: dict[str, Any], ticks: dict[str, range]) -> None:
@@ -267,3 +274,36 @@ async def test_what_is_due_is_found_by_an_index(desk: Desk) -> None:
         plan = "\n".join((await session.scalars(text(f"EXPLAIN {statement}"))).all())
     assert "ix_schedules_fire_at" in plan
     assert "Index Cond: (fire_at <= statement_timestamp())" in plan
+
+
+async def test_the_many_ticks_of_an_outage_fire_some_at_a_time(desk: Desk) -> None:
+    schedule_id = await desk.make(missed="all", missed_limit=60)
+    desk.now = START + 80 * MINUTE
+    clock, fired = desk.clock(), list[int]()
+    while await clock.once():
+        fired.append([outcome for _, outcome in await desk.ticks(schedule_id)].count("fired"))
+    assert fired == [50, 61], "sixty that are late, and the one that is on time"
+    assert [minute for minute, outcome in await desk.ticks(schedule_id) if outcome == "missed"] == list(range(1, 20))
+
+
+async def test_a_tick_waits_for_a_kernel_that_is_away_as_long_as_it_is_on_time(desk: Desk) -> None:
+    schedule_id = await desk.make(cron="*/10 * * * *")
+
+    async def there(kernel: str) -> None:
+        async with desk.session() as session:
+            said = text("UPDATE workers SET kernels = jsonb_build_array(jsonb_build_object('name', CAST(:k AS text)))")
+            await session.execute(said, {"k": kernel})
+
+    await there("bash")
+    clock = desk.clock()
+    await desk.at(START + 10 * MINUTE, clock)
+    assert await desk.ticks(schedule_id) == []
+    await there("python3")
+    await desk.at(START + 10 * MINUTE + timedelta(seconds=30), desk.clock())
+    assert await desk.ticks(schedule_id) == [(10, "fired")]
+    await there("bash")
+    for seconds in (0, 30, 61):
+        assert len(await desk.ticks(schedule_id)) == 1
+        await desk.at(START + 20 * MINUTE + timedelta(seconds=seconds), desk.clock())
+    assert await desk.ticks(schedule_id) == [(10, "fired"), (20, "refused")]
+    assert "There is no kernel named 'python3'" in str(await desk.message(schedule_id, 20))

@@ -17,7 +17,7 @@ from sqlalchemy import func, select, update
 from pressroom.database.models import Schedule
 from pressroom.database.session import Database
 from pressroom.database.url import conninfo
-from pressroom.errors import Unavailable
+from pressroom.errors import KernelNotThere, Unavailable
 from pressroom.executions.orders import Intake
 from pressroom.executions.tasks import Workshop
 from pressroom.identity.audit import AuditFile
@@ -80,6 +80,11 @@ class Clock:
                 fired = await firing.fire(session, self._intake, schedule, now)
         except Unavailable:
             raise
+        except KernelNotThere as error:
+            assert taken is not None
+            log.info("the tick of schedule %s waits for its kernel: %s", taken, error.detail)
+            await self._put_off(taken)
+            return True
         except Exception:
             if taken is None:
                 raise

@@ -16,18 +16,20 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from pressroom.database.models import Execution, Schedule, ScheduleTick
 from pressroom.database.session import driver_connection
-from pressroom.errors import AlreadyEnded, NotAllowed, NotFound, PressroomError, Unavailable
+from pressroom.errors import AlreadyEnded, KernelNotThere, NotAllowed, NotFound, PressroomError, Unavailable
 from pressroom.executions import service as executions
 from pressroom.executions.orders import Intake
 from pressroom.executions.states import Status
 from pressroom.identity.audit import Entry
 from pressroom.parameters.sealing import SecretKeys
 from pressroom.schedules.due import MOST_AT_ONCE, When, add_missed, fires_at, following
-from pressroom.schedules.orders import SOURCE, Orders, notebook_of, principal_of
+from pressroom.schedules.orders import SOURCE, Orders, notebook_of, principal_of, seal_late
 from pressroom.schedules.schemas import Missed, Outcome, Overlap
 
 ON_TIME = timedelta(seconds=60)
 """A tick that fires within so long of its time, or of the end of its jitter, was not missed."""
+_AT_ONCE = 50
+"""Ticks that one transaction fires."""
 log = logging.getLogger("pressroom.schedules")
 _UNDER_WAY = (Status.PENDING.value, Status.RUNNING.value)
 
@@ -107,35 +109,49 @@ def _of_grace(grace: timedelta) -> int:
 
 
 async def fire(session: AsyncSession, intake: Intake, schedule: Schedule, now: datetime) -> Fired:
-    """Do what is due of a schedule that is locked, in the caller's transaction.
+    """Do what is due of a schedule that is locked, in the caller's transaction; of many ticks only some, and the
+    schedule stays due.
 
-    A tick that is refused, whatever for, gets a row that says so. Raises :class:`Unavailable`.
+    A tick that is refused, whatever for, gets a row that says so. Raises :class:`Unavailable`, and
+    :class:`KernelNotThere` while a kernel that is away may still be back in time.
     """
     # The ticks of a long outage are many: others get their turn meanwhile.
     plan, done = await asyncio.to_thread(planned, schedule, now), Fired(schedule.id)
     fires_from = schedule.fire_at or now
+    newest_only = schedule.overlap == Overlap.CANCEL_RUNNING
+    some, rest = (plan.fire, []) if newest_only else (plan.fire[:_AT_ONCE], plan.fire[_AT_ONCE:])
     # That it fires is no change of it.
     then = {"next_at": plan.then, "fire_at": fires_at(schedule, plan.then), "updated_at": Schedule.updated_at}
+    then |= {"next_at": rest[0], "fire_at": now} if rest else {}
     ahead = update(Schedule).where(Schedule.id == schedule.id).values(**then)
     await session.execute(ahead.execution_options(synchronize_session=False))
     why = zip(plan.missed, _why_missed(schedule, plan), strict=False)
     done.add(Outcome.MISSED, await add_missed(session, schedule.id, why))
-    if not plan.fire:
+    if not some:
         return done
     in_the_way = await _under_way(session, schedule)
-    if in_the_way and schedule.overlap == Overlap.SKIP:
-        for tick in plan.fire:
-            message = f"Execution {in_the_way[-1]} of an earlier tick was under way."
-            if await _add(session, schedule, tick, Outcome.SKIPPED, in_the_way[-1], message):
-                done.add(Outcome.SKIPPED)
-        return done
-    if schedule.overlap == Overlap.CANCEL_RUNNING:
+    if newest_only:
         await _cancel(session, intake, schedule, in_the_way)
-    for tick in plan.fire:
-        if await _add(session, schedule, tick, Outcome.FIRED):
-            done.add(await _submit(session, intake, schedule, tick, done))
-    done.late_seconds = max(0.0, (now - fires_from).total_seconds())
+        for tick in some[:-1]:
+            await _skip(session, schedule, tick, None, "A newer tick was due as well.", done)
+        some, in_the_way = some[-1:], []
+    for tick in some:
+        if in_the_way:
+            message = f"Execution {in_the_way[-1]} of an earlier tick was under way."
+            await _skip(session, schedule, tick, in_the_way[-1], message, done)
+        elif await _add(session, schedule, tick, Outcome.FIRED):
+            execution_id = await _submit(session, intake, schedule, tick, now, done)
+            if execution_id is not None and schedule.overlap == Overlap.SKIP:
+                in_the_way = [execution_id]
+            done.late_seconds = max(0.0, (now - fires_from).total_seconds())
     return done
+
+
+async def _skip(
+    session: AsyncSession, schedule: Schedule, tick: datetime, execution_id: int | None, message: str, done: Fired
+) -> None:
+    if await _add(session, schedule, tick, Outcome.SKIPPED, execution_id, message):
+        done.add(Outcome.SKIPPED)
 
 
 def _why_missed(schedule: Schedule, plan: Plan) -> Iterator[str]:
@@ -177,25 +193,34 @@ async def _add(
     return await session.scalar(added.returning(ScheduleTick.schedule_id)) is not None
 
 
-async def _submit(session: AsyncSession, intake: Intake, schedule: Schedule, tick: datetime, done: Fired) -> Outcome:
+async def _submit(
+    session: AsyncSession, intake: Intake, schedule: Schedule, tick: datetime, now: datetime, done: Fired
+) -> int | None:
     """Submit the execution of a tick that has a row, and write down which one, or why there is none."""
     by, connection = principal_of(schedule), await driver_connection(session)
-    entry = _entry(schedule, tick)
+    keys, entry = SecretKeys.of(intake.settings), _entry(schedule, tick)
+    execution_id = None
     try:
         async with session.begin_nested():
             notebook = await notebook_of(connection, by, schedule.notebook_id)
-            order = await Orders(schedule, notebook, SecretKeys.of(intake.settings)).order(tick)
+            order = await Orders(schedule, notebook, keys).order(tick)
             [execution_id] = await executions.submit_on(connection, intake, by, [order], audit=entry)
     except Unavailable:
         raise
     except PressroomError as error:
+        # A worker that starts again is back soon.
+        if isinstance(error, KernelNotThere) and now < tick + grace_of(schedule):
+            raise
         outcome, said = Outcome.REFUSED, {"outcome": Outcome.REFUSED.value, "message": error.detail}
     else:
         outcome, said = Outcome.FIRED, {"execution_id": execution_id}
         done.entries.append(entry)
+        if notebook is not None:
+            await seal_late(session, schedule, notebook.secret_names, keys)
+    done.add(outcome)
     row = (ScheduleTick.schedule_id == schedule.id, ScheduleTick.scheduled_at == tick)
     await session.execute(update(ScheduleTick).where(*row).values(**said))
-    return outcome
+    return execution_id
 
 
 def _entry(schedule: Schedule, tick: datetime) -> Entry:

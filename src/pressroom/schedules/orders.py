@@ -5,6 +5,9 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from pydantic import JsonValue
+from sqlalchemy import update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm.attributes import set_committed_value
 
 from pressroom.database.models import Schedule
 from pressroom.database.session import Connection
@@ -141,10 +144,36 @@ def set_parameters(
 
     Raises :class:`ParameterInvalid` for a secret where there is no key.
     """
+    schedule.parameters, schedule.secrets = _kept(schedule, values, secret, keys)
+
+
+async def seal_late(session: AsyncSession, schedule: Schedule, secret: Collection[str], keys: SecretKeys) -> None:
+    """Encrypt the values of a locked schedule that have become secret since it was saved, but for templates, which are
+    not secrets themselves. That is no change of the schedule.
+
+    Raises as :func:`set_parameters`, and :class:`SecretUnreadable`.
+    """
+    late = {name: value for name, value in schedule.parameters.items() if name in secret and not count(value)}
+    sealed = opened_secrets(schedule, keys)
+    if late.keys() <= sealed.keys():
+        return
+    hidden = late | sealed
+    parameters, secrets = _kept(schedule, schedule.parameters | hidden, hidden.keys(), keys)
+    kept = {"parameters": parameters, "secrets": secrets, "updated_at": Schedule.updated_at}
+    changed = update(Schedule).where(Schedule.id == schedule.id).values(**kept)
+    await session.execute(changed.execution_options(synchronize_session=False))
+    set_committed_value(schedule, "parameters", parameters)
+    set_committed_value(schedule, "secrets", secrets)
+
+
+def _kept(
+    schedule: Schedule, values: Mapping[str, JsonValue], secret: Collection[str], keys: SecretKeys
+) -> tuple[dict[str, JsonValue], str | None]:
+    """The parameters with marks, and the ciphertext of those that are secret."""
     hidden = {name: value for name, value in values.items() if name in secret}
     with about("parameters"):
-        schedule.secrets = keys.sealed(hidden, purpose_of(schedule)) if hidden else None
-    schedule.parameters = {**values, **dict.fromkeys(hidden, MARK)}
+        sealed = keys.sealed(hidden, purpose_of(schedule)) if hidden else None
+    return {**values, **dict.fromkeys(hidden, MARK)}, sealed
 
 
 def read_from_texts(given: Mapping[str, JsonValue], definitions: Sequence[Definition]) -> dict[str, JsonValue]:

@@ -18,14 +18,15 @@ from pressroom.executions import service as executions
 from pressroom.executions.orders import Intake, OrderBook
 from pressroom.executions.refusals import about
 from pressroom.executions.registered import Registered, opened
-from pressroom.identity.policy import acts_for_everybody, require_acting_for, viewer
-from pressroom.identity.principal import Principal
+from pressroom.identity.policy import acts_for_everybody, is_admin, require_acting_for, viewer
+from pressroom.identity.principal import ADMIN, Principal
 from pressroom.identity.rights import Level
 from pressroom.identity.visibility import sees_execution
 from pressroom.notebooks import levels
 from pressroom.parameters.sealing import SecretKeys
 from pressroom.press.masks import MARK
 from pressroom.schedules import due
+from pressroom.schedules.answers import answers
 from pressroom.schedules.due import When, following, moment
 from pressroom.schedules.orders import (
     Orders,
@@ -35,7 +36,7 @@ from pressroom.schedules.orders import (
     read_from_texts,
     set_parameters,
 )
-from pressroom.schedules.schemas import HOW, Outcome, ScheduleCreate, ScheduleOut, out
+from pressroom.schedules.schemas import HOW, Outcome, ScheduleCreate, ScheduleOut
 
 CHANNEL = "pressroom_schedules"
 """Notified when a clock has to look again."""
@@ -118,7 +119,7 @@ async def page(
         seen.append(Schedule.notebook_id == notebook_id)
     rows = (await session.scalars(select(Schedule).where(*seen).order_by(Schedule.id).offset(skip).limit(limit))).all()
     total = await session.scalar(select(func.count(Schedule.id)).where(*seen))
-    return _ROWS.dump_json([out(row) for row in rows]), len(rows), int(total or 0)
+    return _ROWS.dump_json(await answers(session, rows)), len(rows), int(total or 0)
 
 
 async def change(
@@ -137,6 +138,7 @@ async def change(
     before = When.of(schedule)
     keys = SecretKeys.of(intake.settings)
     secrets = opened_secrets(schedule, keys) if {"parameters", "username", "notebook_id"} & changes.keys() else None
+    stored = schedule.parameters | (secrets or {})
     fields = {name: value for name, value in changes.items() if name not in (*HOW, "parameters", "username")}
     for name, value in fields.items():
         setattr(schedule, name, getattr(value, "value", value))
@@ -154,8 +156,8 @@ async def change(
         given: dict[str, JsonValue] = dict(changes.get("parameters", schedule.parameters))
         with about("parameters"):
             given |= read_from_texts({name: given[name] for name in typed}, notebook.definitions)
-        kept = {name: secrets[name] for name, value in given.items() if value == MARK and name in secrets}
-        set_parameters(schedule, given | kept, notebook.secret_names | kept.keys(), keys)
+        kept = {name: stored[name] for name, value in given.items() if value == MARK and name in stored}
+        set_parameters(schedule, given | kept, notebook.secret_names | (kept.keys() & secrets.keys()), keys)
         hidden = hidden | kept.keys() if hidden is not None and typed else None
     else:
         hidden = None
@@ -209,12 +211,15 @@ async def _note_run(session: AsyncSession, schedule: Schedule, at: datetime, exe
 
 def _belongs_to(schedule: Schedule, principal: Principal, username: str) -> None:
     """Make a schedule somebody's. What groups and roles they have, only their own request says; changed by another, it
-    keeps what it had."""
+    keeps what it had, but for the rights of an administrator once an administrator has changed it: those are taken
+    away like that from who is none any more."""
     require_acting_for(principal, username)
     if username == principal.username:
         schedule.owner_groups, schedule.owner_roles = sorted(principal.groups), sorted(principal.roles)
     elif schedule.username != username:
         schedule.owner_groups, schedule.owner_roles = [], []
+    elif is_admin(principal):
+        schedule.owner_roles = [role for role in schedule.owner_roles if role != ADMIN]
     schedule.username = username
 
 

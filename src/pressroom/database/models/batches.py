@@ -18,6 +18,7 @@ class Batch(Base):
     __table_args__ = (
         Index("ix_batches_username_id", "username", "id"),
         Index("ix_batches_notebook_id_id", "notebook_id", "id"),
+        Index("ix_batches_schedule_id", "schedule_id", postgresql_where=text("schedule_id IS NOT NULL")),
         Index(
             "uq_batches_idempotency_key",
             "created_by",
