@@ -6,6 +6,8 @@ from datetime import datetime
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from sqlalchemy import make_url
+
 from pressroom.database.session import Database
 from pressroom.database.url import normalise
 from pressroom.executions.tasks import Workshop
@@ -32,10 +34,12 @@ def _go(url: str, home: Path, told: Path) -> None:
     asyncio.run(run())
 
 
-def begin(url: str, home: Path, told: Path) -> BaseProcess:
-    """Start a clock that goes by the time in the file ``told``."""
+def begin(url: str, home: Path, told: Path, name: str) -> BaseProcess:
+    """Start a clock that goes by the time in the file ``told``; the database knows it by its ``name``."""
     forks = multiprocessing.get_context("forkserver")
-    forks.set_forkserver_preload(["chaos.clocks"])
-    process = forks.Process(target=_go, args=(url, home, told), daemon=True)
+    # Modules of the tests are not on its path: it would import nothing, and each clock all of it.
+    forks.set_forkserver_preload(["pressroom.worker", "pressroom.schedules.clock"])
+    named = make_url(url).update_query_dict({"application_name": name}).render_as_string(hide_password=False)
+    process = forks.Process(target=_go, args=(named, home, told), daemon=True)
     process.start()
     return process

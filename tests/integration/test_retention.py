@@ -157,6 +157,30 @@ async def test_a_dry_run_changes_nothing_and_says_exactly_what_a_run_does(
     assert await prune(database, places, OLD, 0, dry_run=True) == Pruned(3, 4 + 8 + 9 - 2, 3, 50 + 20)
 
 
+async def test_ticks_of_schedules_go_by_their_age_and_with_their_execution(
+    database: Database, places: Places, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "BATCH", 3)
+    old, new = history.add()[0], history.add(days=1)[0]
+    history.connection.execute(
+        "WITH n AS (INSERT INTO notebooks (name, file_path, username) VALUES ('n', '/n.ipynb', 'ana') RETURNING id)"
+        " INSERT INTO schedules"
+        " (notebook_id, username, name, cron, timezone, missed, missed_limit, overlap, created_by)"
+        " SELECT id, 'ana', 's', '@daily', 'UTC', 'last', 1, 'queue', 'ana' FROM n"
+    )
+    ago = "now() - %s * interval '1 day'"
+    add = f"INSERT INTO schedule_ticks SELECT id, {ago}, %s, %s, NULL, {ago}"
+    kept = [(1, "missed", None), (2, "fired", new), (100, "skipped", new)]
+    gone = [(days, "missed", None) for days in range(101, 109)] + [(110, "fired", old)]
+    for days, outcome, execution_id in kept + gone:
+        history.connection.execute(f"{add} FROM schedules", (days, outcome, execution_id, days))
+    expected = await prune(database, places, OLD, dry_run=True)
+    assert expected.ticks == len(gone)
+    assert await prune(database, places, OLD) == expected
+    left = history.connection.execute("SELECT outcome, execution_id FROM schedule_ticks ORDER BY at DESC").fetchall()
+    assert left == [each[1:] for each in kept]
+
+
 @pytest.mark.parametrize("keep_last", [1, 2, 3])
 async def test_the_last_of_each_notebook_stay_however_old(
     database: Database, places: Places, history: History, keep_last: int

@@ -2,90 +2,32 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text, update
+from sqlalchemy import text, update
+from sqlalchemy.dialects import postgresql
 
 from line import Line
-from pressroom.database.models import Execution, Notebook, Schedule, ScheduleTick
+from pressroom.database.models import Notebook, Schedule
 from pressroom.errors import Invalid, NotAllowed, NotFound, OverLimit
 from pressroom.identity.principal import Principal
 from pressroom.identity.rights import Level
 from pressroom.notebooks import grants
 from pressroom.notebooks.grant_schemas import GranteeKind
-from pressroom.schedules import backfill, service
-from pressroom.schedules.clock import Clock, open_clock
+from pressroom.schedules import backfill, firing, service
+from pressroom.schedules.clock import open_clock
 from pressroom.schedules.schemas import BackfillWanted, ScheduleCreate
+from schedule_desk import ANA, BO, MINUTE, START, Desk
 
 write_notebook = pytest.write_notebook  # type: ignore[attr-defined]
-ANA = Principal.local("ana")
-BO = Principal.person("bo", source="test")
-MINUTE = timedelta(minutes=1)
-START = datetime(2030, 1, 1, tzinfo=UTC)
-"""All here happens in a year that is to come, by a clock that is moved."""
-
-
-@dataclass
-class Desk:
-    """A registered notebook, and a time that is moved."""
-
-    line: Line
-    notebook_id: int
-    path: Path
-    now: datetime = START
-    clocks: list[Clock] = field(default_factory=list)
-
-    def session(self) -> Any:
-        return self.line.database.transaction()
-
-    def clock(self, **settings: Any) -> Clock:
-        return Clock(self.line.shop(**settings), self.line.intake.jobs, lambda: self.now)
-
-    async def make(self, principal: Principal = ANA, **fields: Any) -> int:
-        wanted = ScheduleCreate(**{"notebook_id": self.notebook_id, "name": "s", "cron": "* * * * *", **fields})
-        async with self.session() as session:
-            schedule = await service.create(session, self.line.intake, principal, wanted)
-            if schedule.next_at is not None:
-                service.wait_for(schedule, service.following(schedule, self.now))
-            return schedule.id
-
-    async def at(self, now: datetime, clock: Clock | None = None) -> None:
-        """Let it be that time, and the clock look."""
-        self.now = now
-        clock = clock or self.clock()
-        while await clock.once():
-            pass
-
-    async def ticks(self, schedule_id: int) -> list[tuple[int, str]]:
-        """The minutes after the start, and what became of them."""
-        wanted = select(ScheduleTick).where(ScheduleTick.schedule_id == schedule_id).order_by(ScheduleTick.scheduled_at)
-        async with self.session() as session:
-            rows = (await session.scalars(wanted)).all()
-        return [(int((row.scheduled_at - START) / MINUTE), row.outcome) for row in rows]
-
-    async def executions(self, schedule_id: int) -> list[Execution]:
-        wanted = select(Execution).where(Execution.schedule_id == schedule_id).order_by(Execution.id)
-        async with self.session() as session:
-            return list((await session.scalars(wanted)).all())
-
-    async def message(self, schedule_id: int, minute: int) -> str | None:
-        async with self.session() as session:
-            row = await session.get(ScheduleTick, (schedule_id, START + MINUTE * minute))
-            return row.message
 
 
 @pytest.fixture
 async def desk(line: Line, home: Path) -> Desk:
-    path = write_notebook(home / "sales.ipynb", "1")
-    async with line.database.transaction() as session:
-        row = Notebook(name="sales", file_path=str(path), username="ana", tags=[], metadata_={})
-        session.add(row)
-        await session.flush()
-    return Desk(line, row.id, path)
+    return await Desk.of(line, write_notebook(home / "sales.ipynb", "1"))
 
 
 async def test_a_tick_fires_once_however_many_clocks_look_at_once(desk: Desk) -> None:
@@ -111,7 +53,14 @@ async def test_a_tick_fires_once_however_many_clocks_look_at_once(desk: Desk) ->
         ({"missed": "last"}, {"missed": range(1, 9), "fired": range(9, 10)}),
         ({"missed": "all"}, {"missed": range(0), "fired": range(1, 10)}),
         ({"missed": "all", "missed_limit": 4}, {"missed": range(1, 6), "fired": range(6, 10)}),
-        ({"missed": "all", "missed_limit": 4, "overlap": "skip"}, {"missed": range(1, 6), "fired": range(6, 10)}),
+        (
+            {"missed": "all", "missed_limit": 4, "overlap": "skip"},
+            {"missed": range(1, 6), "fired": range(6, 7), "skipped": range(7, 10)},
+        ),
+        (
+            {"missed": "all", "missed_limit": 4, "overlap": "cancel_running"},
+            {"missed": range(1, 6), "skipped": range(6, 9), "fired": range(9, 10)},
+        ),
     ],
 )
 async def test_the_ticks_of_an_outage(desk: Desk, policy: dict[str, Any], ticks: dict[str, range]) -> None:
@@ -314,3 +263,47 @@ async def test_only_its_user_changes_a_schedule_and_who_acts_for_them(desk: Desk
         await session.execute(update(Schedule).where(Schedule.id == schedule_id).values(owner_roles=[]))
     await desk.at(START + MINUTE)
     assert await desk.ticks(schedule_id) == [(1, "fired")], "the notebook is ana's own"
+
+
+async def test_what_is_due_is_found_by_an_index(desk: Desk) -> None:
+    statement = firing.due_at(firing.time_of(None)).compile(
+        dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True}
+    )
+    async with desk.session() as session:
+        await session.execute(text("SET LOCAL enable_seqscan = off"))
+        plan = "\n".join((await session.scalars(text(f"EXPLAIN {statement}"))).all())
+    assert "ix_schedules_fire_at" in plan
+    assert "Index Cond: (fire_at <= statement_timestamp())" in plan
+
+
+async def test_the_many_ticks_of_an_outage_fire_some_at_a_time(desk: Desk) -> None:
+    schedule_id = await desk.make(missed="all", missed_limit=60)
+    desk.now = START + 80 * MINUTE
+    clock, fired = desk.clock(), list[int]()
+    while await clock.once():
+        fired.append([outcome for _, outcome in await desk.ticks(schedule_id)].count("fired"))
+    assert fired == [50, 61], "sixty that are late, and the one that is on time"
+    assert [minute for minute, outcome in await desk.ticks(schedule_id) if outcome == "missed"] == list(range(1, 20))
+
+
+async def test_a_tick_waits_for_a_kernel_that_is_away_as_long_as_it_is_on_time(desk: Desk) -> None:
+    schedule_id = await desk.make(cron="*/10 * * * *")
+
+    async def there(kernel: str) -> None:
+        async with desk.session() as session:
+            said = text("UPDATE workers SET kernels = jsonb_build_array(jsonb_build_object('name', CAST(:k AS text)))")
+            await session.execute(said, {"k": kernel})
+
+    await there("bash")
+    clock = desk.clock()
+    await desk.at(START + 10 * MINUTE, clock)
+    assert await desk.ticks(schedule_id) == []
+    await there("python3")
+    await desk.at(START + 10 * MINUTE + timedelta(seconds=30), desk.clock())
+    assert await desk.ticks(schedule_id) == [(10, "fired")]
+    await there("bash")
+    for seconds in (0, 30, 61):
+        assert len(await desk.ticks(schedule_id)) == 1
+        await desk.at(START + 20 * MINUTE + timedelta(seconds=seconds), desk.clock())
+    assert await desk.ticks(schedule_id) == [(10, "fired"), (20, "refused")]
+    assert "There is no kernel named 'python3'" in str(await desk.message(schedule_id, 20))

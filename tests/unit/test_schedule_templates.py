@@ -1,15 +1,19 @@
 """Templates: what they can say of a tick, and that there is no way out of them."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pressroom.database.models import Schedule
 from pressroom.errors import Invalid, ParameterInvalid
 from pressroom.parameters.rules import Definition
-from pressroom.schedules.orders import rendered_for
+from pressroom.parameters.sealing import SecretKeys
+from pressroom.schedules.backfill import TickSets
+from pressroom.schedules.orders import Orders, rendered_for
 from pressroom.schedules.template_values import MOST, Named, Tick
 from pressroom.schedules.templates import rendered
 
@@ -68,6 +72,9 @@ ESCAPES = [
     ("{{ scheduled_at | attr('__class__') }}", "no filter 'attr'"),
     ("{{ [1] | map(attribute='__class__') }}", "no filter 'map'"),
     ("{{ self }}", "no 'self'"),
+    ("{{ 1 if year == 1 and year in year else 2 }}", "in cannot be used"),
+    ("{{ 1 if year == 1 and year not in year else 2 }}", "not in cannot be used"),
+    ("{{ scheduled_at.strftime('%Y', **year) }}", "a call cannot be used"),
     ("{{ self._TemplateReference__context }}", "no 'self'"),
     ("{{ cycler }}", "no 'cycler'"),
     ("{{ cycler.__init__.__globals__.os.popen('id').read() }}", "a call cannot be used"),
@@ -191,3 +198,43 @@ def test_every_template_that_cannot_be_used_is_named() -> None:
         rendered_for({"a": "{{ x }}", "b": 1, "c": ["{{ 1"]}, {}, TICK)
     assert [each["parameter"] for each in caught.value.errors] == ["a", "c"]
     assert caught.value.rule == "template"
+
+
+def test_a_schedule_has_a_hundred_templates_at_most_however_they_are_spread() -> None:
+    many = {"a": ["{{ year }}"] * 60, "b": {"c": ["{{ year }}", "plain"] * 41}}
+    with pytest.raises(ParameterInvalid, match="100 at most"):
+        rendered_for(many, {}, TICK)
+    many["b"]["c"] = many["b"]["c"][2:]
+    assert rendered_for(many, {}, TICK)["b"] == {"c": [2026, "plain"] * 40}
+
+
+def test_another_tick_is_looked_for_once_however_often_it_is_named() -> None:
+    asked: list[datetime] = []
+
+    def find(_cron: str, _zone: ZoneInfo, at: datetime) -> datetime:
+        asked.append(at)
+        return at
+
+    assert {TICK.other(find) for _ in range(200)} == {TICK.at}
+    assert asked == [TICK.at]
+
+
+def sets_of(parameters: dict[str, Any], number: int) -> TickSets:
+    schedule = Schedule(
+        id=1, username="ana", notebook_id=3, name="s", cron="@daily", timezone="UTC", parameters=parameters
+    )
+    return TickSets(Orders(schedule, None, SecretKeys([])), [TICK.at + timedelta(days=n) for n in range(number)])
+
+
+def test_the_sets_of_a_backfill_share_what_does_not_use_the_tick() -> None:
+    sets = sets_of({"large": ["x"] * 1000, "date": "{{ date }}"}, 100_000)
+    assert len(sets) == 100_000
+    assert [each["date"] for each in sets[1:3]] == ["2026-11-02", "2026-11-03"]
+    assert sets[0]["large"] is sets[99_999]["large"]
+
+
+def test_a_backfill_whose_parameters_are_too_long_in_all_is_refused() -> None:
+    sets = sets_of({"large": "x" * 1000, "date": "{{ date }}"}, 100)
+    sets.require_small(104_000)
+    with pytest.raises(Invalid, match="100 times these parameters"):
+        sets.require_small(100_000)

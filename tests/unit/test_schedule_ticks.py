@@ -243,3 +243,23 @@ def test_a_range_of_millions_of_ticks_is_counted_no_further_than_asked() -> None
     start, end = datetime(1980, 1, 1, tzinfo=UTC), datetime(2080, 1, 1, tzinfo=UTC)
     assert len(ticks.between("* * * * *", BERLIN, start, end, 500)) == 500
     assert len(ticks.newest("* * * * *", BERLIN, start, end, 500)) == 500
+
+
+@pytest.mark.parametrize("end", ["2026-07-25T05:00Z", "2026-10-25T01:30Z", "2026-10-25T05:00Z"])
+def test_each_minute_near_a_change_of_clocks_costs_about_a_look(end: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = 0
+
+    def counted(local: datetime, place: ZoneInfo) -> datetime:
+        nonlocal looks
+        looks += 1
+        return first(local, place)
+
+    first = ticks._first
+    monkeypatch.setattr(ticks, "_first", counted)
+    last = datetime.fromisoformat(end)
+    found = ticks.newest("* * * * *", BERLIN, last - DAY, last, 1062)
+    assert found == [last - timedelta(minutes=n) for n in range(1061, -1, -1)]
+    assert looks <= 3 * len(found)
+    ahead = ticks.between("* * * * *", BERLIN, found[0], last, 2000)
+    assert ahead == found
+    assert looks <= 6 * len(found)

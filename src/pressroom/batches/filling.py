@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from pressroom.batches.plans import BatchPlan, Grid
+from pressroom.batches.plans import BatchPlan, Grid, Set
 from pressroom.database.models import Batch
 from pressroom.database.session import Connection, violated
 from pressroom.errors import NotFound, ParameterInvalid, PressroomError, TooLarge
@@ -47,7 +47,9 @@ def require_size(plan: BatchPlan) -> None:
 async def orders_of(order: Order, plan: BatchPlan) -> AsyncIterator[Sequence[Order]]:
     """The orders of a plan, some at a time."""
     for start in range(0, len(plan.sets), AT_ONCE):
-        yield [replace(order, parameters={**plan.fixed, **each}) for each in plan.sets[start : start + AT_ONCE]]
+        # Sets that are made when they are asked for may take their time.
+        some: Sequence[Set] = await asyncio.to_thread(plan.sets.__getitem__, slice(start, start + AT_ONCE))
+        yield [replace(order, parameters={**plan.fixed, **each}) for each in some]
 
 
 async def fill(

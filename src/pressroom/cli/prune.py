@@ -31,6 +31,7 @@ def prune(
     json: Annotated[bool, typer.Option("--json", help="Answer JSON.")] = False,
 ) -> None:
     """Delete executions that ended long ago, with their events and their outputs under executions/; never an input.
+    The ticks of schedules go with their executions, and by their age where they have none.
 
     Ctrl-C ends it after the batch of 1,000 that is under way; run it again and it goes on.
     """
@@ -72,4 +73,5 @@ def prune(
 def _sentence(pruned: Pruned, *, dry_run: bool) -> str:
     files = f"{pruned.files:,} output files ({pruned.bytes / MEBIBYTE:,.1f} MiB)"
     what = f"{pruned.executions:,} executions, {pruned.events:,} events, {files}"
+    what += f", {pruned.ticks:,} ticks of schedules" if pruned.ticks else ""
     return f"Would delete {what}." if dry_run else f"Deleted {what}."

@@ -42,6 +42,7 @@ from pressroom.executions.schemas import ExecutionOut
 from pressroom.schedules import backfill as backfills
 from pressroom.schedules import history as histories
 from pressroom.schedules import service, ticks
+from pressroom.schedules.answers import answer
 from pressroom.schedules.schemas import (
     BackfillWanted,
     ScheduleCreate,
@@ -49,7 +50,6 @@ from pressroom.schedules.schemas import (
     ScheduleUpdate,
     TickOut,
 )
-from pressroom.schedules.schemas import out as answered
 from pressroom.wire import MAX_ID
 
 app = typer.Typer(help="Notebooks that are executed at certain times.", no_args_is_help=True)
@@ -95,7 +95,7 @@ def create(
             hidden = frozenset(secrets)
             schedule = await service.create(session, intake, room.caller, wanted, lenient=True, hidden=hidden)
             told |= {"schedule_id": schedule.id, "notebook_id": notebook_id}
-            return answered(schedule)
+            return await answer(session, schedule)
 
     show_schedule(in_room(work), as_json=json)
 
@@ -126,7 +126,7 @@ def show(schedule_id: Id, *, json: Json = False) -> None:
 
     async def work(room: Room) -> ScheduleOut:
         async with room.database.transaction() as session:
-            return answered(await service.get(session, room.caller, schedule_id))
+            return await answer(session, await service.get(session, room.caller, schedule_id))
 
     show_one(in_room(work), as_json=json)
 
@@ -201,7 +201,7 @@ def update(
             schedule = await service.change(
                 session, intake, room.caller, schedule_id, changes, typed=typed, hidden=hidden
             )
-            return answered(schedule)
+            return await answer(session, schedule)
 
     show_schedule(in_room(work), as_json=json)
 
@@ -210,7 +210,7 @@ def _changed(schedule_id: int, command: str, changes: Mapping[str, Any]) -> Sche
     async def work(room: Room) -> ScheduleOut:
         async with changing(room, command, f"{command}_a_schedule") as (session, told, intake):
             told["schedule_id"] = schedule_id
-            return answered(await service.change(session, intake, room.caller, schedule_id, changes))
+            return await answer(session, await service.change(session, intake, room.caller, schedule_id, changes))
 
     return in_room(work)
 

@@ -4,7 +4,7 @@ An execution goes when it ended longer ago than asked and is not among the last 
 attempts, events and deliveries go with its row, and so does its output, if that lies under ``executions/`` beside the
 input and nothing else names it: no other execution as its input or output, no registered notebook as its file. Its
 artifact directory goes in any case, since that is its own alone. A batch that somebody began goes with the last of its
-executions.
+executions. The ticks of schedules go as long after they were decided, once they have no execution.
 
 What one transaction deletes is called a batch here, too. Its files go before its rows are committed. Killed in between,
 an execution is still listed whose output is gone, as if its user had deleted it; the next run finds it again and
@@ -36,12 +36,21 @@ from sqlalchemy import (
     or_,
     select,
     text,
+    tuple_,
 )
 from sqlalchemy import cast as cast_to
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from pressroom.database.models import TERMINAL, Batch, Execution, ExecutionArtifact, ExecutionEvent, Notebook
+from pressroom.database.models import (
+    TERMINAL,
+    Batch,
+    Execution,
+    ExecutionArtifact,
+    ExecutionEvent,
+    Notebook,
+    ScheduleTick,
+)
 from pressroom.database.session import Database
 from pressroom.errors import NotAllowed, NotFound, PathNotAllowed, PressroomError
 from pressroom.executions import artifacts
@@ -61,12 +70,14 @@ _SETTINGS = text(
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What was deleted, or would be: executions, their events, outputs and artifacts, and the bytes in those."""
+    """What was deleted, or would be: executions, their events, outputs and artifacts, the bytes in those, and ticks of
+    schedules."""
 
     executions: int = 0
     events: int = 0
     files: int = 0
     bytes: int = 0
+    ticks: int = 0
 
     def __add__(self, other: "Pruned") -> "Pruned":
         return Pruned(
@@ -74,6 +85,7 @@ class Pruned:
             self.events + other.events,
             self.files + other.files,
             self.bytes + other.bytes,
+            self.ticks + other.ticks,
         )
 
 
@@ -135,10 +147,16 @@ async def prune(
             batch = await _batch(session, rule, last)
             if not batch.ids:
                 break
-            part = await _delete(session, places, batch, dry_run=dry_run)
+            part = await _delete(session, places, batch, rule, dry_run=dry_run)
         last = batch.ids[-1]
         done += part
         progress(done)
+    while not stopped():
+        async with database.transaction() as session:
+            count = await _delete_ticks(session, rule, dry_run=dry_run)
+        done += Pruned(ticks=count)
+        if dry_run or count < BATCH:
+            break
     return done
 
 
@@ -179,7 +197,7 @@ async def _named(session: AsyncSession, rule: _Rule, ids: Sequence[int], paths: 
     return set((await session.scalars(select(given).where(or_(as_output, as_input, as_notebook)))).all())
 
 
-async def _delete(session: AsyncSession, places: Places, batch: _Batch, *, dry_run: bool) -> Pruned:
+async def _delete(session: AsyncSession, places: Places, batch: _Batch, rule: _Rule, *, dry_run: bool) -> Pruned:
     held = set[int]() if dry_run else await asyncio.to_thread(_remove_folders, places, batch.folders)
     outputs = [output for output in batch.outputs if output[0] not in held]
     files, size, stuck = await asyncio.to_thread(_unlink, places, outputs, dry_run=dry_run)
@@ -188,7 +206,10 @@ async def _delete(session: AsyncSession, places: Places, batch: _Batch, *, dry_r
     of_artifacts = of_artifacts.where(ExecutionArtifact.execution_id == func.any(ids))
     more = (await session.execute(of_artifacts)).one()
     of_them = ExecutionEvent.execution_id == func.any(ids)
+    ticks = 0
     if dry_run:
+        of_ticks = select(func.count()).select_from(ScheduleTick).where(ScheduleTick.execution_id == func.any(ids))
+        ticks = await session.scalar(of_ticks.where(ScheduleTick.at < rule.ended_before)) or 0
         events = await session.scalar(select(func.count()).select_from(ExecutionEvent).where(of_them))
     else:
         events = cast("CursorResult[Any]", await session.execute(delete(ExecutionEvent).where(of_them))).rowcount
@@ -196,7 +217,18 @@ async def _delete(session: AsyncSession, places: Places, batch: _Batch, *, dry_r
         batches = {each for each in await session.scalars(gone.execution_options(synchronize_session=False)) if each}
         if batches:
             await session.execute(_without_executions(batches).execution_options(synchronize_session=False))
-    return Pruned(len(ids), events or 0, files + int(more[0]), size + int(more[1]))
+    return Pruned(len(ids), events or 0, files + int(more[0]), size + int(more[1]), ticks)
+
+
+async def _delete_ticks(session: AsyncSession, rule: _Rule, *, dry_run: bool) -> int:
+    """Delete some of the old ticks of schedules that have no execution any more, or never had one; how many."""
+    old = (ScheduleTick.at < rule.ended_before, ScheduleTick.execution_id.is_(None))
+    if dry_run:
+        return await session.scalar(select(func.count()).select_from(ScheduleTick).where(*old)) or 0
+    key = tuple_(ScheduleTick.schedule_id, ScheduleTick.scheduled_at)
+    some = select(ScheduleTick.schedule_id, ScheduleTick.scheduled_at).where(*old).limit(BATCH)
+    gone = delete(ScheduleTick).where(key.in_(some)).execution_options(synchronize_session=False)
+    return cast("CursorResult[Any]", await session.execute(gone)).rowcount
 
 
 def _remove_folders(places: Places, folders: list[tuple[int, str, str, int]]) -> set[int]:

@@ -1,12 +1,15 @@
 """Backfills: the ticks of a schedule in a range of time that is over, as one batch."""
 
 import asyncio
+import json
+from collections.abc import Sequence
 from datetime import datetime
+from typing import overload
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pressroom.batches import service as batches
-from pressroom.batches.plans import BatchPlan
+from pressroom.batches.plans import BatchPlan, Set
 from pressroom.database.models import Batch, Schedule
 from pressroom.database.session import driver_connection
 from pressroom.errors import Invalid
@@ -15,9 +18,39 @@ from pressroom.executions.orders import Intake
 from pressroom.executions.refusals import about
 from pressroom.identity.principal import Principal
 from pressroom.parameters.sealing import SecretKeys
-from pressroom.schedules import service, ticks
+from pressroom.schedules import due, service, ticks
 from pressroom.schedules.orders import Orders, notebook_of, principal_of
 from pressroom.schedules.schemas import BackfillWanted
+from pressroom.settings import MEBIBYTE
+
+MOST_BYTES = 256 * MEBIBYTE
+"""About how long the parameters of all executions of a backfill may be in all, as JSON."""
+
+
+class TickSets(Sequence[Set]):
+    """The parameters of ticks, each made when it is asked for. What does not use the tick is shared by all of them."""
+
+    def __init__(self, orders: Orders, found: Sequence[datetime]) -> None:
+        self._orders, self._found = orders, found
+
+    def require_small(self, most: int) -> None:
+        """Raise :class:`Invalid` where all of them are longer than ``most`` bytes, as the first one has it."""
+        size = len(json.dumps(self[0])) * len(self)
+        if size > most:
+            said = f"{len(self)} times these parameters are about {size / MEBIBYTE:,.0f} MiB"
+            raise Invalid(f"{said}; a backfill has {most // MEBIBYTE} MiB at most. Have fewer ticks at once.")
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    @overload
+    def __getitem__(self, index: int) -> Set: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Set]: ...
+    def __getitem__(self, index: int | slice) -> Set | Sequence[Set]:
+        if isinstance(index, slice):
+            return [self._orders.parameters(tick) for tick in self._found[index]]
+        return self._orders.parameters(self._found[index])
 
 
 async def begin(
@@ -33,7 +66,7 @@ async def begin(
     with about("to"):
         if wanted.to < wanted.from_:
             raise Invalid("to must not lie before from.")
-        if wanted.to > await service.moment(session):
+        if wanted.to > await due.moment(session):
             raise Invalid("to lies ahead; ticks that are to come fire by themselves.")
     most = intake.settings.batch_limit
     with about("from"):
@@ -43,7 +76,9 @@ async def begin(
     by = principal_of(schedule)
     notebook = await notebook_of(await driver_connection(session), by, schedule.notebook_id)
     orders = Orders(schedule, notebook, SecretKeys.of(intake.settings))
-    sets = await asyncio.to_thread(lambda: [orders.parameters(tick) for tick in found])
+    sets = TickSets(orders, found)
+    with about("from"):
+        await asyncio.to_thread(sets.require_small, MOST_BYTES)
     plan = BatchPlan(
         notebook_id=schedule.notebook_id,
         sets=sets,

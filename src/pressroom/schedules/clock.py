@@ -17,7 +17,7 @@ from sqlalchemy import func, select, update
 from pressroom.database.models import Schedule
 from pressroom.database.session import Database
 from pressroom.database.url import conninfo
-from pressroom.errors import Unavailable
+from pressroom.errors import KernelNotThere, Unavailable
 from pressroom.executions.orders import Intake
 from pressroom.executions.tasks import Workshop
 from pressroom.identity.audit import AuditFile
@@ -80,6 +80,11 @@ class Clock:
                 fired = await firing.fire(session, self._intake, schedule, now)
         except Unavailable:
             raise
+        except KernelNotThere as error:
+            assert taken is not None
+            log.info("the tick of schedule %s waits for its kernel: %s", taken, error.detail)
+            await self._put_off(taken)
+            return True
         except Exception:
             if taken is None:
                 raise
@@ -111,7 +116,7 @@ class Clock:
         """In how many seconds to look again."""
         left = func.extract("epoch", func.min(Schedule.fire_at) - firing.time_of(self._now and self._now()))
         async with self._database.transaction() as session:
-            seconds = await session.scalar(select(left).where(Schedule.paused.is_(False)))
+            seconds = await session.scalar(select(left).where(~Schedule.paused))
         if seconds is None:
             return LOOK_SECONDS
         return min(LOOK_SECONDS, float(seconds)) if seconds > 0 else _TAKEN_SECONDS

@@ -32,6 +32,7 @@ from pressroom.executions.endpoints import ACCEPTED, accepted
 from pressroom.executions.history_endpoints import Moment
 from pressroom.executions.schemas import ExecutionOut
 from pressroom.schedules import backfill, history, service, ticks
+from pressroom.schedules.answers import answer
 from pressroom.schedules.schemas import (
     BackfillWanted,
     RunWanted,
@@ -39,7 +40,6 @@ from pressroom.schedules.schemas import (
     ScheduleOut,
     ScheduleUpdate,
     TickOut,
-    out,
 )
 from pressroom.wire import MAX_ID, Timestamp
 
@@ -52,11 +52,11 @@ async def add_a_schedule(
     wanted: ScheduleCreate, session: Transaction, parts: TheParts, caller: ActingRunner, facts: Facts
 ) -> ScheduleOut:
     """Have a notebook executed at certain times. The execution of the next tick is checked as if it were asked for now;
-    it is submitted then as the schedule's user, with the groups and roles that they have now."""
+    it is submitted then as the schedule's user, with the groups and roles that they had when they last saved it."""
     facts["notebook_id"] = wanted.notebook_id
     schedule = await service.create(session, parts.intake, caller, wanted)
     facts["schedule_id"] = schedule.id
-    return out(schedule)
+    return await answer(session, schedule)
 
 
 @router.get("", response_model=list[ScheduleOut], responses=PAGE | problems(Invalid))
@@ -95,7 +95,7 @@ async def preview_a_schedule(
 @router.get("/{schedule_id}", responses=problems(NotFound, Invalid))
 async def read_a_schedule(schedule_id: Id, session: Transaction, caller: Viewer) -> ScheduleOut:
     """One schedule, with its next tick."""
-    return out(await service.get(session, caller, schedule_id))
+    return await answer(session, await service.get(session, caller, schedule_id))
 
 
 @router.put("/{schedule_id}", responses=problems(NotAllowed, NotFound, AlreadyExists, Invalid))
@@ -103,7 +103,8 @@ async def change_a_schedule(
     schedule_id: Id, wanted: ScheduleUpdate, session: Transaction, parts: TheParts, caller: ActingRunner
 ) -> ScheduleOut:
     """Change the fields that are sent; the others stay as they are. Only its user may, and who acts for them."""
-    return out(await service.change(session, parts.intake, caller, schedule_id, wanted.changes()))
+    changed = await service.change(session, parts.intake, caller, schedule_id, wanted.changes())
+    return await answer(session, changed)
 
 
 @router.delete("/{schedule_id}", status_code=204, responses=problems(NotAllowed, NotFound, Invalid))
@@ -115,7 +116,8 @@ async def delete_a_schedule(schedule_id: Id, session: Transaction, caller: Actin
 @router.post("/{schedule_id}/pause", responses=problems(NotAllowed, NotFound, Invalid))
 async def pause_a_schedule(schedule_id: Id, session: Transaction, parts: TheParts, caller: ActingRunner) -> ScheduleOut:
     """Let no tick fire until it is resumed. What runs goes on."""
-    return out(await service.change(session, parts.intake, caller, schedule_id, {"paused": True}))
+    changed = await service.change(session, parts.intake, caller, schedule_id, {"paused": True})
+    return await answer(session, changed)
 
 
 @router.post("/{schedule_id}/resume", responses=problems(NotAllowed, NotFound, Invalid))
@@ -123,7 +125,8 @@ async def resume_a_schedule(
     schedule_id: Id, session: Transaction, parts: TheParts, caller: ActingRunner
 ) -> ScheduleOut:
     """Let ticks fire again, from the next one on. Those of the pause are not made up for."""
-    return out(await service.change(session, parts.intake, caller, schedule_id, {"paused": False}))
+    changed = await service.change(session, parts.intake, caller, schedule_id, {"paused": False})
+    return await answer(session, changed)
 
 
 @router.post(

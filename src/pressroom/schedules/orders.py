@@ -1,9 +1,13 @@
 """The order that a tick of a schedule is: as whom, with which parameters."""
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from pydantic import JsonValue
+from sqlalchemy import update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm.attributes import set_committed_value
 
 from pressroom.database.models import Schedule
 from pressroom.database.session import Connection
@@ -19,7 +23,7 @@ from pressroom.parameters.sealing import Purpose, SecretKeys
 from pressroom.parameters.values import checked
 from pressroom.press.masks import MARK
 from pressroom.schedules.template_values import Named, Tick
-from pressroom.schedules.templates import is_template, rendered
+from pressroom.schedules.templates import MOST_TEMPLATES, count, is_template, rendered
 
 SOURCE = "schedule"
 """What a schedule's executions are known to come from, in the audit."""
@@ -42,10 +46,9 @@ def purpose_of(schedule: Schedule) -> Purpose:
     return schedule.id, schedule.username, f"schedule of notebook {schedule.notebook_id}"
 
 
-def tick_of(schedule: Schedule, at: datetime) -> Tick:
-    """A tick of a schedule, as its templates see it."""
-    named = Named(schedule.id, schedule.name, schedule.cron, schedule.timezone, schedule.notebook_id)
-    return Tick(named, at)
+def named(schedule: Schedule) -> Named:
+    """A schedule, as its templates see it."""
+    return Named(schedule.id, schedule.name, schedule.cron, schedule.timezone, schedule.notebook_id)
 
 
 class Orders:
@@ -65,11 +68,17 @@ class Orders:
             error.where = ("parameters",)
             raise error
         self._secrets = secrets
+        given = {name: value for name, value in schedule.parameters.items() if name not in secrets}
+        self._templates = {name: value for name, value in given.items() if count(value)}
+        self._shared = {name: value for name, value in given.items() if name not in self._templates} | secrets
+        self._named = named(schedule)
 
-    def order(self, at: datetime) -> Order:
-        """The order of a tick. Raises :class:`ParameterInvalid` for a template that cannot be rendered."""
+    async def order(self, at: datetime) -> Order:
+        """The order of a tick. Raises :class:`ParameterInvalid` for a template that cannot be rendered, and where there
+        are too many."""
         return Order(
-            parameters=self.parameters(at),
+            # Others get their turn meanwhile: rendering may take a second.
+            parameters=await asyncio.to_thread(self.parameters, at),
             notebook_id=self._schedule.notebook_id,
             how=HowToExecute.model_validate(self._schedule.how),
             origin=Origin(schedule_id=self._schedule.id, scheduled_at=at),
@@ -77,9 +86,8 @@ class Orders:
 
     def parameters(self, at: datetime) -> dict[str, JsonValue]:
         """The parameters of a tick. Raises as :meth:`order`."""
-        plain = {name: value for name, value in self._schedule.parameters.items() if name not in self._secrets}
         with about("parameters"):
-            return rendered_for(plain, self._definitions, tick_of(self._schedule, at)) | self._secrets
+            return self._shared | rendered_for(self._templates, self._definitions, Tick(self._named, at))
 
 
 def rendered_for(
@@ -87,8 +95,15 @@ def rendered_for(
 ) -> dict[str, JsonValue]:
     """Parameters with their templates rendered; what was one expression alone, as its parameter's type has it.
 
-    Raises :class:`ParameterInvalid` with every template that cannot be used.
+    Raises :class:`ParameterInvalid` with every template that cannot be used, and where there are more than
+    :data:`MOST_TEMPLATES`.
     """
+    total = 0
+    for name, value in given.items():
+        total += count(value)
+        if total > MOST_TEMPLATES:
+            why = f"holds too many templates: the parameters of a schedule have {MOST_TEMPLATES} at most"
+            raise ParameterInvalid.of([ParameterInvalid(name, "template", why)])
     found: dict[str, JsonValue] = {}
     problems: list[ParameterInvalid] = []
     for name, value in given.items():
@@ -129,10 +144,36 @@ def set_parameters(
 
     Raises :class:`ParameterInvalid` for a secret where there is no key.
     """
+    schedule.parameters, schedule.secrets = _kept(schedule, values, secret, keys)
+
+
+async def seal_late(session: AsyncSession, schedule: Schedule, secret: Collection[str], keys: SecretKeys) -> None:
+    """Encrypt the values of a locked schedule that have become secret since it was saved, but for templates, which are
+    not secrets themselves. That is no change of the schedule.
+
+    Raises as :func:`set_parameters`, and :class:`SecretUnreadable`.
+    """
+    late = {name: value for name, value in schedule.parameters.items() if name in secret and not count(value)}
+    sealed = opened_secrets(schedule, keys)
+    if late.keys() <= sealed.keys():
+        return
+    hidden = late | sealed
+    parameters, secrets = _kept(schedule, schedule.parameters | hidden, hidden.keys(), keys)
+    kept = {"parameters": parameters, "secrets": secrets, "updated_at": Schedule.updated_at}
+    changed = update(Schedule).where(Schedule.id == schedule.id).values(**kept)
+    await session.execute(changed.execution_options(synchronize_session=False))
+    set_committed_value(schedule, "parameters", parameters)
+    set_committed_value(schedule, "secrets", secrets)
+
+
+def _kept(
+    schedule: Schedule, values: Mapping[str, JsonValue], secret: Collection[str], keys: SecretKeys
+) -> tuple[dict[str, JsonValue], str | None]:
+    """The parameters with marks, and the ciphertext of those that are secret."""
     hidden = {name: value for name, value in values.items() if name in secret}
     with about("parameters"):
-        schedule.secrets = keys.sealed(hidden, purpose_of(schedule)) if hidden else None
-    schedule.parameters = {**values, **dict.fromkeys(hidden, MARK)}
+        sealed = keys.sealed(hidden, purpose_of(schedule)) if hidden else None
+    return {**values, **dict.fromkeys(hidden, MARK)}, sealed
 
 
 def read_from_texts(given: Mapping[str, JsonValue], definitions: Sequence[Definition]) -> dict[str, JsonValue]:

@@ -1,14 +1,12 @@
 """Schedules: made, changed, seen, and run by hand. What their clock does is in :mod:`pressroom.schedules.firing`."""
 
-import random
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from pydantic import JsonValue, TypeAdapter
 from sqlalchemy import func, select, text
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -20,14 +18,16 @@ from pressroom.executions import service as executions
 from pressroom.executions.orders import Intake, OrderBook
 from pressroom.executions.refusals import about
 from pressroom.executions.registered import Registered, opened
-from pressroom.identity.policy import acts_for_everybody, require_acting_for, viewer
-from pressroom.identity.principal import Principal
+from pressroom.identity.policy import acts_for_everybody, is_admin, require_acting_for, viewer
+from pressroom.identity.principal import ADMIN, Principal
 from pressroom.identity.rights import Level
 from pressroom.identity.visibility import sees_execution
 from pressroom.notebooks import levels
 from pressroom.parameters.sealing import SecretKeys
 from pressroom.press.masks import MARK
-from pressroom.schedules import cron, ticks
+from pressroom.schedules import due
+from pressroom.schedules.answers import answers
+from pressroom.schedules.due import When, following, moment
 from pressroom.schedules.orders import (
     Orders,
     notebook_of,
@@ -36,14 +36,13 @@ from pressroom.schedules.orders import (
     read_from_texts,
     set_parameters,
 )
-from pressroom.schedules.schemas import HOW, Outcome, ScheduleCreate, ScheduleOut, out
+from pressroom.schedules.schemas import HOW, Outcome, ScheduleCreate, ScheduleOut
 
 CHANNEL = "pressroom_schedules"
 """Notified when a clock has to look again."""
-_WHEN = {"cron", "timezone", "starts_at", "ends_at", "jitter_seconds", "paused"}
-"""What says when a schedule fires; after a change of it, its next tick is looked for from now on."""
+_LONGEST_MESSAGE = 1000
+"""Characters after which the runs by hand of one tick are told of from the newest on."""
 _ROWS = TypeAdapter(list[ScheduleOut])
-_MOMENT = timedelta(microseconds=1)
 
 
 async def create(
@@ -75,7 +74,7 @@ async def create(
         _belongs_to(schedule, principal, wanted.username or principal.username)
     schedule.how = _how({}, wanted.model_dump(mode="json", include=set(HOW)))
     now = await moment(session)
-    _set_next(schedule, now, required=True)
+    due.set_next(schedule, now, required=True)
     notebook = await _notebook(session, principal, schedule)
     given = dict(wanted.parameters)
     if lenient:
@@ -92,7 +91,10 @@ async def create(
 async def get(session: AsyncSession, principal: Principal, schedule_id: int, *, lock: bool = False) -> Schedule:
     """A schedule that ``principal`` may see: theirs, or of a notebook that they may see. Raises :class:`NotFound`."""
     wanted = select(Schedule).where(Schedule.id == schedule_id, *sees_execution(Schedule, viewer(principal)))
-    schedule = await session.scalar(wanted.with_for_update() if lock else wanted)
+    if lock:
+        # Executions that name it are added meanwhile: only its own columns are locked.
+        wanted = wanted.with_for_update(key_share=True).execution_options(populate_existing=True)
+    schedule = await session.scalar(wanted)
     if schedule is None:
         raise NotFound("schedule", schedule_id)
     return schedule
@@ -117,7 +119,7 @@ async def page(
         seen.append(Schedule.notebook_id == notebook_id)
     rows = (await session.scalars(select(Schedule).where(*seen).order_by(Schedule.id).offset(skip).limit(limit))).all()
     total = await session.scalar(select(func.count(Schedule.id)).where(*seen))
-    return _ROWS.dump_json([out(row) for row in rows]), len(rows), int(total or 0)
+    return _ROWS.dump_json(await answers(session, rows)), len(rows), int(total or 0)
 
 
 async def change(
@@ -133,8 +135,10 @@ async def change(
     """Change some fields of a schedule. A mark in place of a secret leaves it as it is. ``typed`` names the parameters
     that are texts. Raises as :func:`create`."""
     schedule = await owned(session, principal, schedule_id, lock=True)
+    before = When.of(schedule)
     keys = SecretKeys.of(intake.settings)
     secrets = opened_secrets(schedule, keys) if {"parameters", "username", "notebook_id"} & changes.keys() else None
+    stored = schedule.parameters | (secrets or {})
     fields = {name: value for name, value in changes.items() if name not in (*HOW, "parameters", "username")}
     for name, value in fields.items():
         setattr(schedule, name, getattr(value, "value", value))
@@ -142,8 +146,7 @@ async def change(
     with about("username"):
         _belongs_to(schedule, principal, changes.get("username", schedule.username))
     now = await moment(session)
-    if _WHEN & changes.keys():
-        _set_next(schedule, now, required=bool((_WHEN - {"paused"}) & changes.keys()))
+    await due.set_again(session, schedule, before, now)
     if changes.keys() <= {"paused", "description"}:
         await _save(session, schedule)
         await session.refresh(schedule)
@@ -153,8 +156,8 @@ async def change(
         given: dict[str, JsonValue] = dict(changes.get("parameters", schedule.parameters))
         with about("parameters"):
             given |= read_from_texts({name: given[name] for name in typed}, notebook.definitions)
-        kept = {name: secrets[name] for name, value in given.items() if value == MARK and name in secrets}
-        set_parameters(schedule, given | kept, notebook.secret_names | kept.keys(), keys)
+        kept = {name: stored[name] for name, value in given.items() if value == MARK and name in stored}
+        set_parameters(schedule, given | kept, notebook.secret_names | (kept.keys() & secrets.keys()), keys)
         hidden = hidden | kept.keys() if hidden is not None and typed else None
     else:
         hidden = None
@@ -173,78 +176,55 @@ async def delete(session: AsyncSession, principal: Principal, schedule_id: int) 
 async def run(
     session: AsyncSession, intake: Intake, principal: Principal, schedule_id: int, scheduled_at: datetime | None = None
 ) -> Execution:
-    """Execute a schedule by hand, as of now or of a time that is over; its history says so.
+    """Execute a schedule by hand, as of now or of a time that is over; its history says so. The clock waits meanwhile.
 
     Raises :class:`NotFound`, :class:`NotAllowed`, :class:`Invalid` for a time ahead, and what submitting raises.
     """
-    schedule = await owned(session, principal, schedule_id)
+    schedule = await owned(session, principal, schedule_id, lock=True)
     now = await moment(session)
     at = scheduled_at or now
     if at > now:
         raise Invalid("scheduled_at lies ahead; its tick fires by itself then.")
     by = principal_of(schedule)
     notebook = await notebook_of(await driver_connection(session), by, schedule.notebook_id)
-    order = Orders(schedule, notebook, SecretKeys.of(intake.settings)).order(at)
+    order = await Orders(schedule, notebook, SecretKeys.of(intake.settings)).order(at)
     [execution_id] = await executions.submit(session, intake, by, [order])
-    row = {"outcome": Outcome.FIRED.value, "execution_id": execution_id, "message": f"Run by {principal.username}."}
-    added = insert(ScheduleTick).values(schedule_id=schedule.id, scheduled_at=at, **row)
-    await session.execute(added.on_conflict_do_update(index_elements=["schedule_id", "scheduled_at"], set_=row))
+    await _note_run(session, schedule, at, execution_id, principal.username)
     return await executions.get(session, execution_id)
 
 
-async def moment(session: AsyncSession) -> datetime:
-    """The time, by the clock of the database, which all processes share."""
-    return (await session.execute(select(func.clock_timestamp()))).scalar_one()
-
-
-def following(schedule: Schedule, now: datetime) -> datetime | None:
-    """The first tick of a schedule after ``now``, between its start and its end."""
-    begin = now if schedule.starts_at is None else max(now, schedule.starts_at - _MOMENT)
-    tick = ticks.after(schedule.cron, ticks.zone(schedule.timezone), begin)
-    return None if tick is None or (schedule.ends_at is not None and tick > schedule.ends_at) else tick
-
-
-def fires_at(schedule: Schedule, tick: datetime | None) -> datetime | None:
-    """When a tick fires: then, or later by some of the jitter."""
-    if tick is None or not schedule.jitter_seconds:
-        return tick
-    return tick + timedelta(seconds=random.uniform(0, schedule.jitter_seconds))  # noqa: S311
-
-
-def wait_for(schedule: Schedule, tick: datetime | None) -> None:
-    """Have a schedule fire at a tick; ``None``: no more."""
-    schedule.next_at, schedule.fire_at = tick, fires_at(schedule, tick)
+async def _note_run(session: AsyncSession, schedule: Schedule, at: datetime, execution_id: int, username: str) -> None:
+    """Write down an execution by hand of a locked schedule. A tick that has fired keeps its own, with a word of it."""
+    tick = await session.get(ScheduleTick, (schedule.id, at), populate_existing=True)
+    if tick is None:
+        tick = ScheduleTick(schedule_id=schedule.id, scheduled_at=at)
+        session.add(tick)
+    elif tick.outcome == Outcome.FIRED.value and tick.execution_id is not None:
+        again = f"Run again by {username}: execution {execution_id}."
+        tick.message = again if len(tick.message or "") > _LONGEST_MESSAGE else f"{tick.message or ''} {again}".strip()
+        await session.flush()
+        return
+    tick.outcome, tick.execution_id, tick.message = Outcome.FIRED.value, execution_id, f"Run by {username}."
+    tick.at = await moment(session)
+    await session.flush()
 
 
 def _belongs_to(schedule: Schedule, principal: Principal, username: str) -> None:
     """Make a schedule somebody's. What groups and roles they have, only their own request says; changed by another, it
-    keeps what it had."""
+    keeps what it had, but for the rights of an administrator once an administrator has changed it: those are taken
+    away like that from who is none any more."""
     require_acting_for(principal, username)
     if username == principal.username:
         schedule.owner_groups, schedule.owner_roles = sorted(principal.groups), sorted(principal.roles)
     elif schedule.username != username:
         schedule.owner_groups, schedule.owner_roles = [], []
+    elif is_admin(principal):
+        schedule.owner_roles = [role for role in schedule.owner_roles if role != ADMIN]
     schedule.username = username
 
 
 def _how(before: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in {**before, **said}.items() if value is not None}
-
-
-def _set_next(schedule: Schedule, now: datetime, *, required: bool) -> None:
-    """Look for the next tick. Raises :class:`Invalid` where there is none, if one is ``required``."""
-    with about("cron"):
-        schedule.cron = cron.parsed(schedule.cron).text
-    with about("timezone"):
-        ticks.zone(schedule.timezone)
-    begin, end = schedule.starts_at, schedule.ends_at
-    with about("ends_at"):
-        if begin is not None and end is not None and end < begin:
-            raise Invalid("ends_at must not lie before starts_at.")
-        tick = following(schedule, now)
-        if tick is None and required:
-            raise Invalid("There is no tick ahead between starts_at and ends_at.")
-    wait_for(schedule, None if schedule.paused else tick)
 
 
 async def _notebook(session: AsyncSession, principal: Principal, schedule: Schedule) -> Registered:
@@ -274,7 +254,7 @@ async def _check(
     """Have the order of the next tick checked, as if it were given now. Raises what submitting raises."""
     connection, by = await driver_connection(session), principal_of(schedule)
     tick = following(schedule, now) or now
-    order = Orders(schedule, notebook, SecretKeys.of(intake.settings)).order(tick)
+    order = await Orders(schedule, notebook, SecretKeys.of(intake.settings)).order(tick)
     found = await opened(connection, viewer(by), 0, {schedule.notebook_id})
     await OrderBook(connection, intake, by, found).row(replace(order, hidden=hidden), 0)
 

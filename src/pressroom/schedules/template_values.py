@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -45,8 +46,16 @@ class Tick:
 
     def other(self, find: Callable[[str, ZoneInfo, datetime], datetime | None]) -> datetime | None:
         """The tick before or after it, in the schedule's zone."""
-        found = find(self.schedule.cron, self.zone, self.at)
+        found = _found(find, self.schedule.cron, self.schedule.timezone, self.at)
         return None if found is None else found.astimezone(self.zone)
+
+
+@lru_cache(maxsize=1000)
+def _found(
+    find: Callable[[str, ZoneInfo, datetime], datetime | None], cron: str, timezone: str, at: datetime
+) -> datetime | None:
+    """Another tick, looked for once however often templates name it."""
+    return find(cron, ticks.zone(timezone), at)
 
 
 def _months(moment: datetime, by: int) -> datetime:

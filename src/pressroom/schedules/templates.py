@@ -19,6 +19,8 @@ from pressroom.schedules.template_values import FILTERS, METHODS, MOST, NAMES, T
 LONGEST = 2000
 """Characters of a template."""
 MOST_NUMBER = 10**15
+MOST_TEMPLATES = 100
+"""Templates in the parameters of a schedule."""
 DEEPEST = 40
 """How deep the parts of a template may lie in each other."""
 # Comments would vanish without a word; no text holds what begins one here.
@@ -34,9 +36,20 @@ _COMPARED: Mapping[str, Callable[[Any, Any], bool]] = {
 }
 
 
+_OPERATORS = {"notin": "not in"}
+"""What Jinja calls otherwise than people write it."""
+
+
 def is_template(value: JsonValue) -> bool:
     """Whether a text uses the tick."""
     return isinstance(value, str) and ("{{" in value or "{%" in value)
+
+
+def count(value: JsonValue) -> int:
+    """How many templates there are in a value, however deep."""
+    if isinstance(value, dict):
+        return sum(map(count, value.values()))
+    return sum(map(count, value)) if isinstance(value, list) else is_template(value)
 
 
 def rendered(value: JsonValue, tick: Tick) -> JsonValue:
@@ -97,17 +110,29 @@ def _require_known(node: nodes.Node, depth: int) -> None:
     if isinstance(node, nodes.Name) and node.name not in NAMES:
         raise Invalid(f"there is no {shown(node.name)!r}; there are {', '.join(NAMES)}")
     if isinstance(node, nodes.Filter):
-        if node.name not in FILTERS:
-            raise Invalid(f"there is no filter {shown(node.name)!r}; there are {', '.join(FILTERS)}")
-        if node.kwargs or node.dyn_args is not None or node.dyn_kwargs is not None or node.node is None:
-            raise Invalid(f"{node.name} takes plain values")
+        _require_filter(node)
     elif isinstance(node, nodes.Call):
-        if not isinstance(node.node, nodes.Getattr) or node.node.attr not in METHODS or node.kwargs or node.dyn_args:
-            raise Invalid(f"a call cannot be used in it, but those of {', '.join(METHODS)} of a time")
-    elif not isinstance(node, (*_KINDS, nodes.Operand)):
+        _require_method(node)
+    elif isinstance(node, nodes.Operand):
+        if node.op not in _COMPARED:
+            raise Invalid(f"{_OPERATORS.get(node.op, node.op)} cannot be used in it")
+    elif not isinstance(node, tuple(_KINDS)):
         raise Invalid(f"{_kind(node)} cannot be used in it")
     for child in node.iter_child_nodes():
         _require_known(child, depth + 1)
+
+
+def _require_filter(node: nodes.Filter) -> None:
+    if node.name not in FILTERS:
+        raise Invalid(f"there is no filter {shown(node.name)!r}; there are {', '.join(FILTERS)}")
+    if node.kwargs or node.dyn_args is not None or node.dyn_kwargs is not None or node.node is None:
+        raise Invalid(f"{node.name} takes plain values")
+
+
+def _require_method(node: nodes.Call) -> None:
+    known = isinstance(node.node, nodes.Getattr) and node.node.attr in METHODS
+    if not known or node.kwargs or node.dyn_args is not None or node.dyn_kwargs is not None:
+        raise Invalid(f"a call cannot be used in it, but those of {', '.join(METHODS)} of a time")
 
 
 def _kind(node: nodes.Node) -> str:
@@ -190,8 +215,6 @@ def _compared(node: nodes.Compare, tick: Tick) -> bool:
     left = _value(node.expr, tick)
     for operand in node.ops:
         right = _value(operand.expr, tick)
-        if operand.op not in _COMPARED:
-            raise Invalid(f"{operand.op!r} cannot be used in it")
         if not _COMPARED[operand.op](left, right):
             return False
         left = right

@@ -9,6 +9,7 @@ Local times become moments like this, where clocks are put forward or back:
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from functools import lru_cache
@@ -42,15 +43,15 @@ def after(cron: str, place: ZoneInfo, moment: datetime) -> datetime | None:
     expression = parsed(cron)
     if not _FIRST <= moment < _LAST:
         return None
+    fold = _fold_near(moment, place)
     found = None
-    for local in _locals(expression, _local(moment, place)):
+    for local in _locals(expression, _local(moment, place) if fold is None else fold.first_after(moment, place)):
         instant = _first(local, place)
         if instant > moment:
             found = instant
             break
-    if expression.goes_on and _put_back_near(moment, place):
-        again = (each for each in _second_times(expression, place, moment) if each > moment)
-        found = min((each for each in (found, next(again, None)) if each is not None), default=None)
+    if expression.goes_on and fold is not None and (again := fold.second_after(expression, moment)) is not None:
+        found = again if found is None else min(found, again)
     return found if found is not None and found < _LAST else None
 
 
@@ -59,17 +60,16 @@ def before(cron: str, place: ZoneInfo, moment: datetime) -> datetime | None:
     expression = parsed(cron)
     if not _FIRST <= moment < _LAST:
         return None
+    fold = _fold_near(moment, place)
     found = None
-    near = _put_back_near(moment, place)
-    start = _local(moment, place) + (_LONGEST_FOLD if near else timedelta())
+    start = _local(moment, place) if fold is None else fold.first_before(moment, place)
     for local in _locals(expression, start, backwards=True):
         instant = _first(local, place)
         if instant < moment:
             found = instant
             break
-    if expression.goes_on and near:
-        again = [each for each in _second_times(expression, place, moment) if each < moment]
-        found = max((each for each in (found, *again[-1:]) if each is not None), default=None)
+    if expression.goes_on and fold is not None and (again := fold.second_before(expression, moment)) is not None:
+        found = again if found is None else max(found, again)
     return found if found is not None and found >= _FIRST else None
 
 
@@ -131,23 +131,59 @@ def _first(local: datetime, place: ZoneInfo) -> datetime:
     return high
 
 
-def _put_back_near(moment: datetime, place: ZoneInfo) -> bool:
-    """Whether the clock is put back within a few hours of ``moment``."""
-    earlier, later = (
-        (moment + by).astimezone(place).utcoffset() or timedelta() for by in (-_LONGEST_FOLD, _LONGEST_FOLD)
-    )
-    return earlier > later
+@dataclass(frozen=True, slots=True)
+class _Fold:
+    """The local times that exist twice, since the clock is put back at ``at``: from ``start`` to before ``end``."""
+
+    at: datetime
+    start: datetime
+    end: datetime
+
+    def _second(self, local: datetime) -> datetime:
+        return self.at + (local - self.start)
+
+    def first_after(self, moment: datetime, place: ZoneInfo) -> datetime:
+        """The local time after which all have their first moment after ``moment``, or those that have it."""
+        local = _local(moment, place)
+        return self.end - _MOMENT if moment >= self.at and local < self.end else local
+
+    def first_before(self, moment: datetime, place: ZoneInfo) -> datetime:
+        """The local time before which those lie that have their first moment before ``moment``."""
+        local = _local(moment, place)
+        return self.end if moment >= self.at and local < self.end else local
+
+    def second_after(self, expression: Cron, moment: datetime) -> datetime | None:
+        """The first of the second moments that lies after ``moment``."""
+        start = self.start - _MOMENT if moment < self.at else self.start + (moment - self.at)
+        local = next(_locals(expression, start), None)
+        return self._second(local) if local is not None and local < self.end else None
+
+    def second_before(self, expression: Cron, moment: datetime) -> datetime | None:
+        """The last of the second moments that lies before ``moment``."""
+        start = min(self.end, self.start + (moment - self.at))
+        local = next(_locals(expression, start, backwards=True), None)
+        return self._second(local) if local is not None and local >= self.start else None
 
 
-def _second_times(expression: Cron, place: ZoneInfo, moment: datetime) -> Iterator[datetime]:
-    """The second moments of the local times near ``moment`` that exist twice, in order."""
-    here = _local(moment, place)
-    for local in _locals(expression, here - _LONGEST_FOLD):
-        if local > here + _LONGEST_FOLD:
-            return
-        second = local.replace(tzinfo=place, fold=1).astimezone(UTC)
-        if second > local.replace(tzinfo=place).astimezone(UTC):
-            yield second
+def _fold_near(moment: datetime, place: ZoneInfo) -> _Fold | None:
+    """The fold within a few hours of ``moment``, where there is one."""
+    return _fold_of(moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0), place)
+
+
+@lru_cache(maxsize=1000)
+def _fold_of(hour: datetime, place: ZoneInfo) -> _Fold | None:
+    low, high = hour - _LONGEST_FOLD, hour + timedelta(hours=1) + _LONGEST_FOLD
+    earlier, later = (each.astimezone(place).utcoffset() or timedelta() for each in (low, high))
+    if earlier <= later:
+        return None
+    while high - low > timedelta(seconds=1):
+        middle = low + timedelta(seconds=(high - low) // timedelta(seconds=2))
+        if middle.astimezone(place).utcoffset() == earlier:
+            low = middle
+        else:
+            high = middle
+    start = _local(high, place)
+    return _Fold(high, start, start + (earlier - later))
 
 
 @lru_cache(maxsize=1)

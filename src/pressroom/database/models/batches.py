@@ -21,6 +21,7 @@ class Batch(Base):
         # Without it, each batch that is deleted would search the table for its repetitions.
         Index("ix_batches_retry_of", "retry_of", postgresql_where=text("retry_of IS NOT NULL")),
         Index("ix_batches_under_way", "id", postgresql_where=text("ended_at IS NULL")),
+        Index("ix_batches_schedule_id", "schedule_id", postgresql_where=text("schedule_id IS NOT NULL")),
         Index(
             "uq_batches_idempotency_key",
             "created_by",

@@ -62,6 +62,7 @@ class ScheduleTick(Base):
     __tablename__ = "schedule_ticks"
     __table_args__ = (
         Index("ix_schedule_ticks_execution_id", "execution_id", postgresql_where=text("execution_id IS NOT NULL")),
+        Index("ix_schedule_ticks_at", "at", postgresql_where=text("execution_id IS NULL")),
     )
 
     schedule_id: Mapped[int] = mapped_column(ForeignKey("schedules.id", ondelete="CASCADE"), primary_key=True)

@@ -73,6 +73,7 @@ def upgrade() -> None:
         ["execution_id"],
         postgresql_where=sa.text("execution_id IS NOT NULL"),
     )
+    op.create_index("ix_schedule_ticks_at", "schedule_ticks", ["at"], postgresql_where=sa.text("execution_id IS NULL"))
     for column in (sa.Column("schedule_id", sa.Integer), _time("scheduled_at")):
         op.add_column("notebook_executions", column)
     op.create_foreign_key(
@@ -87,4 +88,7 @@ def upgrade() -> None:
         "notebook_executions",
         ["schedule_id", "id"],
         postgresql_where=sa.text("schedule_id IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_batches_schedule_id", "batches", ["schedule_id"], postgresql_where=sa.text("schedule_id IS NOT NULL")
     )
