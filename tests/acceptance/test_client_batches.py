@@ -111,9 +111,11 @@ def test_the_commands_begin_show_and_leave_a_batch(
     assert "finished" in followed.stderr
     shown = json.loads(pressroom_batches("show", followed.stdout.strip(), "--json").stdout)
     assert (shown["counts"]["success"], shown["counts"]["failed"]) == (1, 1)
-    (home / "sets.json").write_text('[{"months": 13}]')
+    (home / "sets.json").write_text('[{"months": "2"}, {"months": 13}]')
     refused = pressroom_batches("run", notebook_id, "--sets", home / "sets.json", code=2)
+    # JSON has types: a text is no integer.
     assert "sets[0].months" in refused.stderr
+    assert "sets[1].months" in refused.stderr
     wrong = pressroom_batches("run", notebook_id, "--grid", "months=1", "--sample", "random", code=2)
     assert "one of --grid, --sets and --sample" in wrong.stderr
     sample = ("--sample", "sobol", "--count", "2", "--seed", "7", "--range", "months=12..12")

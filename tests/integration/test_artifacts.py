@@ -55,7 +55,7 @@ def test_over_a_bound_the_rest_is_left_out_and_stays(output: Location, folder: i
     found = artifacts.listed(place, folder, Bounds(2, 7))
     assert (found.files, found.left_out) == ((Artifact("a", 3), Artifact("c", 2)), 2)
     assert sorted(path.name for path in place.path.iterdir()) == ["a", "b", "c", "d"]
-    assert "2 entries" in Bounds(2, 7).sentence(2)
+    assert Bounds(2, 7).sentence(found).startswith("2 entries")
 
 
 def test_an_attempt_takes_the_files_of_earlier_ones_away_and_links_with_what_they_are(
@@ -81,6 +81,69 @@ def test_a_directory_that_became_a_link_meanwhile_is_not_looked_into(
     place.path.symlink_to(tmp_path)
     assert artifacts.listed(place, folder, MANY).files == ()
     assert (tmp_path / "secret").exists()
+
+
+def test_no_more_entries_are_looked_at_than_the_bound_lets_and_it_says_so(output: Location, folder: int) -> None:
+    place = made(output, folder)
+    bounds = Bounds(1, 2**20)
+    for number in range(1100):
+        (place.path / str(number)).touch()
+    found = artifacts.listed(place, folder, bounds)
+    assert (len(found.files), found.left_out, found.more) == (1, 999, True)
+    assert bounds.sentence(found).startswith("More than 999 entries")
+
+
+def test_names_that_cannot_be_asked_for_or_hold_a_secret_are_left_out(output: Location, folder: int) -> None:
+    place = made(output, folder)
+    for name in ("nl\nx.txt", "esc\x1b[2J", "of-canary-1.csv", "kept.csv"):
+        (place.path / name).touch()
+    found = artifacts.listed(place, folder, MANY, {"token": "canary-1"})
+    assert found == artifacts.Listing((Artifact("kept.csv", 0),), 3)
+
+
+def test_a_folder_that_cannot_be_looked_into_is_told_of_and_the_others_are_listed(
+    output: Location, folder: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = made(output, folder)
+    for name in ("broken", "whole"):
+        (place.path / name).mkdir()
+        (place.path / name / "a.csv").touch()
+    real = os.open
+
+    def opened(path: str, *given: int, **options: int) -> int:
+        if path == "broken":
+            raise OSError(5, "Input/output error", path)
+        return real(path, *given, **options)
+
+    monkeypatch.setattr(os, "open", opened)
+    assert artifacts.listed(place, folder, MANY) == artifacts.Listing((Artifact("whole/a.csv", 0),), 1)
+
+
+def test_a_doomed_directory_is_out_of_the_way_at_once_and_goes_later(output: Location, folder: int) -> None:
+    place = made(output, folder)
+    (place.path / "a.csv").touch()
+    asked = (Places(output.root.parent), str(output.path), "ana", 7, 1)
+    doomed = artifacts.doom(*asked)
+    assert doomed is not None
+    assert not place.path.exists()
+    assert (doomed.path / "a.csv").exists()
+    assert artifacts.doom(*asked) is None
+    artifacts.discard(doomed)
+    assert list(output.parent.path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "media_type"),
+    [
+        ("charts/a.b.PNG", "image/png"),
+        ("data:x/ŵ,a", artifacts.ANYTHING),
+        ("data:image/png,evil.html", "text/html"),
+        ("data:image/png,evil", artifacts.ANYTHING),
+        ("a.csv.gz", artifacts.ANYTHING),
+    ],
+)
+def test_the_end_of_a_name_says_its_media_type_and_nothing_else_does(path: str, media_type: str) -> None:
+    assert Artifact(path, 1).media_type == media_type
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from procrastinate import testing
 from sqlalchemy import URL
 
 from pressroom.database.session import Database
-from pressroom.executions import retention, retention_tasks
+from pressroom.executions import retention, retention_tasks, trees
 from pressroom.executions.retention import Pruned, prune
 from pressroom.notebooks.places import Places
 from pressroom.settings import Settings
@@ -133,6 +133,24 @@ async def test_artifacts_go_with_their_execution_also_where_its_output_stays(
         )
         assert not artifact.parent.exists()
         assert path.exists() == (output is not None)
+
+
+async def test_artifacts_that_were_never_listed_go_too_also_where_they_cannot_be_emptied_at_once(
+    database: Database, places: Places, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, path = history.add(output_path=history.home / "named.ipynb")
+    history.connection.execute("UPDATE notebook_executions SET attempt = 1")
+    artifact = history.file(path.parent / f"named-{one}.artifacts" / "a.csv", 5)
+
+    def removed(folder: int, name: str) -> None:
+        del folder
+        assert name.endswith(".gone")
+        assert history.ids() == [], "no row is locked while a tree is taken away"
+        raise PermissionError(13, "Permission denied", name)
+
+    monkeypatch.setattr(trees, "remove", removed)
+    assert (await prune(database, places, OLD)).executions == 1
+    assert not artifact.parent.exists()
 
 
 async def test_a_dry_run_changes_nothing_and_says_exactly_what_a_run_does(

@@ -5,12 +5,14 @@ import json
 import math
 from typing import Any
 
+import nbformat
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pressroom.press.book import Book, Marks
 from pressroom.press.events import Result, from_json, to_json
-from pressroom.press.masks import Masks
+from pressroom.press.masks import MARK, Masks
 from pressroom.press.results import MOST, MOST_BYTES, PARQUET, RESULT, TABLE, Results
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -96,6 +98,9 @@ def test_a_table_keeps_an_index_that_says_something(index: Any, columns: list[st
         ({"name": "", "value": 1}, "has no name"),
         ({"name": "x" * 256, "value": 1}, "has no name"),
         ({"name": "a\0", "value": 1}, "cannot be kept"),
+        ({"name": "a\nb", "value": 1}, "cannot be kept"),
+        ({"name": "a\x1b[2J", "value": 1}, "cannot be kept"),
+        ({"name": "..", "value": 1}, "no address can end in"),
         ({"name": "x"}, "none of value, table and image"),
         ({"name": "x", "image": "?"}, "not the Base64"),
         ({"name": "x", "image": "", "media_type": "text/html"}, "is no image"),
@@ -126,6 +131,17 @@ def test_a_loop_that_records_without_end_is_told_of_a_few_times() -> None:
     assert (kept, told) == (MOST, 21)
 
 
+def test_one_name_in_a_loop_is_told_up_to_a_bound_and_its_last_value_at_the_end() -> None:
+    results, told = Results(MOST_BYTES), list[Result | str]()
+    for number in range(20):
+        value = [number, "x" * (MOST_BYTES // 2)]
+        told += results.take({"data": {RESULT: {"name": "x", "value": value}}})
+    assert 0 < sum(len(each.data or b"") for each in told if isinstance(each, Result)) <= 3 * MOST_BYTES
+    (last,) = results.rest()
+    assert json.loads(last.data or b"")[0] == 19
+    assert list(results.rest()) == []
+
+
 def test_what_scrapbook_shows_under_a_name_does_not_take_the_place_of_what_it_recorded() -> None:
     results = Results(2**20)
     shown = {"data": {"text/plain": "1"}, "metadata": {"scrapbook": {"name": "x", "data": False, "display": True}}}
@@ -141,6 +157,30 @@ def test_secrets_in_base64_are_masked() -> None:
     )
     assert isinstance(found, Result)
     assert found.data == b"PNG ********"
+
+
+def test_secrets_are_masked_in_names_and_in_what_is_said_of_them() -> None:
+    masks = Masks({"token": "canary-1"})
+    assert taken({"application/papermill.record+json": {"canary-1": 1}}, masks=masks) == [Result(MARK, "number", 1)]
+    (refused,) = taken({"application/papermill.record+json": {"a\ncanary-1": 1}}, masks=masks)
+    assert MARK in str(refused)
+    assert "canary-1" not in str(refused)
+    (nameless,) = taken({RESULT: {"name": {"canary-1": 1}, "value": 1}}, masks=masks)
+    assert "canary-1" not in str(nameless)
+
+
+def test_the_end_tells_of_the_last_value_that_was_held_back() -> None:
+    cell = nbformat.v4.new_code_cell("loop()")
+    book = Book(Marks(nbformat.v4.new_notebook(cells=[cell])), 2**20, None, MOST_BYTES)
+    told: list[Result] = []
+    book.on_result = told.append
+    for number in range(5):
+        content = {"data": {RESULT: {"name": "x", "value": [number, "x" * (MOST_BYTES - 100)]}}, "metadata": {}}
+        message = {"msg_type": "display_data", "content": content, "parent_header": {"msg_id": "1"}}
+        book.take(message, cell, 0)
+    assert len(told) < 5
+    book.complete()
+    assert json.loads(told[-1].data or b"")[0] == 4
 
 
 @given(

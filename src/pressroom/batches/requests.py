@@ -19,6 +19,7 @@ from pressroom.identity.rights import Level
 from pressroom.notebooks import levels
 from pressroom.parameters import service as parameters
 from pressroom.parameters.rules import Definition
+from pressroom.parameters.values import from_texts
 from pressroom.settings import Settings
 
 
@@ -60,7 +61,30 @@ async def planned_of_file(
     definitions = await _definitions(session, principal, wanted.notebook_id)
     require = partial(_require_known, definitions)
     table: Table = await asyncio.to_thread(read, data, settings.batch_limit, most_bytes, require)
-    return _plan(wanted, table.sets, "file", {"columns": list(table.columns)}, {"lenient": table.texts})
+    return _of_table(wanted, table)
+
+
+async def planned_of_table(
+    session: AsyncSession,
+    principal: Principal,
+    wanted: BatchFields,
+    table: Table,
+    *,
+    texts: bool = False,
+    hidden: frozenset[str] | None = None,
+) -> BatchPlan:
+    """The plan of a table. ``texts``: the parameters that all sets share are texts, whatever the table's are.
+    ``hidden`` names those that were given where nobody sees them; ``None`` is all. Raises as :func:`planned`."""
+    definitions = await _definitions(session, principal, wanted.notebook_id)
+    _require_known(definitions, [*table.columns, *wanted.parameters])
+    if texts and not table.texts:
+        wanted = wanted.model_copy(update={"parameters": from_texts(definitions, wanted.parameters)})
+    return _of_table(wanted, table, hidden=hidden)
+
+
+def _of_table(wanted: BatchFields, table: Table, **more: Any) -> BatchPlan:
+    more["lenient"] = table.texts
+    return _plan(wanted, table.sets, "file", {"columns": list(table.columns)}, more)
 
 
 def seeded(sample: Sample) -> Sample:

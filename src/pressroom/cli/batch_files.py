@@ -1,4 +1,4 @@
-"""What ``pressroom batches run`` is told: a notebook by id or file, files of sets, values and ranges."""
+"""What ``pressroom batches run`` is told: files of sets, values and ranges."""
 
 import re
 from pathlib import Path
@@ -6,34 +6,16 @@ from typing import Any
 
 import typer
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from pressroom.batches import uploads
+from pressroom.batches.plans import Set
+from pressroom.batches.uploads import Table
 from pressroom.cli.pairs import assigned
-from pressroom.cli.room import absolute
-from pressroom.database.models import Notebook
-from pressroom.errors import Invalid, NotFound, TooLarge
-from pressroom.identity.policy import viewer
-from pressroom.identity.principal import Principal
-from pressroom.identity.visibility import sees_notebook
+from pressroom.errors import Invalid, TooLarge
 from pressroom.settings import MEBIBYTE, Settings
 
 _RANGE = re.compile(r"(?P<min>[^.,].*?)\.\.(?P<max>[^,]+)(?P<log>,log)?")
-_SETS = TypeAdapter(list[dict[str, Any]])
-
-
-async def notebook_id_of(session: AsyncSession, principal: Principal, named: str) -> int:
-    """The id of a notebook that is named by it, or by its file. Raises :class:`NotFound`."""
-    if named.isascii() and named.isdigit():
-        return int(named)
-    path = absolute(named)
-    wanted = select(Notebook.id).where(Notebook.file_path == path, *sees_notebook(viewer(principal)))
-    found = await session.scalar(wanted)
-    if found is None:
-        sentence = f"No notebook is registered for {path}; `pressroom notebooks add` registers one."
-        raise NotFound("notebook", path, sentence)
-    return found
+_SETS = TypeAdapter(list[Set])
 
 
 def values(text: str) -> list[str]:
@@ -61,7 +43,7 @@ def _number(text: str) -> float:
     raise typer.BadParameter(f"{text!r} is no number")
 
 
-def read(path: Path, settings: Settings) -> list[Any]:
+def read(path: Path, settings: Settings) -> Table:
     """The sets of a file. Blocks on it. Raises :class:`Invalid`, and as :func:`pressroom.batches.uploads.read`."""
     limit = int(settings.max_notebook_mb * MEBIBYTE)
     try:
@@ -72,8 +54,9 @@ def read(path: Path, settings: Settings) -> list[Any]:
     if len(data) > limit:
         raise TooLarge(str(path), limit)
     if path.suffix != ".json":
-        return list(uploads.read(data, settings.batch_limit, limit).sets)
+        return uploads.read(data, settings.batch_limit, limit)
     try:
-        return _SETS.validate_json(data)
+        sets = _SETS.validate_json(data)
+        return Table(list(dict.fromkeys(name for each in sets for name in each)), sets, texts=False)
     except ValidationError as error:
         raise Invalid(f"{path} is no list of objects in JSON.") from error

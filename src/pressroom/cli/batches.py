@@ -7,10 +7,10 @@ from typing import Annotated, Any
 import typer
 
 from pressroom.batches import requests, service
-from pressroom.batches.plans import BatchPlan
-from pressroom.batches.schemas import BatchCreate, BatchOut, Method
+from pressroom.batches.schemas import BatchCreate, BatchFields, BatchOut, Method
 from pressroom.batches.standing import standing_of
 from pressroom.cli import batch_files, batch_watching
+from pressroom.cli.notebook_named import HELP, notebook_named
 from pressroom.cli.pairs import assigned
 from pressroom.cli.room import WRONG, Room, complain, in_room, out
 from pressroom.cli.secrets import Secrets, asked
@@ -32,7 +32,7 @@ COLUMNS = ("id", "name", "status", "done", "total", "counts", "estimated_end", "
 
 @app.command()
 def run(
-    notebook: Annotated[str, typer.Argument(help="The id or the file of a registered notebook.")],
+    notebook: Annotated[str, typer.Argument(help=HELP)],
     *,
     grid: Annotated[
         list[str] | None,
@@ -94,8 +94,7 @@ def run(
     if sample is not None:
         drawn = {"method": sample, "count": count, "seed": seed, "parameters": draw or None}
         said["sample"] = {k: v for k, v in drawn.items() if v is not None} | {"ranges": batch_files.ranges(range_)}
-    # Whoever lists processes reads arguments; a file they do not.
-    hidden = None if sets is not None and not shared else frozenset(secrets)
+    hidden = frozenset(secrets)
 
     async def work(room: Room) -> BatchOut:
         return await _begun(room, notebook, {k: v for k, v in said.items() if v is not None}, sets, hidden)
@@ -105,21 +104,27 @@ def run(
 
 
 async def _begun(
-    room: Room, notebook: str, said: dict[str, Any], sets: Path | None, hidden: frozenset[str] | None
+    room: Room, notebook: str, said: dict[str, Any], sets: Path | None, hidden: frozenset[str]
 ) -> BatchOut:
     """The batch that was asked for. A worker executes it, so it is checked by a worker's rights on files."""
     settings = room.settings
     intake_of = (Places.of(settings), settings)
     async with open_jobs(room.database) as jobs, room.change("batches run", "begin_a_batch") as (session, told):
-        said["notebook_id"] = await batch_files.notebook_id_of(session, room.caller, notebook)
+        said["notebook_id"] = await notebook_named(session, room.caller, notebook)
         if sets is not None:
-            found = await asyncio.to_thread(batch_files.read, sets, settings)
-            wanted = BatchCreate.model_validate(said | {"sets": found})
+            table = await asyncio.to_thread(batch_files.read, sets, settings)
+            # Whoever lists processes reads arguments; a file they do not.
+            plan = await requests.planned_of_table(
+                session,
+                room.caller,
+                BatchFields.model_validate(said),
+                table,
+                texts=True,
+                hidden=hidden.union(table.columns),
+            )
         else:
-            wanted = BatchCreate.model_validate(said)
-        plan: BatchPlan = await requests.planned(
-            session, settings, room.caller, wanted, lenient=True, hidden=hidden, **({"source": "file"} if sets else {})
-        )
+            asked_for = BatchCreate.model_validate(said)
+            plan = await requests.planned(session, settings, room.caller, asked_for, lenient=True, hidden=hidden)
         intake = Intake(*intake_of, jobs, ValidFiles(int(settings.max_notebook_mb * MEBIBYTE)))
         batch = await service.begin(session, intake, room.caller, plan)
         told |= {"batch_id": batch.id, "notebook_id": batch.notebook_id, "executions": batch.total}

@@ -10,11 +10,12 @@ import typer
 from rich import box
 from rich.console import Console
 from rich.syntax import Syntax
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
+from pressroom.cli.notebook_named import HELP, notebook_named
 from pressroom.cli.room import WRONG, Room, complain, in_room, out
-from pressroom.cli.tables import NOTHING, UNBROKEN
+from pressroom.cli.tables import NOTHING, UNBROKEN, plain
 from pressroom.executions import access, comparison, conditions, differences, frames
 from pressroom.executions.comparison import Compared, Comparison
 from pressroom.executions.frames import Format
@@ -40,7 +41,7 @@ class Shape(StrEnum):
 
 
 def compare(
-    notebook_id: Annotated[int, typer.Argument(help="The notebook's id.", min=1, max=MAX_ID)],
+    notebook: Annotated[str, typer.Argument(help=HELP)],
     *,
     executions: Annotated[str | None, typer.Option(metavar="IDS", help="These, separated by commas.")] = None,
     batch: Annotated[int | None, typer.Option(min=1, max=MAX_ID, help="Those of this batch.")] = None,
@@ -70,18 +71,19 @@ def compare(
         raise typer.Exit(WRONG)
 
     async def work(room: Room) -> tuple[Compared, bytes | None]:
-        asked = Comparison(
-            notebook_id,
-            executions=tuple(int(part) for part in ids),
-            batch=batch,
-            statuses=tuple(status or ()),
-            where=conditions.conditions(where or ()),
-            sort=conditions.keys(sort or ()),
-            columns=conditions.fields(columns or (), "columns"),
-            seen_by=viewer(room.caller),
-        )
         async with room.database.transaction() as session:
+            notebook_id = await notebook_named(session, room.caller, notebook)
             await levels.require(session, room.caller, notebook_id, Level.VIEWER)
+            asked = Comparison(
+                notebook_id,
+                executions=tuple(int(part) for part in ids),
+                batch=batch,
+                statuses=tuple(status or ()),
+                where=conditions.conditions(where or ()),
+                sort=conditions.keys(sort or ()),
+                columns=conditions.fields(columns or (), "columns"),
+                seen_by=viewer(room.caller),
+            )
             found = await comparison.compare(session, asked, skip, limit, linked=shape is Shape.JSON)
         if shape is Shape.TABLE:
             return found, None
@@ -103,7 +105,8 @@ def _show(found: Compared, output: Path | None) -> None:
     if not found.length:
         Console(stderr=True).print("No execution is like that.")
         return
-    table = Table(*found.columns, box=box.SIMPLE_HEAD, header_style="bold")
+    columns = [Column(Text(plain(name))) for name in found.columns]  # names are strangers': no markup, no escapes
+    table = Table(*columns, box=box.SIMPLE_HEAD, header_style="bold")
     for row in zip(*found.columns.values(), strict=True):
         table.add_row(*(_cell(value) for value in row))
     if output is not None:
@@ -118,7 +121,7 @@ def _cell(value: Any) -> Text:
     if value is None:
         return Text(NOTHING, style="dim")
     if not isinstance(value, float):
-        return Text(str(value))
+        return Text(plain(str(value)))
     # Money is read in full, and what is small or huge by its first digits.
     return Text(f"{value:.2f}" if 1e5 <= abs(value) < 1e15 else f"{value:.6g}")
 
@@ -147,11 +150,12 @@ def diff(
     for what, rows in (("parameters", found.parameters), ("results", found.results)):
         for row in rows:
             change = "" if row.difference is None else f" ({row.difference:+.6g})"
-            console.print(Text(f"{what}.{row.name} {row.change}: {row.before} → {row.after}{change}"), soft_wrap=True)
+            line = f"{what}.{row.name} {row.change}: {row.before} → {row.after}{change}"
+            console.print(Text(plain(line)), soft_wrap=True)
     if found.cells is None:
         console.print(Text(f"The cells are not compared: {found.cells_unavailable}"), soft_wrap=True)
     for cell in found.cells or ():
         console.print(Text(f"cell {cell.before or NOTHING} → {cell.after or NOTHING} {cell.change}", style="bold"))
-        console.print(Syntax(cell.diff, "diff", background_color="default", word_wrap=True))
+        console.print(Syntax(plain(cell.diff), "diff", background_color="default", word_wrap=True))
     if not (found.parameters or found.results or found.cells) and found.cells is not None:
         out("They are the same.")

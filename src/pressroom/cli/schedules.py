@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 
 from pressroom.batches.schemas import BatchOut
 from pressroom.batches.standing import standing_of
+from pressroom.cli.notebook_named import HELP, notebook_named
 from pressroom.cli.room import Room, explained, in_room, out
 from pressroom.cli.schedule_options import (
     At,
@@ -34,7 +35,7 @@ from pressroom.cli.schedule_options import (
     parameters_of,
     said,
 )
-from pressroom.cli.schedules_shown import Line, changing, line_of, local_time, notebook_named, show_schedule
+from pressroom.cli.schedules_shown import Line, changing, line_of, local_time, show_schedule
 from pressroom.cli.secrets import Secrets, asked
 from pressroom.cli.tables import show_one, show_removed, show_rows
 from pressroom.cli.times import moment
@@ -57,7 +58,7 @@ app = typer.Typer(help="Notebooks that are executed at certain times.", no_args_
 
 @app.command()
 def create(
-    notebook: Annotated[str, typer.Argument(help="The registered notebook: its id, or its name.")],
+    notebook: Annotated[str, typer.Argument(help=HELP)],
     *,
     name: Annotated[str, typer.Option("--name", help="What it is called.")],
     cron: Annotated[str, typer.Option("--cron", help="When: five fields, or a word such as @daily.")],
@@ -90,7 +91,7 @@ def create(
 
     async def work(room: Room) -> ScheduleOut:
         async with changing(room, "create", "add_a_schedule") as (session, told, intake):
-            notebook_id = await notebook_named(session, notebook)
+            notebook_id = await notebook_named(session, room.caller, notebook)
             wanted = ScheduleCreate(notebook_id=notebook_id, parameters={**parameters, **secrets}, **fields)
             hidden = frozenset(secrets)
             schedule = await service.create(session, intake, room.caller, wanted, lenient=True, hidden=hidden)

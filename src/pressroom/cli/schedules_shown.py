@@ -6,19 +6,15 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pressroom.cli.room import Room, out
-from pressroom.database.models import Notebook
-from pressroom.errors import NotFound
 from pressroom.executions.orders import Intake
 from pressroom.notebooks.files import ValidFiles
 from pressroom.notebooks.places import Places
 from pressroom.schedules import ticks
 from pressroom.schedules.schemas import ScheduleOut
 from pressroom.settings import MEBIBYTE
-from pressroom.wire import MAX_ID
 from pressroom.worker import open_jobs
 
 
@@ -65,13 +61,3 @@ def show_schedule(row: ScheduleOut, *, as_json: bool) -> None:
         return
     then = "is paused" if row.paused else f"next {local_time(row.next_at, row.timezone)}" if row.next_at else "is over"
     out(f"Schedule {row.id}, {row.name}: {row.cron} in {row.timezone}, {then}.")
-
-
-async def notebook_named(session: AsyncSession, named: str) -> int:
-    """The id of a registered notebook that is named by its id or its name. Raises :class:`NotFound`."""
-    if named.isdecimal() and int(named) <= MAX_ID:
-        return int(named)
-    found = (await session.scalars(select(Notebook.id).where(Notebook.name == named))).all()
-    if len(found) != 1:
-        raise NotFound("notebook", named)
-    return found[0]

@@ -1,5 +1,6 @@
 """How commands show rows: a table for a person, JSON for a program."""
 
+import re
 from collections.abc import Sequence
 from json import dumps
 from typing import Any
@@ -15,6 +16,7 @@ from pressroom.cli.room import out
 NOTHING = "\N{EN DASH}"
 UNBROKEN = 100_000
 """Columns of a line that no person's terminal shows: a program that reads a table gets every cell whole."""
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 COLOURS = {"success": "green", "failed": "red", "cancelled": "yellow", "running": "cyan"}
 
 
@@ -49,6 +51,11 @@ def show_removed(row_id: int, sentence: str, *, as_json: bool) -> None:
     out(dumps({"id": row_id, "removed": True}) if as_json else sentence)
 
 
+def plain(text: str) -> str:
+    """A text without what a terminal would obey."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
 def _console() -> Console:
     console = Console()
     return console if console.is_terminal else Console(width=UNBROKEN)
@@ -58,10 +65,10 @@ def _cell(name: str, value: Any) -> Text:
     if value is None:
         return Text(NOTHING, style="dim")
     if isinstance(value, dict):
-        return Text(", ".join(f"{key}={item}" for key, item in value.items()) or NOTHING)  # pyright: ignore[reportUnknownVariableType]
+        return Text(plain(", ".join(f"{key}={item}" for key, item in value.items())) or NOTHING)  # pyright: ignore[reportUnknownVariableType]
     if isinstance(value, list):
-        return Text(", ".join(str(item) for item in value) or NOTHING)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    text = str(value)
+        return Text(plain(", ".join(str(item) for item in value)) or NOTHING)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    text = plain(str(value))
     if name.endswith("_at"):
         text = text.replace("T", " ")[:19]
     return Text(text, style=COLOURS.get(text, "") if name == "status" else "")

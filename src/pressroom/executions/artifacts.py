@@ -7,25 +7,31 @@ All of this blocks on the file system, and is called in a thread.
 import logging
 import mimetypes
 import os
-import shutil
-from collections.abc import Iterator
-from contextlib import suppress
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import PurePath
-from typing import BinaryIO
+from itertools import islice
+from pathlib import PurePath, PurePosixPath
+from typing import Any, BinaryIO
 
 from pressroom.errors import PressroomError
+from pressroom.executions import trees
 from pressroom.notebooks.places import Location, Places, make_directory
+from pressroom.press.masks import Masks
+from pressroom.press.results import CONTROL, MEDIA_TYPE
 
 log = logging.getLogger("pressroom.executions")
 VARIABLE = "PRESSROOM_ARTIFACTS"
 """What tells a notebook where its artifact directory is."""
 LONGEST_PATH = 512
 """Characters of the longest path, inside the directory, that is listed."""
-LONGEST_TYPE = 255
+LOOKED_AT = 10
+"""Entries of a directory that are looked at, for each file that may be listed."""
 ANYTHING = "application/octet-stream"
 _STEM_BYTES = 180
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FEW = 100
+"""Files for which entries are looked at, also where fewer may be listed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +43,20 @@ class Artifact:
 
     @property
     def media_type(self) -> str:
-        """What its name says of it."""
-        return (mimetypes.guess_type(self.path, strict=False)[0] or ANYTHING)[:LONGEST_TYPE]
+        """What the end of its name says of it."""
+        suffix = PurePosixPath(self.path).suffix
+        guessed, packed = mimetypes.guess_type(f"file{suffix}", strict=False)  # a whole path may be read as an address
+        return guessed if guessed and not packed and MEDIA_TYPE.fullmatch(guessed) else ANYTHING
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The files of an artifact directory, and how many entries are left out: over a limit, no files, or misnamed."""
+    """The files of an artifact directory, and how many entries are left out: over a limit, no files, or misnamed.
+    ``more``: there are others that were not looked at."""
 
     files: tuple[Artifact, ...] = ()
     left_out: int = 0
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +66,14 @@ class Bounds:
     files: int
     bytes: int
 
-    def sentence(self, left_out: int) -> str:
-        """What an execution is told of entries that are left out."""
+    def sentence(self, listing: Listing) -> str:
+        """What an execution is told of entries that are left out, if there are any."""
+        if not listing.left_out and not listing.more:
+            return ""
+        many = f"{'More than ' if listing.more else ''}{listing.left_out}"
         return (
-            f"{left_out} entries of the artifact directory are not listed: those that are listed are files, no links, "
-            f"with names that are text, {self.files} at most, of {self.bytes / 2**20:g} MiB together.\n"
+            f"{many} entries of the artifact directory are not listed: those that are listed are files, no links, with "
+            f"names that are text without secrets, {self.files} at most, of {self.bytes / 2**20:g} MiB together.\n"
         )
 
 
@@ -86,11 +99,11 @@ def make(output: Location, folder: int, execution_id: int, attempt: int) -> Loca
             for number in range(1, attempt):
                 _remove(folder, folder_name(path, execution_id, number))
             if not make_directory(made.name, folder, output.account):
-                _remove(folder, made.name)
+                trees.remove(folder, made.name)
                 make_directory(made.name, folder, output.account)
             if output.account is not None:
                 os.chmod(made.name, 0o777 & ~output.account.umask, dir_fd=folder)
-    except (OSError, RecursionError) as error:
+    except OSError as error:
         log.warning("execution %s has no artifact directory: %s", execution_id, error)
         return None
     return made
@@ -103,90 +116,99 @@ def opened(directory: Location, path: str) -> BinaryIO:
         return os.fdopen(os.dup(fd), "rb")
 
 
-def listed(directory: Location, folder: int, bounds: Bounds) -> Listing:
+def listed(directory: Location, folder: int, bounds: Bounds, secret: Mapping[str, Any] | None = None) -> Listing:
     """What is in an artifact directory when its attempt has ended, by the open folder that holds it; one in which no
-    file is, is taken away."""
+    file is, is taken away. ``secret``: values that no listed name may hold."""
     try:
         with directory.as_account():
             with suppress(OSError):
                 os.rmdir(directory.name, dir_fd=folder)  # most are empty
                 return Listing()
-            top = os.open(directory.name, _FOLDER, dir_fd=folder)
+            top = os.open(directory.name, trees.FOLDER, dir_fd=folder)
             try:
-                found = _listing(top, bounds)
+                found = _listing(top, bounds, Masks(secret) if secret else None)
             finally:
                 os.close(top)
-            if not found.files and not found.left_out:
+            if found == Listing():
                 _remove(folder, directory.name)
-    except (OSError, RecursionError) as error:
+    except FileNotFoundError:
+        return Listing()  # the notebook took it away
+    except OSError as error:
         log.warning("the artifacts in %s cannot be listed: %s", directory.path, error)
-        return Listing()
+        return Listing(left_out=1)
     return found
 
 
-def remove(places: Places, output_path: str, username: str, execution_id: int, attempt: int) -> None:
-    """Take an attempt's artifact directory away, if there is one. Raises ``OSError`` or ``RecursionError``, and what
-    :func:`place` does."""
+def doom(places: Places, output_path: str, username: str, execution_id: int, attempt: int) -> Location | None:
+    """Give an attempt's artifact directory a name under which nobody looks for it, at once however much is in it;
+    ``None`` where there is none. Raises ``OSError``, and what :func:`place` does."""
     directory = place(places, output_path, username, execution_id, attempt)
-    with directory.parent.in_directory() as folder:
-        _remove(folder, directory.name)
+    doomed = directory.beside(f".pressroom-{execution_id}-{attempt}-{secrets.token_hex(8)}.gone")
+    with directory.parent.in_directory() as folder, suppress(FileNotFoundError):
+        os.stat(directory.name, dir_fd=folder, follow_symlinks=False)  # what is read-only may have none
+        os.rename(directory.name, doomed.name, src_dir_fd=folder, dst_dir_fd=folder)
+        return doomed
+    return None
 
 
-def discard(places: Places, output_path: str, username: str, execution_id: int, attempt: int) -> None:
-    """The same; what cannot be taken away is logged and stays."""
+def discard(directory: Location) -> None:
+    """Take an artifact directory away, if it is there; what cannot be taken away is logged and stays."""
     try:
-        remove(places, output_path, username, execution_id, attempt)
+        with directory.parent.in_directory() as folder:
+            _remove(folder, directory.name)
     except PressroomError as error:
-        log.debug("execution %s has no folder that held its artifacts: %s", execution_id, error)
-    except (OSError, RecursionError) as error:
-        log.warning("the artifacts of execution %s are left: %s", execution_id, error)
+        log.debug("no folder holds %s: %s", directory.path, error)
+    except OSError as error:
+        log.warning("%s is left: %s", directory.path, error)
 
 
 def _remove(folder: int, name: str) -> None:
-    """Take away whatever has this name in an open folder. Raises ``OSError`` or ``RecursionError``."""
     try:
-        os.rmdir(name, dir_fd=folder)
-    except FileNotFoundError:
-        return
-    except NotADirectoryError:
-        os.unlink(name, dir_fd=folder)
-    except OSError:
-        shutil.rmtree(name, dir_fd=folder)
+        trees.remove(folder, name)
+    except OSError as error:
+        log.warning("%s is left: %s", name, error)
 
 
-def _listing(top: int, bounds: Bounds) -> Listing:
+def _listing(top: int, bounds: Bounds, masks: Masks | None) -> Listing:
     found, size, left_out = list[Artifact](), 0, 0
-    waiting = [""]
-    while waiting:
-        inner = list[str]()
-        for path, entry in _entries(top, waiting.pop()):
-            if entry.is_dir(follow_symlinks=False) and len(path) < LONGEST_PATH:
-                inner.append(path)
-                continue
-            bytes_of = _size(entry)
-            fits = len(found) < bounds.files and bytes_of is not None and size + bytes_of <= bounds.bytes
-            if not fits or bytes_of is None or not _is_name(path):
-                left_out += 1
-                continue
-            found.append(Artifact(path, bytes_of))
-            size += bytes_of
+    waiting, looks, more = [""], LOOKED_AT * max(bounds.files, _FEW), False
+    while waiting and not more:
+        inner, folder = list[str](), waiting.pop()
+        try:
+            with _opened(top, folder) as fd, os.scandir(fd) as scanned:
+                entries = list(islice(scanned, looks + 1))
+                more = len(entries) > looks
+                del entries[looks:]
+                looks -= len(entries)
+                for entry in sorted(entries, key=lambda each: each.name):
+                    path = f"{folder}/{entry.name}" if folder else entry.name
+                    if entry.is_dir(follow_symlinks=False) and len(path) < LONGEST_PATH:
+                        inner.append(path)
+                        continue
+                    bytes_of = _size(entry)
+                    fits = len(found) < bounds.files and bytes_of is not None and size + bytes_of <= bounds.bytes
+                    if not fits or bytes_of is None or not _is_name(path, masks):
+                        left_out += 1
+                        continue
+                    found.append(Artifact(path, bytes_of))
+                    size += bytes_of
+        except OSError as error:
+            log.warning("%s in an artifact directory cannot be looked into: %s", folder or ".", error)
+            left_out += 1
         waiting += reversed(inner)
-    return Listing(tuple(found), left_out)
+    return Listing(tuple(found), left_out, more)
 
 
-def _entries(top: int, path: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """What a folder holds, by name, with the path of each; a folder that has become a link meanwhile holds nothing."""
+@contextmanager
+def _opened(top: int, path: str) -> Iterator[int]:
+    """A folder in a tree; each on its way is no link. Raises ``OSError``."""
     fd = os.dup(top)
     try:
         for part in path.split("/") if path else ():
-            inner = os.open(part, _FOLDER, dir_fd=fd)
+            inner = os.open(part, trees.FOLDER, dir_fd=fd)
             os.close(fd)
             fd = inner
-        with os.scandir(fd) as entries:
-            for entry in sorted(entries, key=lambda each: each.name):
-                yield f"{path}/{entry.name}" if path else entry.name, entry
-    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
-        log.warning("%s in an artifact directory cannot be looked into: %s", path or ".", error)
+        yield fd
     finally:
         os.close(fd)
 
@@ -199,9 +221,10 @@ def _size(entry: os.DirEntry[str]) -> int | None:
     return None
 
 
-def _is_name(path: str) -> bool:
-    """Whether a path can be kept as text, and asked for."""
+def _is_name(path: str, masks: Masks | None) -> bool:
+    """Whether a path can be kept as text, asked for, and shown."""
     with suppress(UnicodeEncodeError):
         path.encode()
-        return len(path) <= LONGEST_PATH
+        tells_nothing = masks is None or masks.text(path) == path
+        return tells_nothing and len(path) <= LONGEST_PATH and not CONTROL.search(path)
     return False

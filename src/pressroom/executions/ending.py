@@ -88,6 +88,7 @@ class Ending:
         self._staged = staged_name(held.id, held.attempt)
         self._published = not finished.written
         self._sent: Change | None = None
+        self._in_vain = False
         self.finished = finished
 
     async def write(self, connection: Connection, progress: Progress) -> Change | None:
@@ -122,10 +123,23 @@ class Ending:
                 return before
         if not ended:
             await asyncio.to_thread(discard, self._places, held.output_path, held.username, self._staged)
-        if not ended or change is Change.PUT_BACK:
-            kept_at = (held.output_path, held.username, held.id, held.attempt)
-            await asyncio.to_thread(artifacts.discard, self._places, *kept_at)
+        self._in_vain = not ended or change is Change.PUT_BACK
         return change if ended else None
+
+    async def clear(self) -> None:
+        """Take away the artifacts of an attempt that is not the last, however many: after :meth:`write`, without its
+        connection."""
+        if self._in_vain:
+            await asyncio.to_thread(self._clear)
+
+    def _clear(self) -> None:
+        held = self._held
+        try:
+            directory = artifacts.place(self._places, held.output_path, held.username, held.id, held.attempt)
+        except PressroomError as error:
+            log.debug("execution %s has no folder that held its artifacts: %s", held.id, error)
+        else:
+            artifacts.discard(directory)
 
     def _publish(self) -> Finished:
         held, finished = self._held, self.finished

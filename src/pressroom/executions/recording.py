@@ -3,7 +3,7 @@ transaction. So they are those of the last attempt, whole or not at all."""
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pressroom.database.session import Connection
@@ -40,12 +40,13 @@ class Recorded:
         if isinstance(event, Result):
             self.results[event.name] = event
 
-    def look(self, directory: Location, folder: int, bounds: Bounds) -> int:
-        """Note what is in the artifact directory, by the open folder that holds it; how many entries are left out.
-        Blocks on the file system: call it in a thread."""
-        listing = listed(directory, folder, bounds)
+    def look(self, directory: Location, folder: int, bounds: Bounds, secret: Mapping[str, Any]) -> str:
+        """Note what is in the artifact directory, by the open folder that holds it, but for names that hold a
+        ``secret`` value; what is to be said of entries that are left out. Blocks on the file system: call it in a
+        thread."""
+        listing = listed(directory, folder, bounds, secret)
         self.artifacts = listing.files
-        return listing.left_out
+        return bounds.sentence(listing)
 
     def forget(self) -> None:
         """Leave everything out, since it cannot be written."""

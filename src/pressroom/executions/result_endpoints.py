@@ -14,13 +14,14 @@ from pressroom.api import Id, Parts, TheParts, Transaction, Viewer, problems
 from pressroom.database.models import Execution
 from pressroom.errors import Invalid, NotAllowed, NotFound, NotInstalled
 from pressroom.executions import access, frames, results
+from pressroom.executions.artifacts import ANYTHING
 from pressroom.executions.frames import Format
 from pressroom.executions.lane import in_turn
 from pressroom.executions.result_schemas import ArtifactOut, ResultOut
 from pressroom.executions.results import JSON, Recorded
 from pressroom.identity.principal import Principal
 from pressroom.notebooks.rendering import SANDBOX
-from pressroom.press.results import PARQUET, TABLE
+from pressroom.press.results import MEDIA_TYPE, PARQUET, TABLE
 from pressroom.settings import MEBIBYTE
 
 router = APIRouter(tags=["results"])
@@ -107,10 +108,10 @@ async def list_artifacts(execution_id: Id, request: Request, session: Transactio
 async def download_an_artifact(execution_id: Id, path: FilePath, parts: TheParts, caller: Viewer) -> Response:
     """One of those files. 404 also where it was deleted since, or a link was put in its place."""
     execution, media_type = await _artifact(parts, caller, execution_id, path)
-    file = await asyncio.to_thread(results.opened, parts.places, execution, path)
     headers = _headers(media_type, path.rsplit("/", 1)[-1])
-    headers["Content-Length"] = str(os.fstat(file.fileno()).st_size)
-    return StreamingResponse(_pieces(file), headers=headers)
+    file = await asyncio.to_thread(results.opened, parts.places, execution, path)
+    size = os.fstat(file.fileno()).st_size
+    return StreamingResponse(_pieces(file, size), headers=headers | {"Content-Length": str(size)})
 
 
 async def _artifact(parts: Parts, caller: Principal, execution_id: int, path: str) -> tuple[Execution, str]:
@@ -131,6 +132,7 @@ def _prefix(request: Request) -> str:
 
 def _headers(media_type: str, name: str) -> dict[str, str]:
     """Those of a stranger's file: nothing in it acts as whoever looks at it."""
+    media_type = media_type if MEDIA_TYPE.fullmatch(media_type) else ANYTHING
     text = media_type.startswith("text/") or media_type == JSON
     way = "inline" if media_type in SHOWN else "attachment"
     return {
@@ -140,8 +142,9 @@ def _headers(media_type: str, name: str) -> dict[str, str]:
     }
 
 
-def _pieces(file: BinaryIO) -> Iterator[bytes]:
-    """A file's content. Starlette takes each piece in a thread."""
+def _pieces(file: BinaryIO, size: int) -> Iterator[bytes]:
+    """So many bytes of a file, that may grow meanwhile. Starlette takes each piece in a thread."""
     with file:
-        while piece := file.read(MEBIBYTE):
+        while size > 0 and (piece := file.read(min(MEBIBYTE, size))):
+            size -= len(piece)
             yield piece

@@ -6,9 +6,11 @@ input and nothing else names it: no other execution as its input or output, no r
 artifact directory goes in any case, since that is its own alone. A batch that somebody began goes with the last of its
 executions. The ticks of schedules go as long after they were decided, once they have no execution.
 
-What one transaction deletes is called a batch here, too. Its files go before its rows are committed. Killed in between,
-an execution is still listed whose output is gone, as if its user had deleted it; the next run finds it again and
-finishes. The other way round, files would stay that nothing knows of.
+What one transaction deletes is called a batch here, too. Its outputs go before its rows are committed. Killed in
+between, an execution is still listed whose output is gone, as if its user had deleted it; the next run finds it again
+and finishes. The other way round, files would stay that nothing knows of. Artifact directories only get another name
+while the rows are locked, and are taken away once those are gone, since there may be much in them: what is left by a
+kill in between is a hidden folder, ``.pressroom-...gone``.
 """
 
 import asyncio
@@ -55,7 +57,7 @@ from pressroom.database.session import Database
 from pressroom.errors import NotAllowed, NotFound, PathNotAllowed, PressroomError
 from pressroom.executions import artifacts
 from pressroom.executions.orders import OUTPUT_FOLDER
-from pressroom.notebooks.places import Places
+from pressroom.notebooks.places import Location, Places
 
 log = logging.getLogger("pressroom.executions")
 BATCH = 1000
@@ -115,11 +117,11 @@ class _Rule:
 @dataclass(frozen=True, slots=True)
 class _Batch:
     """Executions that go in one transaction: their ids in order, the outputs that may go, with their users, and where
-    there may be artifacts: the execution, its user, its output and its last attempt."""
+    there may be artifacts: the execution, its user, its output, its last attempt, and whether some are listed."""
 
     ids: list[int]
     outputs: list[tuple[int, str, str]]
-    folders: list[tuple[int, str, str, int]]
+    folders: list[tuple[int, str, str, int, bool]]
 
 
 async def prune(
@@ -147,7 +149,10 @@ async def prune(
             batch = await _batch(session, rule, last)
             if not batch.ids:
                 break
-            part = await _delete(session, places, batch, rule, dry_run=dry_run)
+            doomed = list[Location]()
+            part = await _delete(session, places, batch, rule, doomed, dry_run=dry_run)
+        for directory in doomed:
+            await asyncio.to_thread(artifacts.discard, directory)
         last = batch.ids[-1]
         done += part
         progress(done)
@@ -170,8 +175,8 @@ async def _batch(session: AsyncSession, rule: _Rule, last: int) -> _Batch:
     rows = (await session.execute(wanted.with_for_update(of=Execution, skip_locked=True))).all()
     ids = [row.id for row in rows]
     beside = [row for row in rows if row.output_path and _is_beside(row.input_path, row.output_path)]
-    kept = {row.id: row for row in rows if row.output_path and row.listed} | {row.id: row for row in beside}
-    folders = [(row.id, row.username, row.output_path, row.attempt) for row in kept.values() if row.attempt]
+    left = [row for row in rows if row.output_path and row.attempt]
+    folders = [(row.id, row.username, row.output_path, row.attempt, row.listed) for row in left]
     if not beside:
         return _Batch(ids, [], folders)
     named = await _named(session, rule, ids, [row.output_path for row in beside])
@@ -197,8 +202,11 @@ async def _named(session: AsyncSession, rule: _Rule, ids: Sequence[int], paths: 
     return set((await session.scalars(select(given).where(or_(as_output, as_input, as_notebook)))).all())
 
 
-async def _delete(session: AsyncSession, places: Places, batch: _Batch, rule: _Rule, *, dry_run: bool) -> Pruned:
-    held = set[int]() if dry_run else await asyncio.to_thread(_remove_folders, places, batch.folders)
+async def _delete(
+    session: AsyncSession, places: Places, batch: _Batch, rule: _Rule, doomed: list[Location], *, dry_run: bool
+) -> Pruned:
+    """Delete a batch; ``doomed`` gets the artifact directories that are to be emptied after the commit."""
+    held = set[int]() if dry_run else await asyncio.to_thread(_doom_folders, places, batch.folders, doomed)
     outputs = [output for output in batch.outputs if output[0] not in held]
     files, size, stuck = await asyncio.to_thread(_unlink, places, outputs, dry_run=dry_run)
     ids = [execution_id for execution_id in batch.ids if execution_id not in stuck | held]
@@ -231,17 +239,20 @@ async def _delete_ticks(session: AsyncSession, rule: _Rule, *, dry_run: bool) ->
     return cast("CursorResult[Any]", await session.execute(gone)).rowcount
 
 
-def _remove_folders(places: Places, folders: list[tuple[int, str, str, int]]) -> set[int]:
-    """Delete artifact directories; the executions whose own could not be deleted."""
+def _doom_folders(places: Places, folders: list[tuple[int, str, str, int, bool]], doomed: list[Location]) -> set[int]:
+    """Give artifact directories another name; the executions with listed artifacts where that is not possible."""
     held = set[int]()
-    for execution_id, username, path, attempt in folders:
+    for execution_id, username, path, attempt, listed in folders:
         try:
-            artifacts.remove(places, path, username, execution_id, attempt)
+            directory = artifacts.doom(places, path, username, execution_id, attempt)
         except (NotFound, PathNotAllowed) as error:
             log.debug("the artifacts of execution %s are not there to delete: %s", execution_id, error)
-        except (PressroomError, OSError, RecursionError) as error:
-            log.warning("execution %s stays, since its artifacts cannot be deleted: %s", execution_id, error)
-            held.add(execution_id)
+        except (PressroomError, OSError) as error:
+            what = "stays, since its artifacts" if listed else "goes, though artifacts that it may have left"
+            log.warning("execution %s %s cannot be deleted: %s", execution_id, what, error)
+            held |= {execution_id} if listed else set()
+        else:
+            doomed += [directory] if directory is not None else []
     return held
 
 

@@ -215,6 +215,7 @@ class Pressman:
             log.warning("the end of execution %s is not written, since the worker stops: it is tried again", claim.id)
             return
         self._jobs.ended(claim.id, claim.attempt)
+        await ending.clear()
         if self._watch is not None:
             self._watch(claim.id, ending.finished)
         log.info("the attempt has ended: %s", change or "another worker has the execution now")
@@ -267,9 +268,9 @@ class Pressman:
                             self._watch(claim.id, event)
                 finally:
                     if directory is not None and request.output_fd is not None:
-                        left_out = await asyncio.to_thread(recorded.look, directory, request.output_fd, self._bounds)
-                        if left_out:
-                            progress.take(Output(0, "stderr", self._bounds.sentence(left_out)))
+                        how = (directory, request.output_fd, self._bounds, request.secrets)
+                        if left_out := await asyncio.to_thread(recorded.look, *how):
+                            progress.take(Output(0, "stderr", left_out))
         except SecretUnreadable as error:
             finished = _not_run(error.detail, Reason.SECRET_UNREADABLE)
         except PressroomError as error:

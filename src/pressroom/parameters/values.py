@@ -176,6 +176,21 @@ def _integer(text: str) -> JsonValue:
     return float(exact)
 
 
+def from_texts(definitions: Sequence[Definition], given: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """What was typed, as the values that the definitions want; what has none stays as it is.
+
+    Raises :class:`ParameterInvalid`, without the value of a secret.
+    """
+    known = {definition.name: definition for definition in definitions}
+    found = dict(given)
+    for name in given.keys() & known.keys():
+        try:
+            found[name] = checked(known[name], given[name], lenient=True)
+        except ParameterInvalid as error:
+            raise (_concealed(known[name], error) if known[name].secret else error) from None
+    return found
+
+
 def _items(text: str) -> list[JsonValue]:
     return [item.strip() for item in text.split(",")] if text.strip() else []
 

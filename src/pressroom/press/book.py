@@ -160,6 +160,8 @@ class Book(PapermillNotebookClient):
             for index, cell in enumerate(self.nb.cells):
                 for each in self._masks.rest(index):
                     self._take(each, cell, index)
+        for result in self._results.rest():
+            self.on_result(result)
         self.seal()
 
     def _take(self, message: dict[str, Any], cell: NotebookNode, index: int) -> None:

@@ -27,6 +27,10 @@ MOST_BYTES = 5 * 2**20
 """Bytes of one result: as an event, in Base64, it is a line that its reader takes."""
 LONGEST_NAME = 255
 """Characters of a name."""
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+"""Characters that no name of a result or of an artifact has: in an address or on a terminal they do harm."""
+MEDIA_TYPE = re.compile(r"[a-zA-Z0-9][\w.+-]{0,99}/[\w.+-]{1,100}", re.ASCII)
+"""What may stand in a header as a media type."""
 SHORT = 1000
 """Characters of the longest text that is a value; a longer one is data."""
 NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
@@ -36,6 +40,8 @@ _SAID = 20
 _SCRAP = "application/scrapbook.scrap."
 _RECORD = "application/papermill.record"
 _IMAGE = re.compile(r"image/[\w.+-]{1,100}", re.ASCII)
+_OF_EVENT = 100
+"""Bytes that an event has besides its name and what it carries."""
 _SHOWN = (
     "image/png", "image/svg+xml", "image/jpeg", "image/gif", "image/webp", "application/json", "text/html",
     "text/markdown", "text/latex", "text/plain",
@@ -50,11 +56,15 @@ class Refused(Exception):
 class Results:
     """What one execution has recorded so far: each name's last one counts.
 
-    ``max_bytes``: of all together. ``masks`` keep secrets out of what came as Base64; messages come masked.
+    ``max_bytes``: of all together. Names that are recorded again and again are told until twice that has been; from
+    then on :meth:`rest` has the last of each. ``masks`` keep secrets out of names, and of what came as Base64; the
+    values in messages come masked.
     """
 
     def __init__(self, max_bytes: int, masks: Masks | None = None) -> None:
         self._limit, self._masks = max_bytes, masks
+        self._untold = 2 * max_bytes + MOST * _OF_EVENT
+        self._held: dict[str, Result] = {}
         self._sizes: dict[str, int] = {}
         self._recorded: set[str] = set()
         self._refusals = 0
@@ -77,7 +87,14 @@ class Results:
                 if isinstance(name, str):
                     yield from self._take(name, None, data, shown=key == "scrapbook")
 
+    def rest(self) -> Iterator[Result]:
+        """What was held back, at the end."""
+        yield from self._held.values()
+        self._held = {}
+
     def _take(self, name: Any, media: str | None, given: Any, *, shown: bool) -> Iterator[Result | str]:
+        if isinstance(name, str) and self._masks is not None:
+            name = self._masks.text(name)  # as the name in an object it came unmasked
         if shown and name in self._recorded:
             return  # scrapbook shows what it has recorded, too
         try:
@@ -86,12 +103,19 @@ class Results:
             why = str(error) if isinstance(error, Refused) else "is nested too deep"
             self._refusals += 1
             if self._refusals <= _SAID:
-                yield f"The result {str(name)[:LONGEST_NAME]!r} is not kept: it {why}.\n"
+                called = repr(name[:LONGEST_NAME]) if isinstance(name, str) else "without a name"
+                yield f"The result {called} is not kept: it {why}.\n"
             if self._refusals == _SAID:
                 yield "Of further results that are not kept nothing is said.\n"
             return
         if not shown:
             self._recorded.add(result.name)
+        cost = self._sizes[result.name] + len(result.name) + _OF_EVENT
+        if cost > self._untold:
+            self._held[result.name] = result
+            return
+        self._untold -= cost
+        self._held.pop(result.name, None)
         yield result
 
     def _fitting(self, result: Result) -> Result:
@@ -132,8 +156,10 @@ def _named(media: str, content: Any) -> Iterator[tuple[Any, Any]]:
 def _result(name: Any, media: str | None, given: Any, masks: Masks | None) -> Result:
     if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME:
         raise Refused(f"has no name, which is a text of 1 to {LONGEST_NAME} characters")
-    if "\0" in name or not _is_unicode(name):
+    if CONTROL.search(name) or not _is_unicode(name):
         raise Refused("has a name with a character that cannot be kept")
+    if name in (".", ".."):
+        raise Refused("has a name that no address can end in")
     if media is None:
         return _shown(name, given, masks)
     if media.startswith(_RECORD):
@@ -204,7 +230,8 @@ def _table(name: str, table: Any) -> Result:
 
 def _image(name: str, media_type: Any, image: Any, masks: Masks | None) -> Result:
     image = "".join(map(str, cast("list[Any]", image))) if isinstance(image, list) else image
-    if not isinstance(media_type, str) or not _IMAGE.fullmatch(media_type) or not isinstance(image, str):
+    is_image = isinstance(media_type, str) and media_type.startswith("image/") and MEDIA_TYPE.fullmatch(media_type)
+    if not is_image or not isinstance(image, str):
         raise Refused("is no image, which is Base64 and a media type like image/png")
     if media_type == "image/svg+xml" and image.lstrip().startswith("<"):
         return Result(name, "image", media_type=media_type, data=image.encode("utf-8", "backslashreplace"))
