@@ -37,5 +37,9 @@ def test_a_kernel_that_no_worker_of_the_queue_has_is_named_with_those_that_there
     assert refused.value.detail.endswith(f"those that exist: {', '.join(names) or 'none'}.")
 
 
+def test_a_kernel_is_there_whatever_the_case_of_its_name() -> None:
+    LivingKernels.of([[None, ["python3", "ir"]]]).require("IR", "default")
+
+
 def test_a_commands_own_queue_is_served_by_nobody_else() -> None:
     LivingKernels.of([[None, ["bash"]]]).require("python3", "@0123")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pressroom.database.models import Execution
 from pressroom.executions.states import Status
 from pressroom.settings import Settings
-from pressroom.tracking.facts import RunFacts, output_name, result_name, run_facts
+from pressroom.tracking.facts import RunFacts, output_name, result_names, run_facts
 
 MOMENT = datetime(2026, 3, 1, 7, 30, tzinfo=UTC)
 
@@ -67,11 +67,32 @@ def test_long_texts_are_cut_to_what_mlflow_takes() -> None:
     assert (len(told.params["a"]), len(told.tags["pressroom.error"])) == (6000, 5000)
 
 
-def test_the_output_has_a_name_that_can_stand_in_an_address() -> None:
+def test_names_that_would_be_the_same_in_mlflow_differ() -> None:
+    told = facts(results={"a?b": 1, "a*b": 2, "a_b": 3, "x" * 250 + "1": 4, "x" * 250 + "2": 5, "n": 6})
+    assert sorted(told.metrics.values()) == [1, 2, 3, 4, 5, 6]
+    assert (told.metrics["a_b"], told.metrics["n"]) == (3, 6), "what can keep its name keeps it"
+    assert max(map(len, told.metrics)) <= 250
+    files = result_names({"a?b": "image/png", "a*b": "image/png", "a*b.png": "application/x-strange"})
+    assert len(set(files.values())) == 3
+
+
+def test_files_have_names_that_can_stand_in_an_address() -> None:
     execution = Execution(output_path="/home/ana/executions/Bericht #1 50%-12.ipynb")
-    assert output_name(execution) == "Bericht %231 50%25-12.ipynb"
-    assert result_name("../roc curve", "image/png") == "results/%2Froc curve.png"
-    assert result_name("by month", "application/vnd.apache.parquet") == "results/by month.parquet"
+    assert output_name(execution) == "Bericht _1 50_-12.ipynb"
+    named = {"a#b": "image/png", "../ä\\\n": "image/png", "by month": "application/vnd.apache.parquet"}
+    assert list(result_names(named).values()) == ["results/a_b.png", "results/_ä__.png", "results/by month.parquet"]
+
+
+@given(st.dictionaries(st.text(min_size=1), st.sampled_from(["image/png", "image/svg+xml", "application/x-strange"])))
+def test_every_result_has_a_file_of_its_own(media_types: dict[str, str]) -> None:
+    files = list(result_names(media_types).values())
+    assert len(set(files)) == len(media_types)
+    for file in files:
+        folder, name = file.split("/")
+        assert folder == "results"
+        assert re.fullmatch(r"[\w\-. ()+,=@]+", name), name
+        assert not name.startswith(".")
+        assert len(name.encode()) <= 255
 
 
 def test_a_password_in_the_address_is_not_for_kernels() -> None:

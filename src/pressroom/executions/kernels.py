@@ -48,11 +48,12 @@ class LivingKernels:
         """Raise :class:`KernelNotThere` where it is known that no living worker of a queue has the kernel.
 
         Where none lives, or one has not told yet what it has, nothing is known: what is queued waits for a worker.
+        Jupyter finds a kernel whatever the case of its name, and tells names in small letters.
         """
         there = set[str]()
         serving = [kernels for queues, kernels in self.workers if _serves(queues, queue)]
         for kernels in serving:
-            if kernels is None or name in kernels:
+            if kernels is None or name.lower() in kernels:
                 return
             there |= kernels
         if serving:

@@ -3,13 +3,14 @@
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from mimetypes import guess_extension
 from posixpath import normpath
 from typing import Any
-from urllib.parse import quote
 
 from pressroom.executions.states import Status
 from pressroom.press.results import PARQUET, TABLE
@@ -19,9 +20,10 @@ EXECUTION_TAG, ATTEMPT_TAG, INSTALLATION_TAG, STATUS_TAG = (
 )
 _STATUSES = {Status.SUCCESS: "FINISHED", Status.FAILED: "FAILED", Status.CANCELLED: "KILLED"}
 _LONGEST_NAME, _LONGEST_PARAMETER, _LONGEST_TAG, _LONGEST_EXPERIMENT = 250, 6000, 5000, 500
-_LONGEST_FILE = 200
+_LONGEST_FILE, _MARK = 200, 9
 _ENDINGS = {PARQUET: ".parquet", TABLE: ".json"}
 _NOT_IN_NAMES = re.compile(r"[^\w\-./ :]")
+_NOT_IN_FILES = re.compile(r"[^\w\-. ()+,=@]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,21 +89,36 @@ def output_name(execution: Any) -> str:
     return _file_name(str(execution.output_path).rpartition("/")[2])
 
 
-def result_name(name: str, media_type: str) -> str:
-    """What a result is called in MLflow that is an image, a table or the like."""
-    return f"results/{_file_name(name)}{_ENDINGS.get(media_type) or guess_extension(media_type) or ''}"
+def result_names(media_types: Mapping[str, str]) -> dict[str, str]:
+    """What the results are called in MLflow that are images, tables and the like, of which ``media_types`` are."""
+    endings = {name: _ENDINGS.get(media) or guess_extension(media) or "" for name, media in media_types.items()}
+    files = {name: (_file_name(name), ending) for name, ending in endings.items()}
+    times = Counter("".join(file) for file in files.values())
+    told_apart = {name: _mark(name) if times["".join(file)] > 1 else "" for name, file in files.items()}
+    return {name: f"results/{stem}{told_apart[name]}{ending}" for name, (stem, ending) in files.items()}
 
 
 def _file_name(name: str) -> str:
-    """A name that can be a part of an address, and of a path."""
-    return quote(name, safe=" ()+,=@")[:_LONGEST_FILE].strip(".") or "_"
+    """A name that can be a part of a path, and of an address that is decoded before it is read."""
+    cut = _NOT_IN_FILES.sub("_", name).encode()[:_LONGEST_FILE].decode(errors="ignore")
+    return cut.strip(". ") or "_"
 
 
 def _named(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Facts by names that MLflow takes; of texts as much as it takes."""
+    """Facts by names that MLflow takes; of texts as much as it takes. Names that would be the same differ by a mark."""
+    names = {name: _name(name) for name in facts}
+    times = Counter(names.values())
+    kept = {name: plain == name or times[plain] == 1 for name, plain in names.items()}
     return {
-        _name(name): value[:_LONGEST_PARAMETER] if isinstance(value, str) else value for name, value in facts.items()
+        plain if kept[name] else plain[: _LONGEST_NAME - _MARK] + _mark(name): (
+            value[:_LONGEST_PARAMETER] if isinstance(value, str) else value
+        )
+        for (name, plain), value in zip(names.items(), facts.values(), strict=True)
     }
+
+
+def _mark(name: str) -> str:
+    return f"-{sha256(name.encode(errors='surrogatepass')).hexdigest()}"[:_MARK]
 
 
 def _name(name: str) -> str:

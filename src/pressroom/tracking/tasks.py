@@ -17,7 +17,7 @@ from pressroom.notebooks.places import Places
 from pressroom.notifications.tasks import pause
 from pressroom.settings import MEBIBYTE, Settings
 from pressroom.tracking import runs, service
-from pressroom.tracking.facts import ATTEMPT_TAG, experiment_of, marks, output_name, result_name, run_facts
+from pressroom.tracking.facts import ATTEMPT_TAG, experiment_of, marks, output_name, result_names, run_facts
 
 log = logging.getLogger("pressroom.tracking")
 AT_ONCE = 2
@@ -117,7 +117,8 @@ def _written(context: Context, due: service.Due) -> str:
     settings, execution = context.settings, due.execution
     assert settings.mlflow_tracking_uri is not None
     facts = run_facts(execution, due.notebook_name, due.installation, settings.public_url)
-    files = {result_name(result.name, result.media_type): result.data for result in due.results}
+    names = result_names({result.name: result.media_type for result in due.results})
+    files = {names[result.name]: result.data for result in due.results}
     files |= _output(context, execution)
     return runs.write(settings.mlflow_tracking_uri.get_secret_value(), facts, files)
 
