@@ -129,6 +129,7 @@ class Sweep:
                 self._give_jobs,
                 self._tell_late,
                 self._put_chores_back,
+                tracking.give_up,
                 self._forget,
             ):
                 async with apart(session, log, f"the sweep's step {step.__name__}"):
