@@ -36,6 +36,7 @@ from pressroom.press import Press
 from pressroom.schedules.clock import open_clock
 from pressroom.tracking import tasks as tracking
 from pressroom.tracking.service import QUEUE as TRACKING
+from pressroom.tracking.threads import AT_ONCE as RUNS_AT_ONCE
 
 log = logging.getLogger("pressroom.queue")
 _CHORES_AT_ONCE = 4
@@ -182,7 +183,7 @@ async def open_crew(shop: Workshop, staffing: Staffing, watch: Watcher | None = 
                 tracker = procrastinate.App(connector=connector)
                 runs = tracker.job_manager = PatientJobs(connector)
                 tracking.add_tasks(tracker, shop)
-                workers[_worker(tracker, staffing, [TRACKING], tracking.AT_ONCE, lost_seconds)] = runs
+                workers[_worker(tracker, staffing, [TRACKING], RUNS_AT_ONCE, lost_seconds)] = runs
                 saying = asyncio.create_task(tracking.say_now_and_then(shop.database), name="tracking")
                 opened.push_async_callback(ended, saying)
             elif shop.settings.mlflow_tracking_uri is not None:

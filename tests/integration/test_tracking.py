@@ -1,5 +1,7 @@
 """Executions as runs of MLflow, at a real MLflow server."""
 
+import asyncio
+import logging
 import os
 import signal
 import socket
@@ -14,19 +16,20 @@ import httpx
 import pytest
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
-from sqlalchemy import select, text
+from sqlalchemy import text
 
 from line import ANA, Line, open_line, until, working
-from pressroom.database.models import Execution, MlflowRun, Notebook, Parameter
+from pressroom.database.models import Notebook, Parameter
 from pressroom.database.session import Database
 from pressroom.executions import service as executions
 from pressroom.executions.orders import Order
-from pressroom.executions.sweep import Sweep
-from pressroom.executions.tasks import Workshop
 from pressroom.press.masks import MARK
 from pressroom.settings import Settings
-from pressroom.tracking import service, tasks
+from pressroom.tracking import runs, service, tasks
+from pressroom.tracking.facts import run_facts
 from pressroom.tracking.tasks import NotTracked
+from pressroom.tracking.threads import Deadline
+from tracked import away, over, say, state
 
 write_notebook = pytest.write_notebook  # type: ignore[attr-defined]
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
@@ -118,28 +121,6 @@ async def register(line: Line, name: str, *sources: str, **cell: Any) -> int:
     return notebook.id
 
 
-async def say(line: Line) -> None:
-    async with line.database.transaction() as session:
-        await service.say_that_we_track(session)
-
-
-async def over(line: Line, name: str, status: str = "success", **columns: Any) -> Execution:
-    """An execution of a notebook of that name, which has been run and has ended."""
-    async with line.database.transaction() as session:
-        known = {"username": "ana", "submitted_by": "ana", "input_path": f"/home/ana/{name}.ipynb", "attempt": 1}
-        execution = Execution(**known | columns, status="running", started_at=text("now()"))
-        session.add(execution)
-        await session.flush()
-        execution.status, execution.completed_at = status, text("now()")
-    async with line.database.transaction() as session:
-        return await session.get_one(Execution, execution.id)
-
-
-async def state(line: Line, execution: Execution) -> MlflowRun | None:
-    async with line.database.transaction() as session:
-        return await session.scalar(select(MlflowRun).where(MlflowRun.execution_id == execution.id))
-
-
 async def test_an_execution_is_a_run_with_parameters_results_tags_and_output(line: Line, mlflow: Mlflow) -> None:
     notebook = await register(
         line, "whole", LOGS, RECORDS, "print(password)", parameters="region = 'EMEA'\npassword = ''"
@@ -204,12 +185,10 @@ async def test_an_end_without_success_is_a_run_that_says_so(line: Line, mlflow: 
     assert runs == {"FAILED": "It was failed.", "KILLED": "It was cancelled."}
 
 
-def away(line: Line) -> Workshop:
-    """A worker whose MLflow server is not there."""
-    return line.shop(mlflow_tracking_uri=SecretStr("http://bob:s3cret@127.0.0.1:1"))
-
-
-async def test_while_mlflow_is_away_it_is_tried_again_and_given_up_in_the_end(line: Line) -> None:
+async def test_while_mlflow_is_away_it_is_tried_again_and_given_up_in_the_end(
+    line: Line, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "pressroom")
     await say(line)
     execution = await over(line, "away")
     for tries in range(1, service.TRIES):
@@ -224,57 +203,73 @@ async def test_while_mlflow_is_away_it_is_tried_again_and_given_up_in_the_end(li
     assert (known.status, known.attempts, known.run_id) == ("failed", service.TRIES, None)
     assert "Connection refused" in str(known.detail)
     assert "s3cret" not in str(known.detail)
+    assert "Connection refused" in caplog.text
+    assert "s3cret" not in caplog.text
     await tasks.write(line.shop(), execution.id)
     assert (await state(line, execution)).status == "failed"  # type: ignore[union-attr]
 
 
-async def test_what_two_workers_write_at_once_is_written_by_one(line: Line) -> None:
+async def test_a_worker_that_stops_asks_mlflow_for_nothing_more_and_lets_another_go_on(line: Line) -> None:
     await say(line)
     execution = await over(line, "once")
-    async with line.database.transaction() as session:
-        assert await service.due(session, execution.id) is not None
-        await tasks.write(away(line), execution.id)  # it does not even try
+    asked, answer, requests = asyncio.Event(), asyncio.Event(), 0
+
+    async def keep(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal requests
+        requests += 1
+        asked.set()
+        await answer.wait()
+        body = b'{"experiment": {"experiment_id": "1", "name": "n", "lifecycle_stage": "active"}}'
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        writer.write(head.encode() + body)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(keep, "127.0.0.1", 0) as slow:
+        uri = "http://127.0.0.1:{1}".format(*slow.sockets[0].getsockname())
+        stopping = asyncio.create_task(tasks.write(line.shop(mlflow_tracking_uri=SecretStr(uri)), execution.id))
+        await asked.wait()
+        waiting = "pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'"
+        assert not await line.count(waiting), "no transaction waits for MLflow"
+        stopping.cancel()
+        with pytest.raises(service.Claimed) as claimed:
+            await tasks.write(line.shop(), execution.id)
+        assert not stopping.done(), "its thread is still waiting"
+        assert 0 < claimed.value.seconds < 2 * tasks.WRITE_SECONDS
+        answer.set()
+        with pytest.raises(asyncio.CancelledError):
+            await stopping
+    assert requests == 1
+    await tasks.write(line.shop(), execution.id)
     known = await state(line, execution)
     assert known is not None
-    assert known.attempts == 0
+    assert (known.status, known.attempts, known.claimed_until) == ("written", 1, None)
 
 
-async def test_only_what_has_run_is_tracked_and_only_while_somebody_tracks(line: Line) -> None:
-    await over(line, "before")
-    assert not await line.count("mlflow_runs"), "nobody tracks"
+async def test_of_several_runs_that_were_begun_for_an_execution_one_is_left(line: Line, mlflow: Mlflow) -> None:
     await say(line)
-    [pending] = await line.submit()
+    execution = await over(line, "several")
     async with line.database.transaction() as session:
-        await executions.cancel(session, line.intake, ANA, pending)
-    assert not await line.count("mlflow_runs"), "it never began"
-    execution = await over(line, "now")
-    assert await line.count("mlflow_runs WHERE status = 'pending'") == 1
-    assert await line.count("procrastinate_jobs WHERE queue_name = 'pressroom:tracking'") == 1
-    async with line.database.transaction() as session:
-        await session.execute(text("UPDATE mlflow_tracking SET seen_at = now() - interval '25 hours'"))
-    await over(line, "after")
-    assert await line.count("mlflow_runs") == 1, "nobody has tracked for a day"
-    async with line.database.transaction() as session:
-        await session.delete(await session.get_one(Execution, execution.id))
-    await tasks.write(away(line), execution.id)  # it was pruned meanwhile
+        belongs = await service.experiment(session, None)
+    assert belongs is not None
+    own = {"pressroom.execution_id": str(execution.id), "pressroom.installation": belongs[1]}
+    experiment = mlflow.ask("experiments/create", name=execution.input_path)["experiment_id"]
+    # The last one is the notebook's own, of an attempt before.
+    for tags in (own, own, own | {"pressroom.attempt": "0"}):
+        said = [{"key": key, "value": value} for key, value in tags.items()]
+        mlflow.ask("runs/create", experiment_id=experiment, tags=said)
+    await tasks.write(line.shop(), execution.id)
+    left = [run["tags"]["pressroom.attempt"] for run in mlflow.runs(execution.input_path)]
+    assert sorted(left) == ["0", "1"]
 
 
-async def test_an_execution_goes_on_before_anybody_has_said_that_they_track(line: Line) -> None:
-    path = "/home/ana/early.ipynb"
-    assert await tasks.kernel_environment(line.shop(), 1, 1, None, path) == {}
-    await say(line)
-    told = await tasks.kernel_environment(line.shop(), 1, 1, None, path)
-    assert told["MLFLOW_EXPERIMENT_NAME"] == path
-    assert await tasks.kernel_environment(line.shop(mlflow_tracking_uri=None), 1, 1, None, path) == {}
-
-
-async def test_what_a_lost_worker_was_writing_is_written_by_another(line: Line, settings: Settings) -> None:
-    await say(line)
-    await over(line, "lost")
-    async with line.database.transaction() as session:
-        await session.execute(
-            text("UPDATE procrastinate_jobs SET status = 'doing', worker_id = NULL WHERE task_name = 'track'")
-        )
-        await session.execute(text("SELECT pg_sleep(1.1)"))  # the server must have been up for that long
-    await Sweep(line.shop(worker_lost_seconds=1)).once()
-    assert await line.count("procrastinate_jobs WHERE status = 'todo' AND task_name = 'track'") == 1
+async def test_a_file_that_mlflow_refuses_does_not_cost_the_run(
+    line: Line, mlflow: Mlflow, caplog: pytest.LogCaptureFixture
+) -> None:
+    execution = await over(line, "refused")
+    facts = run_facts(execution, "refused", "here", None)
+    files = {"results/a%23b.txt": b"1", "results/good.txt": b"2"}
+    await asyncio.to_thread(runs.write, mlflow.url, facts, files, Deadline(PATIENCE))
+    [run] = mlflow.runs("refused")
+    assert (run["info"]["status"], mlflow.file(run, "results/good.txt")) == ("FINISHED", "2")
+    assert "goes without 'results/a%23b.txt'" in caplog.text

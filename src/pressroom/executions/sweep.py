@@ -144,6 +144,7 @@ class Sweep:
                 self._give_jobs,
                 self._tell_late,
                 self._put_chores_back,
+                tracking.give_up,
                 self._forget,
                 self._settle_batches,
             ):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import func, select, text, update
@@ -17,6 +18,16 @@ TRIES = 12
 # Of several workers at once one makes the row, and the others change it.
 _SAY = text("INSERT INTO mlflow_tracking DEFAULT VALUES ON CONFLICT (sole) DO UPDATE SET seen_at = clock_timestamp()")
 
+_GIVE_UP = text("""
+WITH given_up AS (
+    DELETE FROM procrastinate_jobs WHERE queue_name = :queue AND status = 'todo'
+        AND EXISTS (SELECT FROM mlflow_tracking WHERE seen_at < now() - interval '7 days')
+    RETURNING CAST(args ->> 'execution_id' AS integer) AS execution_id
+)
+UPDATE mlflow_runs SET status = 'failed', detail = 'No worker has tracked for a week.'
+FROM given_up WHERE mlflow_runs.execution_id = given_up.execution_id AND mlflow_runs.status = 'pending'
+""")
+
 
 @dataclass(frozen=True, slots=True)
 class Due:
@@ -27,6 +38,14 @@ class Due:
     results: Sequence[ExecutionResult]
     notebook_name: str | None
     installation: str
+
+
+class Claimed(Exception):
+    """Another worker writes the run. Attribute: ``seconds``, how long it may take until that one has given up."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"it is claimed for another {seconds:.0f} s")
+        self.seconds = seconds
 
 
 async def say_that_we_track(session: AsyncSession) -> None:
@@ -41,16 +60,21 @@ async def experiment(session: AsyncSession, notebook_id: int | None) -> tuple[st
     return None if row is None else (row[0], str(row[1]))
 
 
-async def due(session: AsyncSession, execution_id: int) -> Due | None:
-    """An execution that was noted and is no run yet, for this transaction alone; ``None`` where there is none, or where
-    another worker is at it."""
-    wanted = (
-        select(MlflowRun.execution_id)
-        .where(MlflowRun.execution_id == execution_id, MlflowRun.status == "pending")
-        .with_for_update(skip_locked=True)
-    )
-    if await session.scalar(wanted) is None:
+async def claim(session: AsyncSession, execution_id: int, seconds: float) -> Due | None:
+    """Take an execution that was noted and is no run yet, for ``seconds``; ``None`` where there is none.
+
+    Raises :class:`Claimed`.
+    """
+    left = func.extract("epoch", MlflowRun.claimed_until - func.clock_timestamp())
+    of = MlflowRun.execution_id == execution_id
+    pending = select(func.coalesce(left, 0)).where(of, MlflowRun.status == "pending").with_for_update()
+    left_seconds = await session.scalar(pending)
+    if left_seconds is None:
         return None
+    if left_seconds > 0:
+        raise Claimed(float(left_seconds))
+    until = func.clock_timestamp() + timedelta(seconds=seconds)
+    await session.execute(update(MlflowRun).where(of).values(claimed_until=until))
     execution = await session.get_one(Execution, execution_id)
     recorded = select(ExecutionResult).where(ExecutionResult.execution_id == execution_id)
     results = (await session.scalars(recorded.order_by(ExecutionResult.name))).all()
@@ -58,9 +82,14 @@ async def due(session: AsyncSession, execution_id: int) -> Due | None:
     return None if belongs is None else Due(execution, results, *belongs)
 
 
+async def release(session: AsyncSession, execution_id: int) -> None:
+    """Give back what was claimed, without a try."""
+    await session.execute(update(MlflowRun).where(MlflowRun.execution_id == execution_id).values(claimed_until=None))
+
+
 async def record(session: AsyncSession, execution_id: int, run_id: str | None, failure: str | None) -> bool:
-    """Write down how a try went; whether it was the last."""
-    values: dict[str, Any] = {"attempts": MlflowRun.attempts + 1, "detail": failure}
+    """Write down how a try went, and end the claim; whether it was the last."""
+    values: dict[str, Any] = {"attempts": MlflowRun.attempts + 1, "detail": failure, "claimed_until": None}
     if failure is None:
         values |= {"status": "written", "run_id": run_id, "written_at": func.clock_timestamp()}
     of = MlflowRun.execution_id == execution_id
@@ -69,3 +98,8 @@ async def record(session: AsyncSession, execution_id: int, run_id: str | None, f
     if failure is not None and over:
         await session.execute(update(MlflowRun).where(of).values(status="failed"))
     return over
+
+
+async def give_up(session: AsyncSession) -> None:
+    """Where no worker has tracked for a week, what was to be a run is to be none, and waits no more."""
+    await session.execute(_GIVE_UP, {"queue": QUEUE})

@@ -3,7 +3,9 @@
 import asyncio
 import json
 import logging
+import math
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from procrastinate import App, BaseRetryStrategy, RetryDecision
 from procrastinate.exceptions import JobAborted
@@ -15,14 +17,18 @@ from pressroom.errors import PressroomError, Unavailable, shown
 from pressroom.notebooks import outputs
 from pressroom.notebooks.places import Places
 from pressroom.notifications.tasks import pause
+from pressroom.press.masks import MARK
 from pressroom.settings import MEBIBYTE, Settings
 from pressroom.tracking import runs, service
 from pressroom.tracking.facts import ATTEMPT_TAG, experiment_of, marks, output_name, result_names, run_facts
+from pressroom.tracking.threads import Deadline, in_thread
 
 log = logging.getLogger("pressroom.tracking")
-AT_ONCE = 2
-"""How many runs a worker writes at once."""
 SAYS_EVERY_SECONDS = 3600.0
+WRITE_SECONDS = 300.0
+"""How long one try to write a run may take."""
+_LAST_SECONDS = 2.0 * runs.TIMEOUT_SECONDS
+"""How long the last request that was begun before may take then."""
 _AGAIN_SECONDS = 5.0
 _LONGEST_DETAIL = 500
 
@@ -57,6 +63,8 @@ class Backoff(BaseRetryStrategy):
         """When to try again, if at all. The chore itself ends the tries, by not raising."""
         if isinstance(exception, (asyncio.CancelledError, JobAborted)):  # its worker is stopping
             return RetryDecision(retry_in={"seconds": 0})
+        if isinstance(exception, service.Claimed):
+            return RetryDecision(retry_in={"seconds": math.ceil(exception.seconds)})
         if not isinstance(exception, NotTracked) and job.attempts >= 2 * service.TRIES:
             return None
         return RetryDecision(retry_in={"seconds": round(pause(job.attempts))})
@@ -85,25 +93,56 @@ async def say_now_and_then(database: Database) -> None:
         except Unavailable as error:
             log.warning("that executions are tracked cannot be said: %s", error.detail)
             seconds = _AGAIN_SECONDS
+        except Exception:  # else nothing would be tracked any more, a day later, without a word
+            log.exception("that executions are tracked cannot be said")
+            seconds = _AGAIN_SECONDS
         await asyncio.sleep(seconds)
 
 
 async def write(context: Context, execution_id: int) -> None:
-    """Try to write an execution's run once, and write down how it went. Nothing is done for one that is written, or
-    that another worker writes.
+    """Try to write an execution's run once, and write down how it went. Nothing is done for one that is written.
 
-    Raises :class:`NotTracked` where it is worth another try.
+    MLflow is waited for outside of any transaction; a claim keeps other workers from the run meanwhile. Cancelled, it
+    ends when nothing is asked of MLflow any more.
+
+    Raises :class:`NotTracked` where it is worth another try, and :class:`service.Claimed` where another is at it.
     """
+    deadline = Deadline(WRITE_SECONDS)
     async with context.database.transaction() as session:
-        due = await service.due(session, execution_id)
-        if due is None:
-            return
-        run_id, failure = None, None
-        try:
-            run_id = await asyncio.to_thread(_written, context, due)
-        except Exception as error:  # whatever MLflow or the network does, the record must say it
-            log.debug("execution %s could not be tracked", execution_id, exc_info=True)
-            failure = _why(context.settings, error)
+        due = await service.claim(session, execution_id, WRITE_SECONDS + 2 * _LAST_SECONDS)
+    if due is None:
+        return
+    writing = in_thread(lambda: _written(context, due, deadline), deadline)
+    try:
+        await asyncio.wait({writing}, timeout=WRITE_SECONDS + _LAST_SECONDS)
+    except asyncio.CancelledError:
+        deadline.leave()
+        # A thread that is still waiting then asks for nothing more, and the claim outlasts what it has asked for.
+        if (await asyncio.wait({writing}, timeout=_LAST_SECONDS))[0]:
+            await _left(context, execution_id, writing)
+        writing.cancel()
+        raise
+    await _record(context, execution_id, writing)
+
+
+async def _left(context: Context, execution_id: int, writing: asyncio.Future[str]) -> None:
+    if writing.exception() is None:
+        await _record(context, execution_id, writing)
+        return
+    async with context.database.transaction() as session:
+        await service.release(session, execution_id)
+
+
+async def _record(context: Context, execution_id: int, writing: asyncio.Future[str]) -> None:
+    run_id, failure = None, None
+    if not writing.done():
+        writing.cancel()
+        failure = f"MLflow has not answered within {WRITE_SECONDS + _LAST_SECONDS:g} s"
+    elif (error := writing.exception()) is None:
+        run_id = writing.result()
+    else:  # whatever MLflow or the network does, the record must say it
+        failure = _why(context.settings, error)
+    async with context.database.transaction() as session:
         over = await service.record(session, execution_id, run_id, failure)
     if failure is None:
         log.info("execution %s is run %s of MLflow", execution_id, run_id)
@@ -113,14 +152,14 @@ async def write(context: Context, execution_id: int) -> None:
             raise NotTracked(failure)
 
 
-def _written(context: Context, due: service.Due) -> str:
+def _written(context: Context, due: service.Due, deadline: Deadline) -> str:
     settings, execution = context.settings, due.execution
     assert settings.mlflow_tracking_uri is not None
     facts = run_facts(execution, due.notebook_name, due.installation, settings.public_url)
     names = result_names({result.name: result.media_type for result in due.results})
     files = {names[result.name]: result.data for result in due.results}
     files |= _output(context, execution)
-    return runs.write(settings.mlflow_tracking_uri.get_secret_value(), facts, files)
+    return runs.write(settings.mlflow_tracking_uri.get_secret_value(), facts, files, deadline)
 
 
 def _output(context: Context, execution: Execution) -> dict[str, bytes]:
@@ -133,11 +172,14 @@ def _output(context: Context, execution: Execution) -> dict[str, bytes]:
         return {}
 
 
-def _why(settings: Settings, error: Exception) -> str:
+def _why(settings: Settings, error: BaseException) -> str:
     """Why it failed, in words, without the secrets that may be in the address."""
     said = f"{type(error).__name__}: {error}"
     if settings.mlflow_tracking_uri is not None:
-        said = said.replace(settings.mlflow_tracking_uri.get_secret_value(), str(settings.mlflow_uri_of_kernels))
+        address = settings.mlflow_tracking_uri.get_secret_value()
+        said = said.replace(address, str(settings.mlflow_uri_of_kernels))
+        if secret := urlsplit(address).netloc.rpartition("@")[0]:
+            said = said.replace(secret, MARK)
     return shown(said, _LONGEST_DETAIL)
 
 

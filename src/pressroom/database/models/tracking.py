@@ -35,5 +35,7 @@ class MlflowRun(Base):
     attempts: Mapped[int] = mapped_column(server_default="0", default=0)
     detail: Mapped[str | None] = mapped_column(Text)
     """Why the last try failed."""
+    claimed_until: Mapped[datetime | None]
+    """Until when a worker may be at it."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     written_at: Mapped[datetime | None]

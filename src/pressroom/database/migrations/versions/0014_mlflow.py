@@ -44,6 +44,7 @@ def upgrade() -> None:
         sa.Column("run_id", sa.String(64)),
         sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
         sa.Column("detail", sa.Text),
+        sa.Column("claimed_until", sa.DateTime(timezone=True)),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=_NOW),
         sa.Column("written_at", sa.DateTime(timezone=True)),
         sa.PrimaryKeyConstraint("execution_id", name="pk_mlflow_runs"),
