@@ -74,11 +74,16 @@ async def planned_of_table(
     hidden: frozenset[str] | None = None,
 ) -> BatchPlan:
     """The plan of a table. ``texts``: the parameters that all sets share are texts, whatever the table's are.
-    ``hidden`` names those that were given where nobody sees them; ``None`` is all. Raises as :func:`planned`."""
+    ``hidden`` names those of them that were given where nobody sees them; ``None`` is all. Nobody sees the table.
+
+    Raises as :func:`planned`.
+    """
     definitions = await _definitions(session, principal, wanted.notebook_id)
     _require_known(definitions, [*table.columns, *wanted.parameters])
     if texts and not table.texts:
         wanted = wanted.model_copy(update={"parameters": from_texts(definitions, wanted.parameters)})
+    if hidden is not None:
+        hidden |= {each.name for each in definitions if each.secret and each.name in table.columns}
     return _of_table(wanted, table, hidden=hidden)
 
 

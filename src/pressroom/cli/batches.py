@@ -113,14 +113,13 @@ async def _begun(
         said["notebook_id"] = await notebook_named(session, room.caller, notebook)
         if sets is not None:
             table = await asyncio.to_thread(batch_files.read, sets, settings)
-            # Whoever lists processes reads arguments; a file they do not.
             plan = await requests.planned_of_table(
                 session,
                 room.caller,
                 BatchFields.model_validate(said),
                 table,
                 texts=True,
-                hidden=hidden.union(table.columns),
+                hidden=hidden,
             )
         else:
             asked_for = BatchCreate.model_validate(said)
