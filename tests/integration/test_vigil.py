@@ -5,12 +5,15 @@ import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from line import ANA, Line, Other, until, working
-from pressroom.executions import service
+from pressroom.executions import artifacts, service
+from pressroom.executions.sweep import Sweep
 from pressroom.executions.tasks import Pressman
 from pressroom.executions.vigil import Vigil
+from pressroom.notebooks.places import Location
 
 write_notebook = pytest.write_notebook  # type: ignore[attr-defined]
 BEATS = """
@@ -130,3 +133,26 @@ async def test_what_is_being_ended_as_lost_is_not_taken_up_as_unheard(line: Line
     if await fetch is not None:
         assert line.jobs.claimed(one)["attempt"] == 2
     assert await line.count("execution_attempts WHERE number = 1 AND reason = 'worker_lost'") == 1
+
+
+async def test_artifacts_of_a_lost_attempt_are_taken_away_once_its_row_is_free(
+    line: Line, other: Other, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [one] = await line.submit()
+    await line.claim()
+    row = await (await other.execute("SELECT output_path FROM notebook_executions WHERE id = %s", [one])).fetchone()
+    assert row is not None
+    directory = Path(row[0]).parent / artifacts.folder_name(row[0], one, 1)
+    (directory / "deep").mkdir(parents=True)
+    real, free = artifacts.discard, list[int]()
+
+    def discard(doomed: Location) -> None:
+        with psycopg.connect(other.info.dsn, password=other.info.password) as now:
+            ended = "SELECT FROM notebook_executions WHERE id = %s AND status <> 'running' FOR UPDATE SKIP LOCKED"
+            free.append(now.execute(ended, [one]).rowcount)
+        real(doomed)
+
+    monkeypatch.setattr(artifacts, "discard", discard)
+    await Sweep(line.shop(worker_lost_seconds=0.0)).once()
+    assert free == [1]
+    assert list(directory.parent.iterdir()) == []
