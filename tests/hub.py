@@ -43,14 +43,13 @@ import json, os
 c = get_config()
 facts = json.load(open({facts!r}))
 exec(facts["page"])
-pressroom = c.JupyterHub.services[0]
 pressroom["url"] = facts["service"]
 pressroom["command"] = facts["command"]
 pressroom["environment"] = facts["environment"]
 pressroom["timeout"] = 300  # the machine may do much else
 outside = {{name: value for name, value in pressroom.items() if name != "command"}} | facts["outside"]
 c.JupyterHub.services.append(outside)
-for role in c.JupyterHub.load_roles:
+for role in pressroom_roles:
     if "access:services!service=pressroom" in role["scopes"]:
         role["scopes"].append("access:services!service=" + outside["name"])
 c.JupyterHub.services.append({{"name": "tester", "api_token": facts["token"]}})
@@ -169,6 +168,7 @@ class Hub:
     def start(self) -> None:
         """Start it. Raises ``RuntimeError`` with its log where it does not."""
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("JUPYTERHUB_", "PRESSROOM_"))}
+        environment["DATABASE_URL"] = self.environment["DATABASE_URL"]
         self._process = process = subprocess.Popen(
             [PYTHON / "jupyterhub", "-f", "jupyterhub_config.py"],
             cwd=self.folder,

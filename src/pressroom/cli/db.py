@@ -1,33 +1,16 @@
 """``pressroom db``: the schema of the database."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from json import dumps
 from typing import Annotated
 
 import typer
-from sqlalchemy import URL
 
 from pressroom.cli.room import FAILED, complain, explained, out
+from pressroom.cli.whole_database import whole_database
 from pressroom.database import migrate
-from pressroom.database.embedded import EmbeddedServer
-from pressroom.database.url import normalise, safe
-from pressroom.settings import Settings
+from pressroom.database.url import safe
 
 app = typer.Typer(help="The schema of the database.", no_args_is_help=True)
-
-
-@contextmanager
-def _database() -> Iterator[URL]:
-    settings = Settings()
-    if settings.database_url is not None:
-        yield normalise(settings.database_url.get_secret_value())
-        return
-    server = EmbeddedServer(settings.data_dir)
-    try:
-        yield server.start()
-    finally:
-        server.stop()
 
 
 @app.command()
@@ -38,7 +21,7 @@ def upgrade() -> None:
     """
 
     def work() -> None:
-        with _database() as url:
+        with whole_database() as url:
             migrate.upgrade(url)
             typer.echo(f"{safe(url)} is at revision {migrate.check(url).current}.")
 
@@ -50,7 +33,7 @@ def check(*, json: Annotated[bool, typer.Option("--json", help="Answer JSON.")] 
     """Say whether the schema is the one that this version needs; exits with 1 where it is not."""
 
     def work() -> None:
-        with _database() as url:
+        with whole_database() as url:
             state = migrate.check(url)
         if json:
             facts = {

@@ -59,6 +59,15 @@ COMMANDS = {
     "notifications": Named("notifications:app", "Who is told how executions end."),
     "tokens": Named("tokens:app", "Tokens for programs."),
     "db": Named("db:app", "The schema of the database."),
+    "backup": Named("backup:backup", "Copy the database into a file, whole or not at all, while everything goes on."),
+    "restore": Named(
+        "backup:restore",
+        "Restore the database from a file into an empty one, in one transaction, and upgrade its schema.",
+    ),
+    "doctor": Named("doctor:doctor", "Look at this installation, and say what is wrong and which command mends it."),
+    "hub": Named(
+        "hub:hub", "Print the lines that put this installation beside a JupyterHub, for its jupyterhub_config.py."
+    ),
 }
 
 

@@ -218,9 +218,7 @@ class Postmaster:
                     _grant(file, account, stat.S_IROTH | (stat.S_IXOTH if runs else 0))
 
     def _programs(self) -> Path:
-        by_version = {
-            int(found.name.removeprefix("pginstall") or 16): found / "bin" for found in _wheel().glob("pginstall*")
-        }
+        by_version = installations()
         with suppress(OSError, ValueError, KeyError):  # files of an older version go on with its programs
             return by_version[int((self.pgdata / "PG_VERSION").read_text())]
         return by_version[max(by_version)]
@@ -250,6 +248,11 @@ class Postmaster:
                 raise Unavailable("database", f"PostgreSQL's {program} did not run: {shown(str(error))}") from error
             output.seek(0)
             return done.returncode, output.read().decode(errors="replace")
+
+
+def installations() -> dict[int, Path]:
+    """The folders of the wheel's programs, by PostgreSQL's major version. Raises ``Unavailable`` without the wheel."""
+    return {int(found.name.removeprefix("pginstall") or 16): found / "bin" for found in _wheel().glob("pginstall*")}
 
 
 def _wheel() -> Path:

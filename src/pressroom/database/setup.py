@@ -18,17 +18,13 @@ from sqlalchemy import URL, Connection, text
 
 from pressroom.database import migrate
 from pressroom.database.models import Base
+from pressroom.database.objects import FUNCTIONS
 from pressroom.database.url import conninfo, normalise, safe, without_password
 from pressroom.errors import Invalid, PressroomError, Unavailable, shown
 
 NAME = "notebook_manager"
 """The name of the role and of the database."""
 
-_FUNCTIONS = (
-    "count_executions", "fold_execution_counts", "wake_workers", "tell_status", "claim_execution", "end_attempt",
-    "counted_tries", "announce", "note_executions", "note_hour", "parameters_of", "note_parameters",
-    "forget_parameters", "refuse_change",
-)  # fmt: skip
 # Statements that give the role what is Pressroom's or Procrastinate's and belongs to somebody else. A sequence of a
 # column goes with its table, and a table's row type too.
 _GIVE = text(r"""
@@ -151,7 +147,7 @@ def _make_database(admin: Admin) -> None:
 
 def _become_role(connection: Connection) -> None:
     """Give the role what another made in its database, and act as the role from here on."""
-    ours = {"tables": [*Base.metadata.tables, "alembic_version"], "functions": list(_FUNCTIONS), "owner": NAME}
+    ours = {"tables": [*Base.metadata.tables, "alembic_version"], "functions": list(FUNCTIONS), "owner": NAME}
     for statement in connection.execute(_GIVE, ours).scalars().all():
         connection.exec_driver_sql(statement)
     connection.exec_driver_sql(f"SET LOCAL ROLE {connection.dialect.identifier_preparer.quote(NAME)}")

@@ -64,6 +64,14 @@ class SecretKeys:
             raise SecretUnreadable(number, f"they were encrypted for another {of}", of)
         return said["values"]
 
+    def opens(self, sealed: str) -> bool:
+        """Whether one of the keys decrypts a ciphertext, whatever it is for."""
+        try:
+            self._fernet.decrypt(sealed)
+        except (InvalidToken, ValueError):
+            return False
+        return True
+
     def digests(self, text: bytes) -> list[str]:
         """What tells a text from others, by each key: it can hold secrets, which a digest without a key would give away
         to whoever tries all that they may be."""

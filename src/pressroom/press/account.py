@@ -15,8 +15,8 @@ from typing import Any
 
 _SETGROUPS = {"x86_64": 116, "aarch64": 159, "riscv64": 159, "ppc64le": 81, "s390x": 206}
 """The number of the system call. The C library's function of that name changes every thread of the process."""
-_CAPABILITIES = {"CAP_KILL": 5, "CAP_SETGID": 6, "CAP_SETUID": 7}
-"""What whoever acts as others needs: to end what they run, and to become them."""
+_CAPABILITIES = {"CAP_CHOWN": 0, "CAP_KILL": 5, "CAP_SETGID": 6, "CAP_SETUID": 7}
+"""What whoever acts as others needs: to give them what is theirs, to end what they run, and to become them."""
 _VERSION_3 = 0x20080522  # of the form in which capabilities are told to the system
 _UNCHANGED = 2**32 - 1
 _DEFAULT_UMASK = 0o022

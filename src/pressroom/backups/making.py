@@ -1,0 +1,72 @@
+"""Making a backup."""
+
+import subprocess
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from psycopg import IsolationLevel
+from sqlalchemy import URL
+
+from pressroom import __version__
+from pressroom.backups import archive, contents, programs
+from pressroom.backups.manifest import FORMAT, DumpFacts, Manifest
+from pressroom.database import migrate
+from pressroom.database.url import safe, without_password
+from pressroom.errors import Invalid, Unavailable, shown
+
+
+def back_up(url: URL, path: Path) -> Manifest:
+    """Write a copy of a database to a new file: whole, or not at all. Blocks. Whoever is at work goes on.
+
+    Raises :class:`Invalid` where there is no ``pg_dump`` that can read the server, the file cannot be written, or there
+    is nothing of Pressroom's in the database; ``Unavailable`` where that cannot be reached, or ``pg_dump`` fails.
+    """
+    with contents.connected(url) as connection:
+        # The rows are counted in the dump's own snapshot, so both tell of one moment.
+        connection.autocommit = False
+        connection.isolation_level, connection.read_only = IsolationLevel.REPEATABLE_READ, True
+        exported = connection.execute("SELECT pg_export_snapshot()").fetchone()
+        revision = contents.revision(connection)
+        if revision is None:
+            raise Invalid(f"{safe(url)} holds nothing of Pressroom's yet, so there is nothing to back up.")
+        if revision not in migrate.known():
+            raise Unavailable("database", migrate.unknown_revision(revision))
+        server = connection.info.server_version // 10000
+        dumping = programs.find(server, f"as the server is of version {server}")
+        counted, made_at = contents.counts(connection), datetime.now(UTC)
+        with archive.new_file(path) as file:
+            facts = _dump(url, dumping, str(exported[0]) if exported else "", file, made_at)
+            manifest = Manifest(
+                format=FORMAT,
+                version=__version__,
+                revision=revision,
+                made_at=made_at,
+                server=server,
+                counts=counted,
+                dump=facts,
+            )
+            archive.write_manifest(file, manifest)
+    return manifest
+
+
+def _dump(url: URL, dumping: programs.Programs, snapshot: str, file: BinaryIO, made_at: datetime) -> DumpFacts:
+    # Owners and grants are the roles of that server; restored, all belongs to the role that restores.
+    options = ["--format=custom", "--schema=public", "--no-owner", "--no-privileges", "--no-password"]
+    command = [dumping.path("pg_dump"), *options, f"--snapshot={snapshot}", programs.CONNECTION]
+    with programs.told(url) as environment, tempfile.TemporaryFile() as errors:
+        with subprocess.Popen(  # noqa: S603 - PostgreSQL's own program, with arguments of ours
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors
+        ) as process:
+            try:
+                pipe = cast("BinaryIO", process.stdout)
+                facts = archive.write_dump(file, pipe, dumping.major, made_at.timestamp())
+            except BaseException:
+                process.kill()
+                raise
+        if process.returncode != 0:
+            errors.seek(0)
+            said = shown(errors.read().decode(errors="replace").strip(), 500) or f"it ended with {process.returncode}"
+            raise Unavailable("database", f"pg_dump failed: {without_password(said, url)}")
+    return facts

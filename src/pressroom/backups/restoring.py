@@ -1,0 +1,194 @@
+"""Restoring a backup into an empty database, in one transaction."""
+
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any, cast
+
+from psycopg import sql
+from sqlalchemy import URL, Connection
+
+from pressroom import __version__
+from pressroom.backups import archive, contents, programs
+from pressroom.backups.archive import Archive
+from pressroom.backups.manifest import Manifest
+from pressroom.database import migrate
+from pressroom.database.url import safe, without_password
+from pressroom.errors import Invalid, Unavailable, ended, shown
+
+_NO_SUCH_SETTING = b"SET transaction_timeout = 0;\n"
+"""What the programs of 17 and later write first, and no server before 17 knows."""
+_NEEDS_NOTHING = ("SCHEMA - public", "ACL - SCHEMA public", "COMMENT - SCHEMA public")
+"""What stands in the list of a dump for the schema, which each database has."""
+
+
+def verified(path: Path) -> Archive:
+    """A backup that is whole, and that this version can restore. Raises :class:`Invalid`."""
+    found = archive.opened(path)
+    if found.manifest.revision not in migrate.known():
+        raise Invalid(
+            f"{shown(str(path))} was made by Pressroom {found.manifest.version}, at revision "
+            f"{found.manifest.revision}, which this version ({__version__}) does not know: restore it with that "
+            "version, or a later one."
+        )
+    return found
+
+
+def restore(url: URL, backup: Archive) -> Manifest:
+    """Restore a backup, count its rows, and bring its schema to this version's revision. Blocks.
+
+    Raises :class:`Invalid` where the database is not empty, with what is there, or ``psql`` and ``pg_restore`` are too
+    old; ``Unavailable`` where it cannot be reached, or the restore fails: then the database is as it was.
+    """
+    manifest = backup.manifest
+    with contents.connected(url) as connection:
+        there = contents.present(connection)
+        if there.in_the_way:
+            some = "; ".join(there.in_the_way[:5]) + ("; ..." if len(there.in_the_way) > 5 else "")
+            raise Invalid(
+                f"{safe(url)} is not empty, and a backup is restored into an empty database only. There are: {some}."
+            )
+        role = contents.owner_to_act_as(connection)
+        older = connection.info.server_version < 170000
+        before = _before(there.removals, role).as_string(connection)
+        after = _after(manifest).as_string(connection)
+    least = manifest.dump.program
+    reading = programs.find(least, f"as the dump was written by pg_dump {least}")
+    _run(url, backup, reading, before, after, without_newer=older)
+
+    def act(migrating: Connection) -> None:
+        if role is not None:
+            migrating.exec_driver_sql(f"SET LOCAL ROLE {migrating.dialect.identifier_preparer.quote(role)}")
+
+    migrate.upgrade(url, before=act)
+    return manifest
+
+
+def _before(removals: Sequence[str], role: str | None) -> sql.Composed:
+    """What the transaction begins with: the owner's role, and away with the schema that has no rows."""
+    statements: list[sql.Composable] = [sql.SQL("BEGIN;")]
+    if role is not None:
+        statements.append(sql.SQL("SET LOCAL ROLE {};").format(sql.Identifier(role)))
+    # Each table is locked and looked at again: a row may have come since.
+    statements += [
+        sql.SQL(cast("Any", _emptiness(removal))) for removal in removals if removal.startswith("DROP TABLE")
+    ]
+    statements += [sql.SQL(cast("Any", f"{_if_there(removal)};")) for removal in removals]
+    return sql.SQL("\n").join([*statements, sql.SQL("")])
+
+
+def _emptiness(removal: str) -> str:
+    table = removal.removeprefix("DROP TABLE ").removesuffix(" CASCADE")
+    if table == f"public.{contents.VERSION_TABLE}":
+        return f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE;"
+    return (
+        f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE; DO $$ BEGIN IF EXISTS (SELECT FROM {table}) THEN "
+        f"RAISE EXCEPTION 'meanwhile there are rows in {table}'; END IF; END $$;"
+    )
+
+
+def _if_there(removal: str) -> str:
+    """The statement for what may have gone with another thing."""
+    kind = removal.split(" ", 2)[1]
+    return removal.replace(f"DROP {kind} ", f"DROP {kind} IF EXISTS ", 1)
+
+
+def _after(manifest: Manifest) -> sql.Composed:
+    """What the transaction ends with: each table has the rows that the manifest says, or all is undone."""
+    check = sql.SQL(
+        "DO $$ BEGIN IF (SELECT count(*) FROM public.{}) <> {} THEN "
+        "RAISE EXCEPTION 'the rows of % are not {} as the manifest says', {}; END IF; END $$;"
+    )
+    checks = [
+        check.format(sql.Identifier(name), sql.Literal(number), sql.Literal(number), sql.Literal(name))
+        for name, number in manifest.counts.items()
+    ]
+    return sql.SQL("\n").join([*checks, sql.SQL("ANALYZE;"), sql.SQL("COMMIT;"), sql.SQL("")])
+
+
+def _run(
+    url: URL, backup: Archive, reading: programs.Programs, before: str, after: str, *, without_newer: bool
+) -> None:
+    """``pg_restore`` turns the dump into statements, between ours, for ``psql``. Without the last of them, which comes
+    only when all before has been written, nothing of it stays."""
+    options = ["--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1", "--output=/dev/null"]
+    with programs.told(url) as environment, tempfile.TemporaryFile() as errors:
+        command = [reading.path("psql"), *options, programs.CONNECTION]
+        psql = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stderr=errors)  # noqa: S603
+        into = cast("IO[bytes]", psql.stdin)
+        try:
+            with suppress(BrokenPipeError):  # it has stopped at an error, which it tells of
+                into.write(before.encode())
+                with _statements(backup, reading, environment) as statements:
+                    for line in statements:
+                        if not (without_newer and line == _NO_SUCH_SETTING):
+                            into.write(line)
+                into.write(after.encode())
+        except BaseException:
+            psql.kill()
+            raise
+        finally:
+            with suppress(BrokenPipeError):
+                into.close()
+            psql.wait()
+        errors.seek(0)
+        said = errors.read().decode(errors="replace").strip()
+    if psql.returncode != 0:
+        why = shown(without_password(said, url), 500) or f"psql ended with {psql.returncode}"
+        raise Unavailable("database", f"nothing was restored; {ended(why)}")
+
+
+@contextmanager
+def _statements(backup: Archive, reading: programs.Programs, environment: dict[str, str]) -> Iterator[IO[bytes]]:
+    """The statements of a dump. Raises :class:`Invalid` at the end where it is damaged, or cannot be read."""
+    with tempfile.TemporaryDirectory(prefix="pressroom-") as folder:
+        wanted = Path(folder, "list")
+        wanted.write_bytes(_list(backup, reading, environment))
+        options = ["--no-owner", "--no-privileges", f"--use-list={wanted}", "--file=-"]
+        with _fed(backup, [reading.path("pg_restore"), *options], environment) as lines:
+            yield lines
+
+
+def _list(backup: Archive, reading: programs.Programs, environment: dict[str, str]) -> bytes:
+    """The table of contents of a dump, without what each database has."""
+    with _fed(backup, [reading.path("pg_restore"), "--list"], environment) as lines:
+        return b"".join(line for line in lines if not any(what.encode() in line for what in _NEEDS_NOTHING))
+
+
+@contextmanager
+def _fed(backup: Archive, command: Sequence[str], environment: dict[str, str]) -> Iterator[IO[bytes]]:
+    """What a program says that is given the dump."""
+    trouble: list[Invalid] = []
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(  # noqa: S603 - PostgreSQL's own program, with arguments of ours
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
+        )
+
+        def feed() -> None:
+            with suppress(BrokenPipeError), cast("IO[bytes]", process.stdin) as into:
+                try:
+                    for chunk in backup.chunks():
+                        into.write(chunk)
+                except Invalid as error:
+                    trouble.append(error)
+
+        feeding = threading.Thread(target=feed)
+        feeding.start()
+        try:
+            with cast("IO[bytes]", process.stdout) as said:
+                yield said
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            process.wait()
+            feeding.join()
+        if trouble:
+            raise trouble[0]
+        if process.returncode != 0:
+            errors.seek(0)
+            why = shown(errors.read().decode(errors="replace").strip(), 500)
+            raise Invalid(f"{shown(str(backup.path))} cannot be restored: {ended(why)}")
