@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 UV := $(VENV)/bin/uv
 
-.PHONY: help setup demo serve test chaos endurance browser faketime keycloak jupyterhub lint format types contracts audit wheel bench lock clean
+.PHONY: help setup demo serve test chaos endurance browser faketime systemd keycloak jupyterhub lint format types contracts audit wheel bench lock clean
 
 help:  ## Say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -24,7 +24,7 @@ demo: setup  ## Execute an example with parameters, show its history, and leave 
 serve: setup  ## Run the service
 	$(VENV)/bin/pressroom serve
 
-test: setup browser faketime keycloak jupyterhub  ## Run all the tests
+test: setup browser faketime systemd keycloak jupyterhub  ## Run all the tests
 	$(VENV)/bin/pytest -n 2 --dist worksteal --ignore tests/chaos
 	$(VENV)/bin/pytest tests/chaos
 
@@ -39,6 +39,9 @@ browser:  ## Install the Chromium that a test looks at pages with, where there i
 
 faketime:  ## Install what puts a worker's clock minutes off in a test, where there is none
 	@test -x /usr/bin/faketime || { apt-get update -qq && apt-get install -qq -y --no-install-recommends faketime >/dev/null; }
+
+systemd:  ## Install what checks the units of systemd in a test, where there is none
+	@test -x /usr/bin/systemd-analyze || { apt-get update -qq && apt-get install -qq -y --no-install-recommends systemd >/dev/null; }
 
 keycloak: setup  ## Fetch the Keycloak that people sign in at in the tests, where there is none
 	@{ command -v java && command -v mvn; } >/dev/null || { apt-get update -qq && apt-get install -qq -y --no-install-recommends default-jre-headless maven >/dev/null; }
