@@ -7,7 +7,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate
 import pytest
 import yaml
 from sqlalchemy import text
@@ -22,7 +21,6 @@ from pressroom.settings import Settings
 DEPLOY = Path(__file__).parents[2] / "deploy"
 UNITS = DEPLOY / "systemd"
 KUBERNETES = DEPLOY / "kubernetes"
-KUBERNETES_VERSION = "1.33"
 INSTALLED = "/opt/pressroom/bin/pressroom"
 EXPOSURE = 4.5
 """What systemd calls the exposure of a unit, from 0 to 10, at most."""
@@ -91,12 +89,6 @@ def documents(name: str) -> list[dict[str, Any]]:
 def one(name: str, kind: str) -> dict[str, Any]:
     [found] = [document for document in documents(name) if document["kind"] == kind]
     return found
-
-
-@pytest.mark.parametrize("name", ["api.yaml", "worker.yaml"])
-def test_kubernetes_takes_the_files(name: str) -> None:
-    for document in documents(name):
-        kubernetes_validate.validate(document, KUBERNETES_VERSION, strict=True)
 
 
 @pytest.mark.parametrize("name", ["api.yaml", "worker.yaml"])

@@ -84,7 +84,7 @@ def test_clocks_that_differ_by_more_than_is_allowed_are_wrong(case: Case) -> Non
 
 
 async def test_what_waits_where_nobody_works_is_wrong(case: Case, line: Line, plain: psycopg.Connection[Any]) -> None:
-    plain.execute("UPDATE workers SET queues = '{reports}'")
+    plain.execute("UPDATE workers SET queues = '[\"reports\"]'")
     await line.submit(n=2)
     await line.submit(queue="reports")
     [bad] = [finding for finding in queue.workers(case) if finding.state is State.WRONG]

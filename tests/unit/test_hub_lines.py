@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from hub import PAGE
 from pressroom import hub_lines
 from pressroom.cli.main import app
+from pressroom.parameters.sealing import new_key
 from pressroom.settings import Settings
 
 INSTALLED = "/opt/pressroom/bin/pressroom"
@@ -57,12 +58,12 @@ def test_they_add_to_a_configuration_and_replace_nothing_of_it() -> None:
 
 
 def test_no_secret_is_printed_and_what_is_set_is_handed_on(clean: pytest.MonkeyPatch) -> None:
-    clean.setenv("PRESSROOM_SECRET_KEY", "rQbw1zY5vAdE0oXHcWJW2o7cO3q1m0q8nq8bq3v9m9A=")
+    clean.setenv("PRESSROOM_SECRET_KEY", key := new_key())
     clean.setenv("PRESSROOM_USERS_ROOT", '/srv/"homes"')
     clean.setenv("PRESSROOM_PORT", "9002")
     text = printed("--name", "presses")
     assert "hunter2" not in text
-    assert "rQbw" not in text
+    assert key not in text
     service = configured(text).services[1]
     assert (service["name"], service["url"]) == ("presses", "http://127.0.0.1:9002")
     assert service["environment"]["PRESSROOM_USERS_ROOT"] == '/srv/"homes"'

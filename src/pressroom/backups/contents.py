@@ -28,7 +28,10 @@ WITH things (kind, name, object, removal) AS (
         CASE WHEN relkind IN ('r', 'p') THEN format('DROP TABLE public.%I CASCADE', relname)
             WHEN relkind = 'S' THEN format('DROP SEQUENCE public.%I CASCADE', relname) END
     FROM pg_class AS c WHERE relnamespace = to_regnamespace('public') AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
-        AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = c.oid AND refobjsubid > 0 AND deptype IN ('a', 'i'))
+        AND NOT EXISTS (
+            SELECT FROM pg_depend WHERE classid = CAST('pg_class' AS regclass) AND objid = c.oid
+                AND refobjsubid > 0 AND deptype IN ('a', 'i')
+        )
     UNION ALL
     SELECT 'function', proname::text, oid,
         format('DROP ROUTINE public.%I(%s) CASCADE', proname, pg_get_function_identity_arguments(oid))

@@ -68,15 +68,15 @@ def restore(url: URL, backup: Archive) -> Manifest:
 
 
 def _before(removals: Sequence[str], role: str | None) -> sql.Composed:
-    """What the transaction begins with: the owner's role, and away with the schema that has no rows."""
-    statements: list[sql.Composable] = [sql.SQL("BEGIN;")]
-    if role is not None:
-        statements.append(sql.SQL("SET LOCAL ROLE {};").format(sql.Identifier(role)))
+    """What the transaction begins with: away with the schema that has no rows, and the owner's role."""
+    statements: list[sql.Composable] = [sql.SQL("BEGIN; SET LOCAL client_min_messages = warning;")]
     # Each table is locked and looked at again: a row may have come since.
     statements += [
         sql.SQL(cast("Any", _emptiness(removal))) for removal in removals if removal.startswith("DROP TABLE")
     ]
     statements += [sql.SQL(cast("Any", f"{_if_there(removal)};")) for removal in removals]
+    if role is not None:  # only now: what an administrator has migrated is the administrator's
+        statements.append(sql.SQL("SET LOCAL ROLE {};").format(sql.Identifier(role)))
     return sql.SQL("\n").join([*statements, sql.SQL("")])
 
 

@@ -30,7 +30,7 @@ def hub(
     lines = HubLines(
         name=name or settings.hub_service,
         url=(url or f"http://127.0.0.1:{settings.port}").rstrip("/"),
-        public_url=(public_url or settings.jupyterhub_public_hub_url or "").removesuffix("/hub").rstrip("/"),
+        public_url=(public_url or settings.jupyterhub_public_hub_url or "").rstrip("/").removesuffix("/hub"),
         environment={} if external else environment_of(settings),
     )
     out(lines.external() if external else lines.managed())

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass, field
+from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr, ValidationError
 from sqlalchemy import URL
@@ -28,8 +29,10 @@ class Case:
     def secrets(self) -> list[str]:
         """What no finding may show."""
         values = [value.get_secret_value() for _, value in self.settings if isinstance(value, SecretStr)]
-        password = [] if self.url is None or self.url.password is None else [self.url.password]
-        return [text for text in (*values, *self.settings.secret_keys, *password) if text]
+        found = {*values, *self.settings.secret_keys, *(password for value in values if (password := _password(value)))}
+        if self.url is not None and self.url.password:
+            found.add(self.url.password)
+        return sorted((text for text in found if text), key=len, reverse=True)
 
 
 def settings_as_far_as_right() -> tuple[Settings, list[Finding]]:
@@ -55,6 +58,14 @@ def settings_as_far_as_right() -> tuple[Settings, list[Finding]]:
         raise RuntimeError("the settings cannot be read")
     finally:
         os.environ.update(hidden)
+
+
+def _password(address: str) -> str | None:
+    """The password in an address, where there is one."""
+    try:
+        return unquote(urlsplit(address).password or "") or None
+    except ValueError:
+        return None
 
 
 def _variables(name: str) -> list[str]:
