@@ -41,8 +41,8 @@ UNTESTED = {
 }
 """Pages with blocks of shell that need programs which are not ours, and how many: Keycloak under a name of the
 reader's (``test_oidc.py`` does the same with a real one), a Hub (``test_jupyterhub.py`` starts one with the page's own
-configuration), MLflow (``test_tracking.py`` does), systemd and Kubernetes (``test_deploy.py`` has their tools check the
-files), cron, jq, a collector, another environment's Python; and one whose files
+configuration), MLflow (``test_tracking.py`` does), systemd and Kubernetes (``test_deploy.py`` checks
+their files), cron, jq, a collector, another environment's Python; and one whose files
 are the reader's."""
 URL = "http://127.0.0.1:8002"
 _BLOCK = re.compile(r"(?:<!-- (run|start)(?:: (.+?))? -->\n)?```(sh|python)\n(.*?)```", re.DOTALL)

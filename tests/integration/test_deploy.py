@@ -1,4 +1,4 @@
-"""The files in ``deploy/systemd`` and ``deploy/kubernetes``, by the tools and the schemas of those who read them."""
+"""The files in ``deploy/systemd``, by systemd's own tools, and in ``deploy/kubernetes``, by what they say of Pressroom."""
 
 import re
 import subprocess
