@@ -1,4 +1,4 @@
-"""The files in ``deploy/systemd``, by systemd's own tools, and in ``deploy/kubernetes``, by what they say of Pressroom."""
+"""The files in ``deploy``: the units by systemd's own tools, those for Kubernetes by what they say of Pressroom."""
 
 import re
 import subprocess
