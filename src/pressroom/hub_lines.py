@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from json import dumps
 from pathlib import Path
 from typing import get_args
@@ -15,6 +15,8 @@ from pressroom.settings import JUPYTERHUB, Settings
 TOKEN = "PRESSROOM_JUPYTERHUB_API_TOKEN"  # noqa: S105 - the name of a variable
 PUBLIC_URL = "https://hub.example.com"
 _TOLD_BY_THE_HUB = ("host", "port", "root_path", "public_url")
+_BY_ANOTHER_NAME = ("DATABASE_URL", "MLFLOW_TRACKING_URI")
+"""Variables of settings that do not begin with ours."""
 _SCOPES = {
     "execute": "Execute notebooks in Pressroom.",
     "write": "Register and change notebooks in Pressroom.",
@@ -30,11 +32,11 @@ class HubLines:
     name: str
     url: str
     public_url: str = ""
-    environment: Mapping[str, str] | None = None
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def managed(self) -> str:
         """The lines of a Pressroom that the Hub starts."""
-        environment = "".join(f'        "{name}": {value},\n' for name, value in (self.environment or {}).items())
+        environment = "".join(f'        "{name}": {value},\n' for name, value in self.environment.items())
         started = f'    "command": [{_quoted(_executable())}, "serve"],\n'
         started += f'    "environment": {{\n{environment}    }},\n'
         # An empty token has the Hub make one at each start.
@@ -62,7 +64,7 @@ class HubLines:
         scopes = "".join(
             f'        "custom:pressroom:{name}": {{"description": "{says}"}},\n' for name, says in _SCOPES.items()
         )
-        public = self.public_url or PUBLIC_URL
+        public, access = self.public_url or PUBLIC_URL, _quoted(f"access:services!service={self.name}")
         return f"""# jupyterhub_config.py
 import os
 
@@ -77,7 +79,7 @@ c.JupyterHub.custom_scopes.update(
     {{
 {scopes}    }}
 )
-to_use_pressroom = ["access:services!service={self.name}", "custom:pressroom:execute", "custom:pressroom:write"]
+to_use_pressroom = [{access}, "custom:pressroom:execute", "custom:pressroom:write"]
 pressroom_roles = [
     {{"name": "user", "scopes": ["self", *to_use_pressroom]}},
     {{"name": "server", "scopes": ["users:activity!user", "access:servers!server", *to_use_pressroom]}},
@@ -91,18 +93,18 @@ def environment_of(settings: Settings) -> dict[str, str]:
     """The variables that a Pressroom of these settings needs from the Hub, which hands on none of its own: what was set
     in this environment, secrets as a look into the Hub's."""
     found: dict[str, str] = {}
-    for name, field in Settings.model_fields.items():
-        variable = "DATABASE_URL" if name == "database_url" else f"PRESSROOM_{name.upper()}"
-        if name in _TOLD_BY_THE_HUB or name.startswith("jupyterhub_") or variable not in os.environ:
+    for name, setting in Settings.model_fields.items():
+        if name in _TOLD_BY_THE_HUB or name.startswith("jupyterhub_"):
             continue
         if name == "auth" and JUPYTERHUB not in settings.auth:  # as it is before there is a Hub
             continue
-        secret = SecretStr in (field.annotation, *get_args(field.annotation))
-        found[variable] = f'os.environ["{variable}"]' if secret else _quoted(os.environ[variable])
+        secret = SecretStr in (setting.annotation, *get_args(setting.annotation))
+        for variable in (f"PRESSROOM_{name.upper()}", name.upper()):
+            if variable in os.environ and (variable.startswith("PRESSROOM_") or variable in _BY_ANOTHER_NAME):
+                found[variable] = f'os.environ["{variable}"]' if secret else _quoted(os.environ[variable])
     if settings.database_url is None and "PRESSROOM_DATA_DIR" not in found:
-        found["PRESSROOM_DATA_DIR"] = _quoted(
-            str(settings.data_dir)
-        )  # else it would be in the home of the Hub's account
+        # Else it would be in the home of the Hub's account.
+        found["PRESSROOM_DATA_DIR"] = _quoted(str(settings.data_dir))
     return found
 
 

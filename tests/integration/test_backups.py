@@ -165,7 +165,7 @@ def test_a_server_that_was_set_up_gets_tables_of_its_role(
         if revision != "head":
             with contents.connected(url) as connection:
                 for removal in contents.present(connection).removals:
-                    connection.execute(restoring._if_there(removal).encode())
+                    connection.execute(removal.encode())
             migrate.upgrade(url, revision)
         restoring.restore(url, backup)
         owners = rows(

@@ -13,10 +13,10 @@ from rich.console import Console
 from pressroom import __version__
 from pressroom.cli.doctor import show
 from pressroom.doctor.case import Case, settings_as_far_as_right
-from pressroom.doctor.examination import Check, _begun, _of
+from pressroom.doctor.examination import Check, _all_begun, _all_of
 from pressroom.doctor.findings import Finding, State, ok, warning, wrong
 from pressroom.doctor.machine import kernels
-from pressroom.doctor.queue import Seen, judged
+from pressroom.doctor.queue import Seen, judged, lacking
 from pressroom.doctor.sign_in import known_as, local
 from pressroom.settings import Settings
 
@@ -30,7 +30,7 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 def seen(name: str = "a", queues: list[str] | None = None, silent: float = 1, version: str = __version__) -> Seen:
-    return Seen(name, queues, 2, version, silent)
+    return Seen(name, queues, 2, version, silent, ["python3"])
 
 
 def states(findings: list[Finding]) -> dict[str, State]:
@@ -49,8 +49,7 @@ def test_a_check_that_hangs_and_one_that_fails_are_findings_and_hide_no_other() 
 
     case = Case(Settings())
     checks = [Check("a", hangs, 0.1, "look"), Check("b", fails, 5), Check("c", lambda _: [ok("c", "well")], 5)]
-    begun = [(check, _begun(check, case)) for check in checks]
-    found = [finding for check, started in begun for finding in _of(check, started)]
+    found = _all_of(_all_begun(checks, case))
     held.set()
     assert [(finding.part, finding.state) for finding in found] == [
         ("a", State.WRONG),
@@ -75,6 +74,14 @@ def test_a_queue_that_no_living_worker_serves_is_wrong() -> None:
 def test_a_worker_for_every_queue_serves_all_that_waits() -> None:
     found = judged([seen()], [("default", 3, 60.0), ("gpu", 2, 600.0)], 20)
     assert states(found) == {"workers": State.OK, "queues": State.OK}
+
+
+def test_a_kernel_that_is_wanted_and_that_no_living_worker_has_is_wrong() -> None:
+    workers = [seen("a", ["default"]), Seen("b", ["gpu"], 1, __version__, 1, None), Seen("c", None, 1, "0", 90, ["r"])]
+    wanted = [("Python3", "default"), ("julia", "default"), ("julia", "gpu"), ("r", "elsewhere")]
+    [bad] = lacking(workers, wanted, 20)
+    assert (bad.part, bad.state) == ("kernels", State.WRONG)
+    assert "no kernel named 'julia' at the workers of queue 'default'" in bad.says
 
 
 def test_no_worker_and_one_of_another_version_are_warnings() -> None:

@@ -8,11 +8,11 @@ import fcntl
 import hashlib
 import os
 import tarfile
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from pydantic import ValidationError
 
@@ -34,18 +34,6 @@ class Archive:
     manifest: Manifest
     offset: int
 
-    def chunks(self) -> Iterator[bytes]:
-        """The dump. Raises :class:`Invalid` at its end where it is not what the manifest says."""
-        digest, left = hashlib.sha256(), self.manifest.dump.bytes
-        with self.path.open("rb") as file:
-            file.seek(self.offset)
-            while left and (chunk := file.read(min(CHUNK, left))):
-                digest.update(chunk)
-                left -= len(chunk)
-                yield chunk
-        if left or digest.hexdigest() != self.manifest.dump.sha256:
-            raise Invalid(f"{shown(str(self.path))} is damaged: its dump is not the one that its manifest tells of.")
-
 
 @contextmanager
 def new_file(path: Path) -> Generator[BinaryIO]:
@@ -54,8 +42,6 @@ def new_file(path: Path) -> Generator[BinaryIO]:
     Raises :class:`Invalid` where there is such a file already, or none can be made.
     """
     part = path.with_name(f".{path.name}.part")
-    if path.exists():
-        raise Invalid(f"{shown(str(path))} is there already; name another file.")
     try:
         # Not O_EXCL: what a killed one has left is written over, and whoever writes holds the lock.
         descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _MODE)
@@ -66,6 +52,9 @@ def new_file(path: Path) -> Generator[BinaryIO]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise Invalid(f"{shown(str(path))} is being written by another backup.") from error
+        if path.exists():  # looked at with the lock: what was opened may be another backup's, which has its name by now
+            part.unlink(missing_ok=True)
+            raise Invalid(f"{shown(str(path))} is there already; name another file.")
         try:
             os.fchmod(file.fileno(), _MODE)
             file.truncate(0)
@@ -113,18 +102,22 @@ def opened(path: Path) -> Archive:
             members = {member.name: member for member in tar}
             if set(members) != {DUMP, MANIFEST} or members[MANIFEST].size > _LARGEST_MANIFEST:
                 raise Invalid(f"{name} is not a backup, or not a whole one: it holds {_named(members)}.")
-            reader = tar.extractfile(members[MANIFEST])
-            text = reader.read() if reader is not None else b""
-            archive = Archive(path, _manifest(text, name), members[DUMP].offset_data)
+            manifest = _manifest(_reader(tar, members[MANIFEST]).read(), name)
+            digest = hashlib.file_digest(_reader(tar, members[DUMP]), "sha256").hexdigest()
     except tarfile.TarError as error:
         raise Invalid(f"{name} is not a backup, or not a whole one: {error}.") from error
     except OSError as error:
         raise Invalid(f"{name} cannot be read: {error.strerror or error}.") from error
-    if members[DUMP].size != archive.manifest.dump.bytes:
-        raise Invalid(f"{name} is damaged: its dump has another length than its manifest says.")
-    for _ in archive.chunks():
-        pass
-    return archive
+    if (members[DUMP].size, digest) != (manifest.dump.bytes, manifest.dump.sha256):
+        raise Invalid(f"{name} is damaged: its dump is not the one that its manifest tells of.")
+    return Archive(path, manifest, members[DUMP].offset_data)
+
+
+def _reader(tar: tarfile.TarFile, member: tarfile.TarInfo) -> BinaryIO:
+    reader = tar.extractfile(member)
+    if reader is None:
+        raise tarfile.ReadError(f"{member.name} is no file")
+    return cast("BinaryIO", reader)
 
 
 def _manifest(text: bytes, name: str) -> Manifest:

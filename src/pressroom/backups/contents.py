@@ -20,13 +20,14 @@ _TABLES = """
 SELECT relname::text FROM pg_class
 WHERE relnamespace = to_regnamespace('public') AND relkind IN ('r', 'p') ORDER BY relname
 """
-# All that a schema can hold of its own, and the statement that removes it. What an extension brought is not its own.
+# All that a schema can hold of its own, and the statement that removes it, unless it has gone with another thing.
+# What an extension brought is not its own.
 _THINGS = """
 WITH things (kind, name, object, removal) AS (
     SELECT CASE WHEN relkind IN ('r', 'p') THEN 'table' WHEN relkind = 'S' THEN 'sequence' ELSE 'view' END,
         relname::text, oid,
-        CASE WHEN relkind IN ('r', 'p') THEN format('DROP TABLE public.%I CASCADE', relname)
-            WHEN relkind = 'S' THEN format('DROP SEQUENCE public.%I CASCADE', relname) END
+        CASE WHEN relkind IN ('r', 'p') THEN format('DROP TABLE IF EXISTS public.%I CASCADE', relname)
+            WHEN relkind = 'S' THEN format('DROP SEQUENCE IF EXISTS public.%I CASCADE', relname) END
     FROM pg_class AS c WHERE relnamespace = to_regnamespace('public') AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
         AND NOT EXISTS (
             SELECT FROM pg_depend WHERE classid = CAST('pg_class' AS regclass) AND objid = c.oid
@@ -34,10 +35,10 @@ WITH things (kind, name, object, removal) AS (
         )
     UNION ALL
     SELECT 'function', proname::text, oid,
-        format('DROP ROUTINE public.%I(%s) CASCADE', proname, pg_get_function_identity_arguments(oid))
+        format('DROP ROUTINE IF EXISTS public.%I(%s) CASCADE', proname, pg_get_function_identity_arguments(oid))
     FROM pg_proc WHERE pronamespace = to_regnamespace('public')
     UNION ALL
-    SELECT 'type', t.typname::text, t.oid, format('DROP TYPE public.%I CASCADE', t.typname)
+    SELECT 'type', t.typname::text, t.oid, format('DROP TYPE IF EXISTS public.%I CASCADE', t.typname)
     FROM pg_type AS t LEFT JOIN pg_class AS c ON c.oid = t.typrelid
     WHERE t.typnamespace = to_regnamespace('public') AND (t.typtype IN ('e', 'd') OR c.relkind = 'c')
 )
@@ -56,9 +57,10 @@ _OURS = {
 @dataclass(frozen=True, slots=True)
 class Present:
     """What is in the schema of a database. ``in_the_way``: what a restore would have to destroy, in words;
-    ``removals``: the statements that take away an empty schema of Pressroom's."""
+    ``empty``: tables without a row; ``removals``: the statements that take away an empty schema of Pressroom's."""
 
     in_the_way: tuple[str, ...]
+    empty: tuple[str, ...]
     removals: tuple[str, ...]
 
 
@@ -92,15 +94,16 @@ def rows(connection: Connection, table: str) -> int:
 
 def present(connection: Connection) -> Present:
     """What is there. Tables without a row, and functions, are in nobody's way if they are Pressroom's."""
-    in_the_way: list[str] = []
-    removals: list[str] = []
+    in_the_way, empty, removals = list[str](), list[str](), list[str]()
     for kind, name, removal in connection.execute(_THINGS).fetchall():
         if not (name in _OURS.get(kind, ()) or name.startswith(_PROCRASTINATE)):
             in_the_way.append(f"the {kind} {shown(name)}, which is not Pressroom's")
-        elif kind == "table" and name != VERSION_TABLE and (number := rows(connection, name)):
-            in_the_way.append(f"{number:,} rows in {name}")
+        elif kind == "table" and name != VERSION_TABLE:
+            if number := rows(connection, name):
+                in_the_way.append(f"{number:,} rows in {name}")
+            empty.append(str(name))
         removals.append(str(removal))
-    return Present(tuple(in_the_way), tuple(removals))
+    return Present(tuple(in_the_way), tuple(empty), tuple(removals))
 
 
 def owner_to_act_as(connection: Connection) -> str | None:

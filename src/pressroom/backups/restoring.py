@@ -2,11 +2,10 @@
 
 import subprocess
 import tempfile
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, cast
 
 from psycopg import sql
 from sqlalchemy import URL, Connection
@@ -53,8 +52,7 @@ def restore(url: URL, backup: Archive) -> Manifest:
             )
         role = contents.owner_to_act_as(connection)
         older = connection.info.server_version < 170000
-        before = _before(there.removals, role).as_string(connection)
-        after = _after(manifest).as_string(connection)
+        before, after = _before(connection, there, role), _after(connection, manifest)
     least = manifest.dump.program
     reading = programs.find(least, f"as the dump was written by pg_dump {least}")
     _run(url, backup, reading, before, after, without_newer=older)
@@ -67,46 +65,34 @@ def restore(url: URL, backup: Archive) -> Manifest:
     return manifest
 
 
-def _before(removals: Sequence[str], role: str | None) -> sql.Composed:
+def _before(connection: contents.Connection, there: contents.Present, role: str | None) -> str:
     """What the transaction begins with: away with the schema that has no rows, and the owner's role."""
-    statements: list[sql.Composable] = [sql.SQL("BEGIN; SET LOCAL client_min_messages = warning;")]
+    statements = ["BEGIN;", "SET LOCAL client_min_messages = warning;"]
     # Each table is locked and looked at again: a row may have come since.
-    statements += [
-        sql.SQL(cast("Any", _emptiness(removal))) for removal in removals if removal.startswith("DROP TABLE")
-    ]
-    statements += [sql.SQL(cast("Any", f"{_if_there(removal)};")) for removal in removals]
+    for table in there.empty:
+        name = sql.Identifier(table).as_string(connection)
+        statements.append(f"LOCK TABLE public.{name} IN ACCESS EXCLUSIVE MODE;")
+        statements.append(_undone_if(f"EXISTS (SELECT FROM public.{name})", f"meanwhile there are rows in {table}"))
+    statements += [f"{removal};" for removal in there.removals]
     if role is not None:  # only now: what an administrator has migrated is the administrator's
-        statements.append(sql.SQL("SET LOCAL ROLE {};").format(sql.Identifier(role)))
-    return sql.SQL("\n").join([*statements, sql.SQL("")])
+        statements.append(f"SET LOCAL ROLE {sql.Identifier(role).as_string(connection)};")
+    return "\n".join(statements) + "\n"
 
 
-def _emptiness(removal: str) -> str:
-    table = removal.removeprefix("DROP TABLE ").removesuffix(" CASCADE")
-    if table == f"public.{contents.VERSION_TABLE}":
-        return f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE;"
-    return (
-        f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE; DO $$ BEGIN IF EXISTS (SELECT FROM {table}) THEN "
-        f"RAISE EXCEPTION 'meanwhile there are rows in {table}'; END IF; END $$;"
-    )
-
-
-def _if_there(removal: str) -> str:
-    """The statement for what may have gone with another thing."""
-    kind = removal.split(" ", 2)[1]
-    return removal.replace(f"DROP {kind} ", f"DROP {kind} IF EXISTS ", 1)
-
-
-def _after(manifest: Manifest) -> sql.Composed:
+def _after(connection: contents.Connection, manifest: Manifest) -> str:
     """What the transaction ends with: each table has the rows that the manifest says, or all is undone."""
-    check = sql.SQL(
-        "DO $$ BEGIN IF (SELECT count(*) FROM public.{}) <> {} THEN "
-        "RAISE EXCEPTION 'the rows of % are not {} as the manifest says', {}; END IF; END $$;"
-    )
-    checks = [
-        check.format(sql.Identifier(name), sql.Literal(number), sql.Literal(number), sql.Literal(name))
-        for name, number in manifest.counts.items()
-    ]
-    return sql.SQL("\n").join([*checks, sql.SQL("ANALYZE;"), sql.SQL("COMMIT;"), sql.SQL("")])
+    checks: list[str] = []
+    for table, number in manifest.counts.items():
+        name = sql.Identifier(table).as_string(connection)
+        says = f"the rows of {table} are not {number} as the manifest says"
+        counted = f"(SELECT count(*) FROM public.{name})"  # noqa: S608 - an identifier, quoted
+        checks.append(_undone_if(f"{counted} <> {number}", says))
+    return "\n".join([*checks, "ANALYZE;", "COMMIT;"]) + "\n"
+
+
+def _undone_if(condition: str, says: str) -> str:
+    """A statement that ends the transaction where ``condition`` holds."""
+    return f"DO $$ BEGIN IF {condition} THEN RAISE EXCEPTION USING MESSAGE = {sql.quote(says)}; END IF; END $$;"
 
 
 def _run(
@@ -160,23 +146,10 @@ def _list(backup: Archive, reading: programs.Programs, environment: dict[str, st
 
 @contextmanager
 def _fed(backup: Archive, command: Sequence[str], environment: dict[str, str]) -> Iterator[IO[bytes]]:
-    """What a program says that is given the dump."""
-    trouble: list[Invalid] = []
-    with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(  # noqa: S603 - PostgreSQL's own program, with arguments of ours
-            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
-        )
-
-        def feed() -> None:
-            with suppress(BrokenPipeError), cast("IO[bytes]", process.stdin) as into:
-                try:
-                    for chunk in backup.chunks():
-                        into.write(chunk)
-                except Invalid as error:
-                    trouble.append(error)
-
-        feeding = threading.Thread(target=feed)
-        feeding.start()
+    """What a program says that reads the dump. Raises :class:`Invalid` at the end where it could not."""
+    with backup.path.open("rb", buffering=0) as dump, tempfile.TemporaryFile() as errors:
+        dump.seek(backup.offset)  # the program goes on from here, and knows where the dump ends
+        process = subprocess.Popen(command, env=environment, stdin=dump, stdout=subprocess.PIPE, stderr=errors)  # noqa: S603
         try:
             with cast("IO[bytes]", process.stdout) as said:
                 yield said
@@ -185,9 +158,6 @@ def _fed(backup: Archive, command: Sequence[str], environment: dict[str, str]) -
             raise
         finally:
             process.wait()
-            feeding.join()
-        if trouble:
-            raise trouble[0]
         if process.returncode != 0:
             errors.seek(0)
             why = shown(errors.read().decode(errors="replace").strip(), 500)

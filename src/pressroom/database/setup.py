@@ -18,7 +18,7 @@ from sqlalchemy import URL, Connection, text
 
 from pressroom.database import migrate
 from pressroom.database.models import Base
-from pressroom.database.objects import FUNCTIONS
+from pressroom.database.objects import FUNCTIONS, SEQUENCES, VERSION_TABLE
 from pressroom.database.url import conninfo, normalise, safe, without_password
 from pressroom.errors import Invalid, PressroomError, Unavailable, shown
 
@@ -35,7 +35,7 @@ WITH things (statement, named, owned_by) AS (
             CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, CAST(oid AS regclass), CAST(:owner AS text)
         ),
         CASE WHEN relkind = 'r' THEN relname = ANY (:tables) OR relname LIKE 'procrastinate\_%'
-            ELSE relname = 'execution_turns_seq' END,
+            ELSE relname = ANY (:sequences) END,
         relowner
     FROM pg_class WHERE relkind IN ('r', 'S') AND relnamespace = to_regnamespace('public')
     UNION ALL
@@ -147,7 +147,12 @@ def _make_database(admin: Admin) -> None:
 
 def _become_role(connection: Connection) -> None:
     """Give the role what another made in its database, and act as the role from here on."""
-    ours = {"tables": [*Base.metadata.tables, "alembic_version"], "functions": list(FUNCTIONS), "owner": NAME}
+    ours = {
+        "tables": [*Base.metadata.tables, VERSION_TABLE],
+        "functions": list(FUNCTIONS),
+        "sequences": list(SEQUENCES),
+        "owner": NAME,
+    }
     for statement in connection.execute(_GIVE, ours).scalars().all():
         connection.exec_driver_sql(statement)
     connection.exec_driver_sql(f"SET LOCAL ROLE {connection.dialect.identifier_preparer.quote(NAME)}")

@@ -20,6 +20,7 @@ from pressroom.doctor.findings import Finding, State, warning, wrong
 from pressroom.errors import PressroomError, shown
 
 Found = Sequence[Finding]
+Begun = tuple[Future[Found], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +33,8 @@ class Check:
     mend: str | None = None
 
 
-_ON_THE_DATABASE = (
-    Check("migrations", database.migrations, 20),
-    Check("clock", database.clock, 15),
-    Check("workers", queue.workers, 15),
-    Check("secret key", queue.secret_key, 15),
-)
+_OF_THE_DATABASE = (Check("migrations", database.migrations, 20), Check("clock", database.clock, 15))
+_IN_THE_DATABASE = (Check("workers", queue.workers, 15), Check("secret key", queue.secret_key, 15))
 _ON_THE_REST = (
     Check("kernels", machine.kernels, 75, "pressroom kernels list"),
     Check("users root", machine.folders, 15, "df, and ls of the folder: a file system may be away"),
@@ -52,31 +49,38 @@ _ANSWER_SECONDS = 15.0
 
 def examine(case: Case) -> list[Finding]:
     """Look at all of it. Takes no longer than the slowest check may, and raises nothing."""
-    rest = [(check, _begun(check, case)) for check in _ON_THE_REST]
-    found = [*case.findings, *_database(case), *(each for started in rest for each in _of(*started))]
+    rest = _all_begun(_ON_THE_REST, case)
+    found = [*case.findings, *_database(case), *_all_of(rest)]
     return [finding.without(case.secrets) for finding in found]
 
 
 def _database(case: Case) -> list[Finding]:
-    """What the database is asked, once it is known to answer."""
+    """What the database is asked, once it is known to answer; and of what is in it, once that is known to be ours."""
     url = case.settings.database_url
     if url is None and not (case.settings.data_dir / "postgres").exists():
         says = (
             f"the embedded server has no files yet in {case.settings.data_dir}; the service makes them when it starts"
         )
-        return [warning("database", says, "pressroom serve; or DATABASE_URL for a server of yours"), *_unknown()]
+        found = warning("database", says, "pressroom serve; or DATABASE_URL for a server of yours")
+        return [found, _unknown(*_OF_THE_DATABASE, *_IN_THE_DATABASE)]
     seconds = _EMBEDDED_SECONDS if url is None else _ANSWER_SECONDS
     reached = Check("database", _reached, seconds, 'pg_isready --dbname "$DATABASE_URL", where the server runs')
     found = _of(reached, _begun(reached, case))
-    if case.url is None or any(finding.state is State.WRONG for finding in found):
-        return [*found, *_unknown()]
-    asked = [(check, _begun(check, case)) for check in _ON_THE_DATABASE]
-    return [*found, *(each for started in asked for each in _of(*started))]
+    if _is_wrong(found):
+        return [*found, _unknown(*_OF_THE_DATABASE, *_IN_THE_DATABASE)]
+    schema = _all_of(_all_begun(_OF_THE_DATABASE, case))
+    if _is_wrong([finding for finding in schema if finding.part == "migrations"]):
+        return [*found, *schema, _unknown(*_IN_THE_DATABASE)]
+    return [*found, *schema, *_all_of(_all_begun(_IN_THE_DATABASE, case))]
 
 
-def _unknown() -> list[Finding]:
-    parts = ", ".join(check.part for check in _ON_THE_DATABASE)
-    return [warning("not looked at", f"{parts}: the database is to tell of them")]
+def _is_wrong(found: Found) -> bool:
+    return any(finding.state is State.WRONG for finding in found)
+
+
+def _unknown(*checks: Check) -> Finding:
+    parts = ", ".join(check.part for check in checks)
+    return warning("not looked at", f"{parts}: the database is to tell of them")
 
 
 def _reached(case: Case) -> Found:
@@ -90,7 +94,15 @@ def _url(case: Case) -> URL:
     return EmbeddedServer(case.settings.data_dir).start()  # it is left when the process ends
 
 
-def _begun(check: Check, case: Case) -> tuple[Future[Found], float]:
+def _all_begun(checks: Sequence[Check], case: Case) -> list[tuple[Check, Begun]]:
+    return [(check, _begun(check, case)) for check in checks]
+
+
+def _all_of(begun: Sequence[tuple[Check, Begun]]) -> list[Finding]:
+    return [finding for check, started in begun for finding in _of(check, started)]
+
+
+def _begun(check: Check, case: Case) -> Begun:
     """What a check will have found, and when it is no longer waited for."""
     future: Future[Found] = Future()
 
@@ -107,7 +119,7 @@ def _begun(check: Check, case: Case) -> tuple[Future[Found], float]:
     return future, time.monotonic() + check.seconds
 
 
-def _of(check: Check, begun: tuple[Future[Found], float]) -> Found:
+def _of(check: Check, begun: Begun) -> Found:
     future, until = begun
     try:
         return future.result(timeout=max(0.0, until - time.monotonic()))

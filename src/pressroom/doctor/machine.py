@@ -12,6 +12,7 @@ from jupyter_client.kernelspec import KernelSpecManager
 from pressroom.doctor.case import Case
 from pressroom.doctor.findings import Finding, ok, warning, wrong
 from pressroom.errors import NotAllowed, shown
+from pressroom.executions.kernels import USUAL
 from pressroom.notebooks.accounts import account_named
 from pressroom.press.account import why_not
 from pressroom.press.environment import kernel_environment
@@ -29,9 +30,10 @@ MOST_FOLDERS = 2000
 def kernels(case: Case) -> list[Finding]:
     """Which kernels there are, and whether a fork server can start each. Starts the servers, and ends them."""
     manager, servers, found = KernelSpecManager(), Servers(), list[Finding]()
+    names = sorted(manager.find_kernel_specs())
     environment = kernel_environment(os.environ, case.settings.kernel_environment)
     try:
-        for name in sorted(manager.find_kernel_specs()):
+        for name in names:
             try:
                 launch = Launch.of(name, manager.get_kernel_spec(name), environment)
             except (ValueError, KeyError, TypeError, OSError) as error:
@@ -41,7 +43,12 @@ def kernels(case: Case) -> list[Finding]:
                 found.append(_kernel(launch, servers))
     finally:
         servers.close()
-    return found or [wrong("kernels", "no kernel is installed", "pip install ipykernel")]
+    if not names:
+        return [wrong("kernels", "no kernel is installed", "pip install ipykernel")]
+    if USUAL not in names:
+        says = f"none is called {USUAL}, which executes the notebooks that name none"
+        found.append(warning("kernels", says, "pip install ipykernel"))
+    return found
 
 
 def _kernel(launch: Launch, servers: Servers) -> Finding:

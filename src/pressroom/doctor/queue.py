@@ -8,16 +8,28 @@ from pressroom import __version__
 from pressroom.doctor.case import Case
 from pressroom.doctor.database import Connection, connected
 from pressroom.doctor.findings import Finding, ok, warning, wrong
-from pressroom.executions.kernels import PRIVATE
+from pressroom.errors import KernelNotThere, shown
+from pressroom.executions.kernels import PRIVATE, LivingKernels
+from pressroom.executions.limits import DEFAULT_QUEUE
 from pressroom.parameters.sealing import SecretKeys
+from pressroom.settings import USER
 
 _WORKERS = """
-SELECT w.name, w.queues, w.concurrency, w.version, extract(epoch FROM now() - p.last_heartbeat)::float
+SELECT w.name, w.queues, w.concurrency, w.version, extract(epoch FROM now() - p.last_heartbeat)::float,
+    jsonb_path_query_array(w.kernels, '$[*].name')
 FROM workers AS w JOIN procrastinate_workers AS p USING (id) ORDER BY w.id
 """
 _WAITING = """
 SELECT queue, count(*), extract(epoch FROM now() - min(submitted_at))::float FROM notebook_executions
 WHERE status = 'pending' AND coalesce(not_before, now()) <= now() GROUP BY queue ORDER BY queue
+"""
+_WANTED = """
+SELECT kernel_name, queue FROM notebook_executions WHERE status = 'pending' AND kernel_name IS NOT NULL
+UNION SELECT how ->> 'kernel_name', coalesce(how ->> 'queue', %(usual)s) FROM schedules
+    WHERE NOT paused AND how ->> 'kernel_name' IS NOT NULL
+UNION SELECT execution_defaults ->> 'kernel_name', coalesce(execution_defaults ->> 'queue', %(usual)s) FROM notebooks
+    WHERE execution_defaults ->> 'kernel_name' IS NOT NULL
+ORDER BY 1, 2
 """
 _SEALED = """
 (SELECT secrets FROM notebook_executions WHERE secrets IS NOT NULL ORDER BY id DESC LIMIT 20)
@@ -28,13 +40,15 @@ _DEFINED = "SELECT count(*) FROM notebook_parameters WHERE secret"
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A worker, and how many seconds ago it gave a sign of life. ``queues``: ``None`` for every queue."""
+    """A worker, and how many seconds ago it gave a sign of life. ``queues``: ``None`` for every queue; ``kernels``:
+    ``None`` before it has told."""
 
     name: str
     queues: Sequence[str] | None
     concurrency: int
     version: str
     silent: float
+    kernels: Sequence[str] | None
 
     def serves(self, queue: str) -> bool:
         """Whether it would take what waits in ``queue``."""
@@ -46,7 +60,11 @@ def workers(case: Case) -> list[Finding]:
     with connected(case) as connection:
         seen = [Seen(*row) for row in connection.execute(_WORKERS)]
         waiting = [(str(queue), int(number), float(age)) for queue, number, age in connection.execute(_WAITING)]
-    return judged(seen, waiting, case.settings.worker_lost_seconds)
+        wanted = [(str(kernel), str(queue)) for kernel, queue in connection.execute(_WANTED, {"usual": DEFAULT_QUEUE})]
+    found = judged(seen, waiting, case.settings.worker_lost_seconds)
+    if case.settings.run_as == USER:  # a kernel may be in its user's home, of which workers tell nobody
+        return found
+    return [*found, *lacking(seen, wanted, case.settings.worker_lost_seconds)]
 
 
 def judged(seen: Sequence[Seen], waiting: Sequence[tuple[str, int, float]], lost_seconds: float) -> list[Finding]:
@@ -76,6 +94,18 @@ def judged(seen: Sequence[Seen], waiting: Sequence[tuple[str, int, float]], lost
         found.append(
             ok("queues", f"{sum(number for _, number, _ in waiting)} executions wait, each for a worker's turn")
         )
+    return found
+
+
+def lacking(seen: Sequence[Seen], wanted: Sequence[tuple[str, str]], lost_seconds: float) -> list[Finding]:
+    """What to say of kernels, each with its queue, that are wanted by what waits, by schedules or by notebooks."""
+    living = LivingKernels.of([(worker.queues, worker.kernels) for worker in seen if worker.silent <= lost_seconds])
+    found: list[Finding] = []
+    for kernel, queue in wanted:
+        try:
+            living.require(kernel, queue)
+        except KernelNotThere as error:
+            found.append(wrong("kernels", error.detail, f"install {shown(kernel)} there; jupyter kernelspec list"))
     return found
 
 

@@ -50,10 +50,10 @@ def hub(case: Case) -> list[Finding]:
                 no_token = f"{says}; without a token of this service's, browsers cannot sign in there"
                 return [warning(PART, no_token, "PRESSROOM_JUPYTERHUB_API_TOKEN, as `pressroom hub --external` prints")]
             answer = http.get(f"{url}/user", headers={"Authorization": f"token {token.get_secret_value()}"})
+            return [known_as(settings, says, answer)]
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             why = shown(str(error) or type(error).__name__)
             return [wrong(PART, f"the Hub at {url} cannot be asked: {why}", f"curl {url}/")]
-    return [known_as(settings, says, answer)]
 
 
 def known_as(settings: Settings, says: str, answer: httpx.Response) -> Finding:
