@@ -11,6 +11,7 @@ import tarfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -113,11 +114,11 @@ def opened(path: Path) -> Archive:
     return Archive(path, manifest, members[DUMP].offset_data)
 
 
-def _reader(tar: tarfile.TarFile, member: tarfile.TarInfo) -> BinaryIO:
+def _reader(tar: tarfile.TarFile, member: tarfile.TarInfo) -> BufferedReader:
     reader = tar.extractfile(member)
     if reader is None:
         raise tarfile.ReadError(f"{member.name} is no file")
-    return cast("BinaryIO", reader)
+    return cast("BufferedReader", reader)
 
 
 def _manifest(text: bytes, name: str) -> Manifest:
