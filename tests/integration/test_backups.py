@@ -132,7 +132,7 @@ def test_a_backup_is_for_its_owner_alone_and_says_what_is_not_in_it(
 def test_a_database_with_something_in_it_is_refused_and_is_left_as_it_is(
     backup: archive.Archive, database_url: URL, empty_database_url: URL
 ) -> None:
-    with pytest.raises(Invalid, match=r"not empty.*8 rows in notebook_executions"):
+    with pytest.raises(Invalid, match=r"not empty.*There are: 1 row in batches; 4 rows in execution_attempts"):
         restoring.restore(database_url, backup)
     with contents.connected(empty_database_url) as connection:
         connection.execute("CREATE TABLE theirs (id int)")

@@ -1,5 +1,7 @@
-"""The files in ``deploy``: the units by systemd's own tools, those for Kubernetes by what they say of Pressroom."""
+"""The files in ``deploy``: the units by systemd's own tools, those for Kubernetes by the schemas of Kubernetes and of
+KEDA, and by what they say of Pressroom."""
 
+import json
 import re
 import subprocess
 import sys
@@ -7,8 +9,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pydantic
 import pytest
 import yaml
+from kubernetes_validate import ValidationError, validate
 from sqlalchemy import text
 from traitlets.config import Config
 from typer.testing import CliRunner
@@ -21,6 +25,8 @@ from pressroom.settings import Settings
 DEPLOY = Path(__file__).parents[2] / "deploy"
 UNITS = DEPLOY / "systemd"
 KUBERNETES = DEPLOY / "kubernetes"
+MANIFESTS = ("api.yaml", "worker.yaml", "scaled-object.yaml")
+KUBERNETES_VERSION = "1.37"
 INSTALLED = "/opt/pressroom/bin/pressroom"
 EXPOSURE = 4.5
 """What systemd calls the exposure of a unit, from 0 to 10, at most."""
@@ -89,6 +95,48 @@ def documents(name: str) -> list[dict[str, Any]]:
 def one(name: str, kind: str) -> dict[str, Any]:
     [found] = [document for document in documents(name) if document["kind"] == kind]
     return found
+
+
+def kedas(document: dict[str, Any]) -> None:
+    """Hold a resource against KEDA's definition of it; what that does not know is what it leaves out."""
+    from cloudcoil.models.keda import v1alpha1  # takes seconds, so whoever runs another test is spared it
+
+    told = getattr(v1alpha1, document["kind"]).model_validate(document)
+    assert told.model_dump(by_alias=True, exclude_unset=True) == document
+
+
+def held_against_its_schema(document: dict[str, Any]) -> None:
+    if document["apiVersion"].startswith("keda.sh/"):
+        kedas(document)
+    else:
+        validate(document, KUBERNETES_VERSION, strict=True)
+
+
+def test_every_manifest_is_what_its_schema_says() -> None:
+    found = [document for name in MANIFESTS for document in documents(name)]
+    assert len(found) == 7
+    for document in found:
+        held_against_its_schema(document)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "right", "wrong"),
+    [
+        ("worker.yaml", "Deployment", '"readOnlyRootFilesystem"', '"readOnlyRootFileSystem"'),
+        ("worker.yaml", "Deployment", '"selector"', '"selectors"'),
+        ("api.yaml", "Deployment", '"containerPort": 8002', '"containerPort": "8002"'),
+        ("api.yaml", "NetworkPolicy", '"podSelector"', '"selector"'),
+        ("scaled-object.yaml", "ScaledObject", '"minReplicaCount"', '"minReplicas"'),
+        ("scaled-object.yaml", "ScaledObject", '"maxReplicaCount": 20', '"maxReplicaCount": "twenty"'),
+        ("scaled-object.yaml", "ScaledObject", '"targetQueryValue": "4"', '"targetQueryValue": 4'),
+        ("scaled-object.yaml", "TriggerAuthentication", '"parameter"', '"param"'),
+    ],
+)
+def test_a_manifest_that_is_wrong_is_found(name: str, kind: str, right: str, wrong: str) -> None:
+    text_of_it = json.dumps(one(name, kind))
+    assert right in text_of_it
+    with pytest.raises((ValidationError, pydantic.ValidationError, AssertionError)):
+        held_against_its_schema(json.loads(text_of_it.replace(right, wrong)))
 
 
 @pytest.mark.parametrize("name", ["api.yaml", "worker.yaml"])

@@ -100,7 +100,7 @@ def present(connection: Connection) -> Present:
             in_the_way.append(f"the {kind} {shown(name)}, which is not Pressroom's")
         elif kind == "table" and name != VERSION_TABLE:
             if number := rows(connection, name):
-                in_the_way.append(f"{number:,} rows in {name}")
+                in_the_way.append(f"{number:,} {'row' if number == 1 else 'rows'} in {name}")
             empty.append(str(name))
         removals.append(str(removal))
     return Present(tuple(in_the_way), tuple(empty), tuple(removals))

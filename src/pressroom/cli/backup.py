@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from pressroom.backups import making, restoring
 from pressroom.backups.manifest import Manifest
@@ -28,10 +27,12 @@ def backup(
     notebooks, outputs, or PRESSROOM_SECRET_KEY.
     """
     path = Path(absolute(file))
-    signal.signal(signal.SIGTERM, _leave)  # as Ctrl-C does: what is half written is taken away
+    # As Ctrl-C does: what is half written is taken away. No spinner turns meanwhile: where there is another thread, that
+    # may be the one to get the signal, and what is read here is read on.
+    signal.signal(signal.SIGTERM, _leave)
 
     def work() -> Manifest:
-        with whole_database() as url, Console(stderr=True).status("backing up"):
+        with whole_database() as url:
             return making.back_up(url, path)
 
     made = explained(work)
@@ -50,15 +51,14 @@ def restore(
     Stop the service and the workers first. A database with anything in it is refused.
     """
     path = Path(absolute(file))
-    with Console(stderr=True).status("reading the file"):
-        found = explained(lambda: restoring.verified(path))
+    found = explained(lambda: restoring.verified(path))
     if verify:
         _say(found.manifest, f"{path} is whole: {_rows(found.manifest)}.", as_json=json)
         return
     signal.signal(signal.SIGTERM, _leave)
 
     def work() -> Manifest:
-        with whole_database() as url, Console(stderr=True).status("restoring"):
+        with whole_database() as url:
             return restoring.restore(url, found)
 
     restored = explained(work)

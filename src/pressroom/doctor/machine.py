@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -35,7 +36,11 @@ def kernels(case: Case) -> list[Finding]:
     try:
         for name in names:
             try:
-                launch = Launch.of(name, manager.get_kernel_spec(name), environment)
+                # Specs hold keys that jupyter_client does not know; traitlets warns of each.
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", DeprecationWarning)
+                    spec = manager.get_kernel_spec(name)
+                launch = Launch.of(name, spec, environment)
             except (ValueError, KeyError, TypeError, OSError) as error:
                 says = f"the spec {name} cannot be read: {shown(str(error))}"
                 found.append(wrong("kernels", says, f"jupyter kernelspec remove {name}"))
