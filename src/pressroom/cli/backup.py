@@ -27,8 +27,8 @@ def backup(
     notebooks, outputs, or PRESSROOM_SECRET_KEY.
     """
     path = Path(absolute(file))
-    # As Ctrl-C does: what is half written is taken away. No spinner turns meanwhile: where there is another thread, that
-    # may be the one to get the signal, and what is read here is read on.
+    # As Ctrl-C does: what is half written is taken away. No spinner turns meanwhile: its thread may be the one to get
+    # the signal, and this one would read on.
     signal.signal(signal.SIGTERM, _leave)
 
     def work() -> Manifest:
