@@ -1,0 +1,77 @@
+"""The pages of the command line, made from its commands."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import typer
+
+from pressroom.cli.main import COMMANDS
+
+FRONT = "<!-- Made from the command line; change its help instead. -->\n\n"
+
+
+def commands() -> Iterator[tuple[str, Any]]:
+    """Every command and group of commands with its words: ``notebooks add``. The order is that of ``--help``."""
+    for name, named in COMMANDS.items():
+        yield from _below(name, named.load(name))
+
+
+def _below(words: str, command: Any) -> Iterator[tuple[str, Any]]:
+    yield words, command
+    for name, each in getattr(command, "commands", {}).items():
+        yield from _below(f"{words} {name}", each)
+
+
+def pages() -> dict[str, str]:
+    """A page for each first word, by its name."""
+    made: dict[str, str] = {}
+    for words, command in commands():
+        first = words.split()[0]
+        made[first] = made.get(first, FRONT) + section(words, command)
+    return made
+
+
+def section(words: str, command: Any) -> str:
+    """What the reference says of a command: its usage, its help, its arguments and its options."""
+    context = command.make_context(words, [], resilient_parsing=True, info_name=f"pressroom {words}")
+    usage = " ".join(command.collect_usage_pieces(context))
+    lines = [f"{'#' * min(len(words.split()), 3)} pressroom {words}", "", _text(command.help), ""]
+    lines += ["```text", f"pressroom {words} {usage}".rstrip(), "```", ""]
+    rows = [_row(parameter, context) for parameter in command.params if not getattr(parameter, "hidden", False)]
+    if rows:
+        lines += ["| argument or option | default | what it is |", "| --- | --- | --- |", *rows, ""]
+    return "\n".join(lines) + "\n"
+
+
+def names(parameter: Any) -> list[str]:
+    """What is written for a parameter: its flags, or an argument's name in capitals."""
+    if parameter.param_type_name == "argument":
+        return [parameter.make_metavar() if parameter.metavar else parameter.name.upper()]
+    return [*parameter.opts, *parameter.secondary_opts]
+
+
+def _row(parameter: Any, context: typer.Context) -> str:
+    flags = ", ".join(f"`{name}`" for name in names(parameter))
+    return f"| {flags} | {_default(parameter, context)} | {_cell(getattr(parameter, 'help', None) or '')} |"
+
+
+def _default(parameter: Any, context: typer.Context) -> str:
+    if parameter.required:
+        return "required"
+    shown = getattr(parameter, "show_default", None)
+    if isinstance(shown, str):
+        return _cell(shown)
+    value = parameter.get_default(context, call=False)
+    if value is None or callable(value) or value in ((), [], "", False):
+        return ""
+    return f"`{getattr(value, 'value', value)}`"
+
+
+def _text(help_: str | None) -> str:
+    """A docstring as Markdown: its double backticks are single ones."""
+    return (help_ or "").replace("\f", "").replace("\b", "").replace("``", "`").strip()
+
+
+def _cell(text: str) -> str:
+    """A text in a row of a table."""
+    return _text(" ".join(text.split())).replace("|", r"\|").replace("<", "&lt;").replace("[", r"\[")
