@@ -18,7 +18,7 @@ def pages() -> dict[str, str]:
     """The text of each page, by its name."""
     application = create_app(Settings())
     document = application.openapi()
-    needed = {(each.method, each.path): each for each in endpoints(application)}
+    needed = {(each.method, described_path(each)): each for each in endpoints(application)}
     made = {tag["name"]: f"{FRONT}# {tag['name'].capitalize()}\n\n{tag['description']}\n" for tag in document["tags"]}
     for path, methods in document["paths"].items():
         for method in METHODS:
@@ -28,6 +28,11 @@ def pages() -> dict[str, str]:
     schemas = document["components"]["schemas"]
     made["schemas"] = f"{FRONT}# Schemas\n\n" + "\n".join(schema_section(name, schemas[name]) for name in schemas)
     return made
+
+
+def described_path(endpoint: Endpoint) -> str:
+    """The path of an endpoint as the document spells it: a name that takes slashes, too, does not say so."""
+    return endpoint.path.replace(":path}", "}")
 
 
 def right_of(endpoint: Endpoint) -> str:

@@ -1,6 +1,8 @@
 """The pages of the command line, made from its commands."""
 
 from collections.abc import Iterator
+from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -33,20 +35,25 @@ def pages() -> dict[str, str]:
 
 def section(words: str, command: Any) -> str:
     """What the reference says of a command: its usage, its help, its arguments and its options."""
-    context = command.make_context(words, [], resilient_parsing=True, info_name=f"pressroom {words}")
+    context = command.context_class(command, info_name=f"pressroom {words}")
     usage = " ".join(command.collect_usage_pieces(context))
     lines = [f"{'#' * min(len(words.split()), 3)} pressroom {words}", "", _text(command.help), ""]
     lines += ["```text", f"pressroom {words} {usage}".rstrip(), "```", ""]
-    rows = [_row(parameter, context) for parameter in command.params if not getattr(parameter, "hidden", False)]
+    rows = [_row(parameter, context) for parameter in shown(command)]
     if rows:
         lines += ["| argument or option | default | what it is |", "| --- | --- | --- |", *rows, ""]
     return "\n".join(lines) + "\n"
 
 
+def shown(command: Any) -> list[Any]:
+    """The arguments and options of a command that its help shows."""
+    return [parameter for parameter in command.params if not getattr(parameter, "hidden", False)]
+
+
 def names(parameter: Any) -> list[str]:
     """What is written for a parameter: its flags, or an argument's name in capitals."""
     if parameter.param_type_name == "argument":
-        return [parameter.make_metavar() if parameter.metavar else parameter.name.upper()]
+        return [parameter.metavar or parameter.name.upper()]
     return [*parameter.opts, *parameter.secondary_opts]
 
 
@@ -58,11 +65,11 @@ def _row(parameter: Any, context: typer.Context) -> str:
 def _default(parameter: Any, context: typer.Context) -> str:
     if parameter.required:
         return "required"
-    shown = getattr(parameter, "show_default", None)
-    if isinstance(shown, str):
-        return _cell(shown)
+    said = getattr(parameter, "show_default", None)
+    if isinstance(said, str):
+        return _cell(said)
     value = parameter.get_default(context, call=False)
-    if value is None or callable(value) or value in ((), [], "", False):
+    if value is False or value == "" or not isinstance(value, (str, int, float, Path, Enum)):
         return ""
     return f"`{getattr(value, 'value', value)}`"
 
