@@ -17,13 +17,15 @@ nitpick_ignore_regex = [("py:.*", ".*")]
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 python_maximum_signature_line_length = 100
+smartquotes = False  # flags such as --queue are text, too
 html_theme = "furo"
 html_title = "Pressroom"
 html_copy_source = False
 html_show_sphinx = False
 html_theme_options = {"navigation_with_keys": True}
-linkcheck_timeout = 20
-linkcheck_workers = 4
+linkcheck_timeout = 15
+linkcheck_retries = 1
+linkcheck_workers = 8
 linkcheck_ignore = [
     r"^https?://(127\.0\.0\.1|localhost|0\.0\.0\.0)",
     r"^https?://[^/]*example\.(com|org)",

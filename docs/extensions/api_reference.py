@@ -8,6 +8,7 @@ from pressroom.app import create_app
 from pressroom.identity.rights import Level
 from pressroom.rights_table import OPEN, Endpoint, endpoints
 from pressroom.settings import Settings
+from table_text import cell, prose
 
 FRONT = "<!-- Made from the OpenAPI document; change the endpoints instead. -->\n\n"
 METHODS = ("get", "post", "put", "patch", "delete")
@@ -40,7 +41,7 @@ def right_of(endpoint: Endpoint) -> str:
     if endpoint.right is None:
         return "nothing" + (f": {OPEN[endpoint.path]}" if OPEN.get(endpoint.path) else "")
     of = endpoint.right.of
-    also = f", and to be {of} of the notebook" if isinstance(of, Level) else ", acting for the user" if of else ""
+    also = f", and the level `{of}` on the notebook" if isinstance(of, Level) else ", acting for the user" if of else ""
     return f"the scope `{endpoint.right.scope}`{also} ([rights](../rights.md))"
 
 
@@ -132,13 +133,3 @@ def example(content: Document) -> list[str]:
 def anchor(name: str) -> str:
     """The target of a schema's section."""
     return f"schema-{name.lower().replace('_', '-')}"
-
-
-def prose(text: str) -> str:
-    """A description as Markdown: what it has in angle brackets is no HTML, and its double backticks are single ones."""
-    return text.replace("``", "`").replace("<", "&lt;").strip()
-
-
-def cell(text: str) -> str:
-    """A text in a row of a table."""
-    return prose(" ".join(text.split())).replace("|", r"\|")

@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from pressroom.cli.main import COMMANDS
+from table_text import cell, prose
 
 FRONT = "<!-- Made from the command line; change its help instead. -->\n\n"
 
@@ -37,7 +38,7 @@ def section(words: str, command: Any) -> str:
     """What the reference says of a command: its usage, its help, its arguments and its options."""
     context = command.context_class(command, info_name=f"pressroom {words}")
     usage = " ".join(command.collect_usage_pieces(context))
-    lines = [f"{'#' * min(len(words.split()), 3)} pressroom {words}", "", _text(command.help), ""]
+    lines = [f"{'#' * min(len(words.split()), 3)} pressroom {words}", "", prose(command.help or ""), ""]
     lines += ["```text", f"pressroom {words} {usage}".rstrip(), "```", ""]
     rows = [_row(parameter, context) for parameter in shown(command)]
     if rows:
@@ -59,7 +60,7 @@ def names(parameter: Any) -> list[str]:
 
 def _row(parameter: Any, context: typer.Context) -> str:
     flags = ", ".join(f"`{name}`" for name in names(parameter))
-    return f"| {flags} | {_default(parameter, context)} | {_cell(getattr(parameter, 'help', None) or '')} |"
+    return f"| {flags} | {_default(parameter, context)} | {cell(getattr(parameter, 'help', None) or '')} |"
 
 
 def _default(parameter: Any, context: typer.Context) -> str:
@@ -67,18 +68,8 @@ def _default(parameter: Any, context: typer.Context) -> str:
         return "required"
     said = getattr(parameter, "show_default", None)
     if isinstance(said, str):
-        return _cell(said)
+        return cell(said)
     value = parameter.get_default(context, call=False)
     if value is False or value == "" or not isinstance(value, (str, int, float, Path, Enum)):
         return ""
     return f"`{getattr(value, 'value', value)}`"
-
-
-def _text(help_: str | None) -> str:
-    """A docstring as Markdown: its double backticks are single ones."""
-    return (help_ or "").replace("\f", "").replace("\b", "").replace("``", "`").strip()
-
-
-def _cell(text: str) -> str:
-    """A text in a row of a table."""
-    return _text(" ".join(text.split())).replace("|", r"\|").replace("<", "&lt;").replace("[", r"\[")
