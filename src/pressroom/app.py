@@ -23,6 +23,7 @@ from pressroom.docs_pages import add_docs
 from pressroom.executions import comparison_endpoints, control_endpoints, live_endpoints, result_endpoints
 from pressroom.executions import endpoints as executions
 from pressroom.executions import history_endpoints as history
+from pressroom.executions.connector import open_jobs
 from pressroom.executions.following import open_following
 from pressroom.executions.orders import Intake
 from pressroom.executions.tasks import Workshop
@@ -58,7 +59,7 @@ from pressroom.schedules import endpoints as schedules
 from pressroom.security_headers import SecurityHeaders
 from pressroom.settings import JUPYTERHUB, LOCAL, MEBIBYTE, OIDC, USER, Settings
 from pressroom.wire import example
-from pressroom.worker import Crew, Staffing, open_crew, open_jobs, open_sweep
+from pressroom.worker import Crew, Staffing, open_crew, open_sweep
 
 DESCRIPTION = "Turns Jupyter notebooks into jobs: typed parameters in, a recorded execution out."
 MULTIPART_BYTES = 64 * 1024
