@@ -47,7 +47,7 @@ def right_of(endpoint: Endpoint) -> str:
 
 def operation_section(method: str, path: str, operation: Document, right: str) -> str:
     """What the reference says of an operation."""
-    lines = [f"## {method.upper()} {path}", "", f"**{operation['summary']}**", "", prose(operation["description"]), ""]
+    lines = [f"## {method.upper()} {path}", "", prose(operation["description"]), ""]
     lines += [f"Needs {right}.", ""]
     if operation.get("parameters"):
         lines += ["| parameter | in | type | what it is |", "| --- | --- | --- | --- |"]
@@ -56,7 +56,7 @@ def operation_section(method: str, path: str, operation: Document, right: str) -
     for media, content in operation.get("requestBody", {}).get("content", {}).items():
         lines += [f"Body, `{media}`: {type_of(content['schema'])}", "", *example(content)]
     lines += ["| answer | | |", "| --- | --- | --- |"]
-    lines += [answer_row(status, each) for status, each in operation["responses"].items()]
+    lines += [answer_row(status, each) for status, each in sorted(operation["responses"].items())]
     for status, answer in operation["responses"].items():
         for media, content in answer.get("content", {}).items():
             if status.startswith("2") and media == "application/json":

@@ -1,5 +1,6 @@
 """The pages of the command line, made from its commands."""
 
+import re
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
@@ -37,7 +38,7 @@ def pages() -> dict[str, str]:
 def section(words: str, command: Any) -> str:
     """What the reference says of a command: its usage, its help, its arguments and its options."""
     context = command.context_class(command, info_name=f"pressroom {words}")
-    usage = " ".join(command.collect_usage_pieces(context))
+    usage = re.sub(r"\{(\w+)\}", lambda name: name[1].upper(), " ".join(command.collect_usage_pieces(context)))
     lines = [f"{'#' * min(len(words.split()), 3)} pressroom {words}", "", prose(command.help or ""), ""]
     lines += ["```text", f"pressroom {words} {usage}".rstrip(), "```", ""]
     rows = [_row(parameter, context) for parameter in shown(command)]
