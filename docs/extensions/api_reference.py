@@ -55,7 +55,7 @@ def operation_section(method: str, path: str, operation: Document, right: str) -
         lines.append("")
     for media, content in operation.get("requestBody", {}).get("content", {}).items():
         lines += [f"Body, `{media}`: {type_of(content['schema'])}", "", *example(content)]
-    lines += ["| answer | | |", "| --- | --- | --- |"]
+    lines += ["| answer | body | what it means |", "| --- | --- | --- |"]
     lines += [answer_row(status, each) for status, each in sorted(operation["responses"].items())]
     for status, answer in operation["responses"].items():
         for media, content in answer.get("content", {}).items():

@@ -15,7 +15,7 @@ def ungrouped(folder: Path, index: str) -> list[str]:
 
 def _add(app: Sphinx, name: str, source: list[str]) -> None:
     if name == INDEX and (others := ungrouped(Path(app.srcdir, "how-to"), source[0])):
-        source[0] += "\n".join(["\n```{toctree}", ":caption: Other tasks\n", *others, "```\n"])
+        source[0] += "\n".join(["\n```{toctree}", ":caption: Other tasks", ":maxdepth: 1\n", *others, "```\n"])
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
