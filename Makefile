@@ -4,10 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 UV := $(VENV)/bin/uv
 
-.PHONY: help setup demo serve test chaos endurance browser faketime systemd keycloak jupyterhub lint format types contracts audit wheel bench lock clean
+.PHONY: help setup demo serve test chaos endurance browser faketime systemd keycloak jupyterhub docs docs-links lint format types contracts audit wheel bench lock clean
 
 help:  ## Say what there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 $(VENV)/.ready: pyproject.toml uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Pressroom needs Python 3.11 or newer; name one with make PYTHON=...")'
@@ -51,6 +51,16 @@ jupyterhub: setup  ## Fetch the proxy of the JupyterHub that the tests start, wh
 	@{ command -v node && command -v npm; } >/dev/null || { apt-get update -qq && apt-get install -qq -y --no-install-recommends nodejs npm >/dev/null; }
 	@$(VENV)/bin/python tests/hub.py
 
+$(VENV)/.docs: $(VENV)/.ready
+	@$(UV) sync --quiet --frozen --all-extras --group docs --inexact
+	@touch $@
+
+docs: $(VENV)/.docs  ## Build the site of the documentation in docs/_build/html; warnings are errors
+	$(VENV)/bin/sphinx-build --quiet -n -W --keep-going docs docs/_build/html
+
+docs-links: docs  ## Look whether the pages elsewhere that the documentation names are there, where they can be reached
+	$(VENV)/bin/python .ci/links.py
+
 lint: setup  ## Check style
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -89,4 +99,4 @@ lock:  ## Choose the newest dependencies
 	$(UV) lock --upgrade
 
 clean:  ## Remove what was built
-	rm -rf $(VENV) dist .demo
+	rm -rf $(VENV) dist .demo docs/_build docs/reference/api docs/reference/commands

@@ -17,8 +17,8 @@ OPEN = {
     "/openapi.json": "",
     "/static-offline-docs": "the scripts of `/docs` and `/redoc`",
     "/login": "what signing in with a browser needs",
-    "/login/callback": "the same",
-    "/oauth_callback": "the same, at JupyterHub",
+    "/login/callback": "what signing in with a browser needs",
+    "/oauth_callback": "what signing in at JupyterHub with a browser needs",
     "/logout/backchannel": "the issuer's own way to end sessions, with a token that it signed",
     "/metrics": "from this machine, or with the token of `PRESSROOM_METRICS_TOKEN`",
 }

@@ -1,8 +1,9 @@
 """The documentation is true: its commands are executed, and its reference names every setting and nothing else.
 
-In ``docs/how-to``, ``<!-- run -->`` before a block of shell has it executed, all blocks of a page in one shell after
-each other; ``<!-- start: TEXT -->`` marks one that goes on, and has started when it says TEXT; ``<!-- run: python -->``
-is a program. The service of the pages is a running one at another address.
+In all pages but the tutorials (``test_tutorials.py`` executes those, and the README), ``<!-- run -->`` before a block
+of shell has it executed, all blocks of a page in one shell after each other; ``<!-- start: TEXT -->`` marks one that
+goes on, and has started when it says TEXT; ``<!-- run: python -->`` is a program. The service of the pages is a running
+one at another address.
 """
 
 import os
@@ -25,11 +26,17 @@ from pressroom.rights_table import OPEN, Endpoint, endpoints
 from pressroom.settings import Settings
 
 write_notebook = pytest.write_notebook  # type: ignore[attr-defined]
-DOCS = Path(__file__).parents[2] / "docs"
-HOW_TO = sorted(path.stem for path in (DOCS / "how-to").glob("*.md"))
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+MADE = {"_build", "api", "commands"}
+"""The folders of what is made from the code, or from the pages."""
+WRITTEN = sorted(path for path in DOCS.rglob("*.md") if not MADE & set(path.relative_to(DOCS).parts))
+REST = [path for path in WRITTEN if path.parent.name != "tutorials" or path.stem == "index"]
+PAGES = {path.stem if path.stem != "index" else f"{path.parent.name}/index": path for path in REST}
 UNTESTED = {
     "back-up-and-restore": 1,
     "check-an-installation": 1,
+    "docs/index": 1,
     "kernels": 1,
     "mlflow": 3,
     "put-behind-a-proxy": 1,
@@ -41,16 +48,22 @@ UNTESTED = {
 }
 """Pages with blocks of shell that need programs which are not ours, and how many: Keycloak under a name of the
 reader's (``test_oidc.py`` does the same with a real one), a Hub (``test_jupyterhub.py`` starts one with the page's own
-configuration), MLflow (``test_tracking.py`` does), systemd and Kubernetes (``test_deploy.py`` checks
-their files), cron, jq, a collector, another environment's Python; and one whose files
-are the reader's."""
+configuration), MLflow (``test_tracking.py`` does), systemd and Kubernetes (``test_deploy.py`` checks their files), jq,
+a collector, another environment's Python; one whose files are the reader's; and ``make test``, which is what executes
+this."""
 URL = "http://127.0.0.1:8002"
 _BLOCK = re.compile(r"(?:<!-- (run|start)(?:: (.+?))? -->\n)?```(sh|python)\n(.*?)```", re.DOTALL)
+_FENCE = re.compile(r"^ *```+(.*)$", re.MULTILINE)
+OTHER = {"", "{eval-rst}", "{toctree}", "caddyfile", "dockerfile", "ini", "js", "json", "nginx", "text", "toml", "yaml"}
+"""What blocks may be that are neither shell nor Python."""
 
 
 def blocks(page: str) -> list[tuple[str, str, str, str]]:
     """What is to be done with each block of a page (nothing, run, start), with what, its language and its text."""
-    return _BLOCK.findall((DOCS / "how-to" / f"{page}.md").read_text())
+    return _BLOCK.findall(PAGES[page].read_text())
+
+
+EXECUTED = [page for page in PAGES if any(what for what, *_ in blocks(page))]
 
 
 @pytest.fixture
@@ -89,7 +102,7 @@ def started(command: str, said: str, shell: dict[str, str], folder: Path) -> Ite
             assert process.wait(60) in (0, -signal.SIGTERM), command
 
 
-@pytest.mark.parametrize("page", HOW_TO)
+@pytest.mark.parametrize("page", EXECUTED)
 def test_the_commands_of_a_page_do_what_it_says(page: str, service: Any, shell: dict[str, str], notebook: Path) -> None:
     write_notebook(notebook.with_name("training.ipynb"), "import time; time.sleep(600)")
     script = ["set -euo pipefail"]
@@ -105,8 +118,20 @@ def test_the_commands_of_a_page_do_what_it_says(page: str, service: Any, shell: 
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_every_block_of_the_how_to_pages_is_executed_or_known_not_to_be() -> None:
-    assert {page: n for page in HOW_TO if (n := sum(not what for what, *_ in blocks(page)))} == UNTESTED
+def test_every_block_of_a_page_is_executed_or_known_not_to_be() -> None:
+    assert {page: n for page in PAGES if (n := sum(not what for what, *_ in blocks(page)))} == UNTESTED
+
+
+def test_no_block_escapes_by_another_name_of_its_language() -> None:
+    """Shell is ``sh`` and Python ``python`` everywhere, or nobody executes it."""
+    written = [*WRITTEN, ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+    assert len(PAGES) == len(REST), "two pages of one name"
+    assert {
+        (path.name, kind)
+        for path in written
+        for kind in _FENCE.findall(path.read_text())
+        if kind not in OTHER | {"sh", "python"}
+    } == set()
 
 
 def test_every_setting_is_in_the_reference_as_it_is_and_nothing_else() -> None:
@@ -125,7 +150,7 @@ def row(name: str) -> str:
     field = Settings.model_fields[name]
     variable = "DATABASE_URL" if name == "database_url" else f"PRESSROOM_{name.upper()}"
     given = None if field.default_factory is not None else field.default
-    default = "" if given is None else f"`{str(given).lower() if isinstance(given, bool) else given}`"
+    default = "" if given in (None, "") else f"`{str(given).lower() if isinstance(given, bool) else given}`"
     return f"| `{variable}` | {default} | {field.description} |"
 
 
@@ -151,11 +176,11 @@ def right_row(endpoint: Endpoint) -> str:
 
 
 def test_the_readme_names_only_settings_that_there_are() -> None:
-    text = (DOCS.parent / "README.md").read_text()
+    text = (ROOT / "README.md").read_text()
     known = {f"PRESSROOM_{name.upper()}" for name in Settings.model_fields} | {"PRESSROOM_URL"}
     assert set(re.findall(r"PRESSROOM_[A-Z_]+[A-Z]", text)) <= known
 
 
 def test_the_readme_names_only_commands_that_there_are() -> None:
-    commands = set(re.findall(r"`pressroom ([a-z ]+[a-z])", (DOCS.parent / "README.md").read_text()))
+    commands = set(re.findall(r"`pressroom ([a-z ]+[a-z])", (ROOT / "README.md").read_text()))
     assert {command for command in commands if CliRunner().invoke(app, [*command.split(), "--help"]).exit_code} == set()

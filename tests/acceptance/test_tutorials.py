@@ -1,4 +1,4 @@
-"""The tutorials are true: every command in them is executed, in order, and puts out what the page shows.
+"""The tutorials and the README are true: their commands are executed, in order, and put out what the page shows.
 
 In ``docs/tutorials``, each block of shell or Python is executed, all blocks of a page in one shell, in a copy of the
 examples that lies in the reader's own directory, against ``pressroom serve``. What a block of text shows is what the
@@ -20,11 +20,13 @@ from sqlalchemy import URL
 from ports import free_port
 
 ROOT = Path(__file__).parents[2]
-TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
+TUTORIALS = sorted(page for page in (ROOT / "docs" / "tutorials").glob("*.md") if page.stem != "index")
 ADDRESS = "http://127.0.0.1:8002"
 PATIENCE = 300
 _BLOCK = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
 _END = "--- end of block ---"
+NOT_EXECUTED = ("make demo", "pressroom worker")
+"""How the blocks of the README begin that are not executed: they go on for ever, and other tests start both."""
 
 
 @pytest.fixture
@@ -85,6 +87,23 @@ def test_the_commands_of_a_tutorial_put_out_what_it_shows(page: Path, service: s
             assert re.fullmatch(pattern(text), plain(last), re.DOTALL), f"the page:\n{text}\nit is:\n{last}"
 
 
+def test_the_commands_of_the_readme_work_and_say_what_it_says(service: str, shell: dict[str, str]) -> None:
+    """What it says of an answer stands in a comment: the status, and the sentence in quotation marks. Its lines are for
+    after the demo, which registers the sales report."""
+    page = (ROOT / "README.md").read_text().replace(ADDRESS, service)
+    found = [text for kind, text in _BLOCK.findall(page) if kind == "sh"]
+    executed = [text for text in found if not text.startswith(NOT_EXECUTED)]
+    assert len(found) - len(executed) == len(NOT_EXECUTED)
+    said = [sentence for text in executed for sentence in re.findall(r'^# \d{3}: "(.*)"$', text, re.MULTILINE)]
+    assert len(said) == 2
+    home = Path(shell["PRESSROOM_USERS_ROOT"], shell["PRESSROOM_LOCAL_USER"])
+    demo = "pressroom notebooks add examples/sales_report.ipynb --name Sales --infer"
+    words = ["bash", "-c", "\n".join(["set -euo pipefail", demo, *executed])]
+    done = subprocess.run(words, env=shell, cwd=home, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert [sentence for sentence in said if sentence not in done.stdout] == [], done.stdout[-3000:]
+
+
 def plain(text: str) -> str:
     """A text without what depends on how wide it is shown: its blanks, and the lines that only rule a table."""
     lines = (" ".join(line.split()) for line in text.splitlines())
@@ -96,7 +115,8 @@ def pattern(text: str) -> str:
     return ".*?".join(map(re.escape, plain(text).split("\N{HORIZONTAL ELLIPSIS}")))
 
 
-def test_there_is_a_tutorial_for_each_of_the_three_uses() -> None:
-    assert [page.stem for page in TUTORIALS] == ["experiment-tracking", "pipelines", "template-reports"]
+def test_there_is_a_first_tutorial_and_one_for_each_of_the_three_uses() -> None:
+    names = ["experiment-tracking", "first-report", "pipelines", "template-reports"]
+    assert [page.stem for page in TUTORIALS] == names
     readme = (ROOT / "README.md").read_text()
     assert all(f"docs/tutorials/{page.name}" in readme for page in TUTORIALS)
