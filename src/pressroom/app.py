@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cache
 from typing import Any, cast
 
 from fastapi import APIRouter, FastAPI, Request
@@ -200,6 +201,30 @@ def create_app(settings: Settings) -> FastAPI:
         # FastAPI's own spans hold query strings, and with them values of parameters: RequestLog makes ours.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
+    app.router.routes += _rooms().routes
+    add_docs(app)
+    found = endpoints(app)  # none goes without saying what it needs
+    _require_free_prefix(found, settings.root_path)
+    install_problem_handlers(app)
+    notebook_bytes = int(settings.max_notebook_mb * MEBIBYTE)
+    upload_bytes = notebook_bytes + MULTIPART_BYTES
+    uploads = {"/upload-notebook": upload_bytes, "/db/batches/upload": upload_bytes}
+    app.add_middleware(KeptFirst, kept=kept)
+    app.add_middleware(BodyLimit, limit_bytes=int(settings.max_body_mb * MEBIBYTE), uploads=uploads)
+    if LOCAL in settings.auth:
+        app.add_middleware(LoopbackOnly)
+    if names := allowed_hosts(settings):
+        app.add_middleware(AllowedHosts, names=names)
+    if settings.cors_origins:
+        app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS)
+    app.middleware_stack = _around_all(app.build_middleware_stack(), settings)
+    return app
+
+
+@cache
+def _rooms() -> APIRouter:
+    """The routes of the rooms. To make them takes FastAPI longer than all else of an application; it is done once."""
+    rooms = APIRouter(responses=ANOTHER_PROBLEM, generate_unique_id_function=_operation_id)
     for router in (
         root_router,
         health.router,
@@ -225,24 +250,8 @@ def create_app(settings: Settings) -> FastAPI:
         jupyterhub_endpoints.router,
         audit_endpoints.router,
     ):
-        app.include_router(router)
-    add_docs(app)
-    found = endpoints(app)  # none goes without saying what it needs
-    _require_free_prefix(found, settings.root_path)
-    install_problem_handlers(app)
-    notebook_bytes = int(settings.max_notebook_mb * MEBIBYTE)
-    upload_bytes = notebook_bytes + MULTIPART_BYTES
-    uploads = {"/upload-notebook": upload_bytes, "/db/batches/upload": upload_bytes}
-    app.add_middleware(KeptFirst, kept=kept)
-    app.add_middleware(BodyLimit, limit_bytes=int(settings.max_body_mb * MEBIBYTE), uploads=uploads)
-    if LOCAL in settings.auth:
-        app.add_middleware(LoopbackOnly)
-    if names := allowed_hosts(settings):
-        app.add_middleware(AllowedHosts, names=names)
-    if settings.cors_origins:
-        app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS)
-    app.middleware_stack = _around_all(app.build_middleware_stack(), settings)
-    return app
+        rooms.include_router(router)
+    return rooms
 
 
 def _require_free_prefix(found: Sequence[Endpoint], prefix: str) -> None:

@@ -33,7 +33,7 @@ def slept(plant: Plant, execution_id: int) -> bool:
     return bool(plant.rows("SELECT FROM notebook_executions WHERE id = %s AND cells_completed >= 1", execution_id))
 
 
-def ended(plant: Plant, execution_id: int, seconds: float = 60) -> Any:
+def ended(plant: Plant, execution_id: int, seconds: float = 120) -> Any:
     until(lambda: status(plant, execution_id) not in {"pending", "running"}, seconds, f"{execution_id} has not ended")
     return status(plant, execution_id)
 
