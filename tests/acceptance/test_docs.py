@@ -31,13 +31,15 @@ UNTESTED = {
     "kernels": 1,
     "mlflow": 3,
     "put-behind-a-proxy": 1,
+    "run-with-docker-compose": 4,
     "sign-in-with-jupyterhub": 5,
     "sign-in-with-keycloak": 3,
     "watch": 2,
 }
 """Pages with blocks of shell that need programs which are not ours, and how many: Keycloak under a name of the
 reader's (``test_oidc.py`` does the same with a real one), a Hub (``test_jupyterhub.py`` starts one with the page's own
-configuration), MLflow (``test_tracking.py`` does), jq, a collector, another environment's Python; and one whose files
+configuration), MLflow (``test_tracking.py`` does), jq, a collector, another environment's Python, Docker
+(``tests/deploy`` types the page's commands); and one whose files
 are the reader's."""
 URL = "http://127.0.0.1:8002"
 _BLOCK = re.compile(r"(?:<!-- (run|start)(?:: (.+?))? -->\n)?```(sh|python)\n(.*?)```", re.DOTALL)
