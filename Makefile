@@ -4,10 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 UV := $(VENV)/bin/uv
 
-.PHONY: help setup demo serve test chaos endurance browser faketime systemd keycloak jupyterhub docs docs-links lint format types contracts audit wheel bench lock clean
+.PHONY: help setup demo serve test test-deploy chaos endurance browser faketime systemd keycloak jupyterhub docs docs-links lint format types contracts audit wheel bench lock clean
 
 help:  ## Say what there is
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 $(VENV)/.ready: pyproject.toml uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Pressroom needs Python 3.11 or newer; name one with make PYTHON=...")'
@@ -27,6 +27,10 @@ serve: setup  ## Run the service
 test: setup browser faketime systemd keycloak jupyterhub  ## Run all the tests
 	$(VENV)/bin/pytest -n 3 --dist worksteal --ignore tests/chaos
 	$(VENV)/bin/pytest -n 3 --dist worksteal tests/chaos
+
+test-deploy: setup browser keycloak  ## Build the images, start the stack and use it; needs root, for a Docker Engine where none runs
+	@environment="$$(tests/deploy/engine.sh)" && eval "$$environment" && tests/deploy/stand_ins.sh \
+	  && PRESSROOM_PICTURES= $(VENV)/bin/pytest -x -s -o norecursedirs= tests/deploy
 
 chaos: setup faketime  ## Run the chaos tests alone; PRESSROOM_CHAOS_EXECUTIONS=300 for a larger storm
 	$(VENV)/bin/pytest -s tests/chaos

@@ -9,3 +9,9 @@ def is_loopback(name: str) -> bool:
         return name == "localhost" or ip_address(name).is_loopback
     except ValueError:
         return False
+
+
+def is_loopback_to_browsers(name: str) -> bool:
+    """Whether a browser takes a host for its own machine, and so for a safe one: names below localhost as well, which
+    browsers ask no name server about. Other programs may ask one, and be led elsewhere."""
+    return is_loopback(name) or name.endswith(".localhost")

@@ -179,6 +179,10 @@ def test_no_cookie_goes_over_a_network_in_the_clear() -> None:
     assert Site.of(scope, None) is None, "anybody may write that"
     assert Site.of(scope, "http://p.example.com") is None
     assert Site.of(scope, "http://[::1]:8002") == Site("http://[::1]:8002")
+    # A name that browsers take for their own machine, and nobody else's.
+    assert Site.of(scope, "http://hub.localhost:8000/p") == Site("http://hub.localhost:8000", "/p")
+    assert Site.of({"scheme": "http", "headers": [(b"host", b"hub.localhost")]}, None) is None
+    assert Site.of(scope, "http://notlocalhost") is None
 
 
 def test_our_own_pages_are_told_by_their_origin() -> None:

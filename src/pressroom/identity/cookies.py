@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from starlette.responses import Response
 
 from pressroom.errors import NotAllowed, NotAuthenticated
-from pressroom.hosts import is_loopback
+from pressroom.hosts import is_loopback, is_loopback_to_browsers
 
 CSRF_HEADER = "X-CSRF-Token"
 _PORTS = {"http": 80, "https": 443}
@@ -48,7 +48,8 @@ class Site:
             host, port = url.hostname or "", url.port
         except ValueError:
             return None
-        if not is_loopback(host) and (public_url is None or url.scheme != "https"):
+        safe = is_loopback(host) if public_url is None else url.scheme == "https" or is_loopback_to_browsers(host)
+        if not safe:
             return None
         host = f"[{host}]" if ":" in host else host
         origin = f"{url.scheme}://{host}" + (f":{port}" if port and port != _PORTS.get(url.scheme) else "")

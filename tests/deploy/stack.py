@@ -1,0 +1,110 @@
+"""The stack of deploy/docker-compose.yml, as an administrator who has just cloned the repository has it."""
+
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "how-to" / "run-with-docker-compose.md"
+HUB, KEYCLOAK, API = "http://hub.localhost:8000", "http://keycloak.localhost:8080", "http://127.0.0.1:8002"
+_MIGRATIONS = "src/pressroom/database/migrations/versions"
+
+
+def run(*command: object, cwd: Path = ROOT, env: dict[str, str] | None = None, given: str | None = None) -> str:
+    """What a command prints. Raises ``RuntimeError`` with all that it said where it fails."""
+    words = [str(word) for word in command]
+    done = subprocess.run(words, cwd=cwd, env=os.environ | (env or {}), input=given, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(words)}: {done.returncode}\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}")
+    return done.stdout
+
+
+def commands() -> list[str]:
+    """What the page tells an administrator to type, in order, after the clone."""
+    [block] = re.findall(r"```sh\n(git clone .*?)```", PAGE.read_text(), re.DOTALL)
+    return [line for line in block.splitlines() if not line.startswith("git clone")]
+
+
+@dataclass
+class Stack:
+    """A copy of the repository, and the containers that were started from it."""
+
+    folder: Path
+    project: str
+    seconds: dict[str, float] = field(default_factory=dict)
+    """How long what was measured took."""
+    newest: str = ""
+    """The revision that the database is to be migrated to."""
+    old: str = ""
+    """The one that the version before has made."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"COMPOSE_PROJECT_NAME": self.project, "REVISION": "tests"}
+
+    def shell(self, line: str) -> str:
+        """What a line of shell prints, in the folder."""
+        return run("bash", "-euo", "pipefail", "-c", line, cwd=self.folder, env=self.environment)
+
+    def compose(self, *words: object, env: dict[str, str] | None = None, given: str | None = None) -> str:
+        base = ["docker", "compose", "--file", "deploy/docker-compose.yml"]
+        return run(*base, *words, cwd=self.folder, env=self.environment | (env or {}), given=given)
+
+    def sql(self, statement: str) -> list[list[str]]:
+        """The rows of a statement, as text, from Pressroom's database."""
+        psql = ["psql", "-U", "postgres", "-d", "notebook_manager", "-AtqX", "-v", "ON_ERROR_STOP=1"]
+        told = self.compose("exec", "-T", "postgres", *psql, given=statement)
+        return [line.split("|") for line in told.splitlines()]
+
+    def containers(self, service: str) -> list[str]:
+        return self.compose("ps", "--quiet", service).split()
+
+    @contextmanager
+    def timed(self, what: str) -> Iterator[None]:
+        """Keep how long something takes, in seconds."""
+        began = time.monotonic()
+        yield
+        self.seconds[what] = self.seconds.get(what, 0) + time.monotonic() - began
+
+
+@contextmanager
+def cloned(folder: Path, project: str) -> Iterator[Stack]:
+    """A stack that is not started yet, in a copy of the tree as it stands here; taken away in the end."""
+    listed = run("git", "ls-files", "--cached", "--others", "--exclude-standard", "-z")
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    stack = Stack(folder, project)
+    try:
+        yield stack
+    finally:
+        if (folder / "deploy" / ".env").exists():
+            logs = stack.compose("logs", "--no-color", "--tail", "300")
+            (Path(os.environ.get("PRESSROOM_STACK_LOGS", folder)) / "stack.log").write_text(logs)
+            stack.compose("down", "--volumes", "--timeout", "5")
+
+
+def image_before(stack: Stack, tag: str) -> str:
+    """Build the worker's image with the code from before the newest migration; that migration's revision."""
+    newest = max(path.stem for path in (ROOT / _MIGRATIONS).glob("[0-9]*.py"))
+    [added] = run("git", "log", "--diff-filter=A", "--format=%H", "--", f"{_MIGRATIONS}/{newest}.py").split()
+    context = stack.folder / "before"
+    context.mkdir()
+    archive = subprocess.run(["git", "archive", f"{added}^", "src"], cwd=ROOT, check=True, capture_output=True).stdout
+    subprocess.run(["tar", "-x", "-C", context], input=archive, check=True)
+    (context / "Dockerfile").write_text(
+        "FROM pressroom-worker:latest\n"
+        "USER root\n"
+        "RUN rm -rf /opt/pressroom/lib/python3.11/site-packages/pressroom\n"
+        "COPY src/pressroom /opt/pressroom/lib/python3.11/site-packages/pressroom\n"
+        "USER pressroom\n"
+    )
+    run("docker", "build", "--quiet", "-t", f"pressroom-worker:{tag}", context)
+    return newest.partition("_")[0]

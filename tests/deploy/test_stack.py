@@ -1,0 +1,186 @@
+"""What an administrator takes home: the images and the stack, really built and really run.
+
+The tests stand in the order of a stack's life. What is measured is printed at the end, and told in
+docs/reference/containers.md.
+"""
+
+import json
+import re
+import time
+
+import pytest
+from people import Person
+from playwright.sync_api import Browser
+from stack import API, Stack, commands, run
+
+FIRST = """
+import nbformat, os, pathlib, pressroom
+notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in (
+    'region = "EMEA"', 'import getpass, os\\nprint(region, getpass.getuser(), os.getuid())')])
+notebook.cells[0].metadata["tags"] = ["parameters"]
+path = pathlib.Path.home() / "sales.ipynb"
+nbformat.write(notebook, path)
+with pressroom.Client() as client:
+    mine = client.register("sales", path, "ana")
+    done = client.execute_notebook(mine.id, {"region": "APAC"})
+    [output] = nbformat.read(done.output_path, 4).cells[-1].outputs
+    history = [execution.id for execution in client.executions()]
+    print(mine.id, done.id, done.status, history[0], os.getuid(), *output.text.split())
+"""
+LOOK = """
+import pressroom
+from pressroom import errors
+with pressroom.Client() as client:
+    print([notebook.name for notebook in client.notebooks()], [execution.id for execution in client.executions()])
+    for wanted in (client.notebook, client.execution):
+        try:
+            print(wanted({id}))
+        except errors.PressroomError as error:
+            print(error.status)
+"""
+SLOW = """
+import nbformat, pathlib, pressroom
+path = pathlib.Path.home() / "slow.ipynb"
+nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("import time; time.sleep({seconds})")]), path)
+with pressroom.Client() as client:
+    print(*client.submit_many([{{"input_path": str(path)}}] * {number}))
+"""
+EVERYTHING = """
+import pressroom
+with pressroom.Client() as client:
+    print(*sorted(notebook.name for notebook in client.notebooks()), *(done.id for done in client.executions()))
+"""
+
+
+def states(stack: Stack, ids: list[str]) -> dict[str, int]:
+    rows = stack.sql(f"SELECT status, count(*) FROM notebook_executions WHERE id IN ({','.join(ids)}) GROUP BY 1")
+    return {status: int(number) for status, number in rows}
+
+
+def until(stack: Stack, ids: list[str], status: str, number: int, seconds: float) -> None:
+    """Wait until so many of some executions have a status."""
+    end = time.monotonic() + seconds
+    while (found := states(stack, ids)).get(status, 0) < number:
+        assert time.monotonic() < end, f"{found} after {seconds} s"
+        time.sleep(1)
+
+
+def test_the_database_of_the_version_before_was_migrated(stack: Stack) -> None:
+    [[now]] = stack.sql("SELECT version_num FROM alembic_version")
+    assert (now, stack.old < now) == (stack.newest, True)
+    assert stack.sql("SELECT status FROM notebook_executions WHERE id = 1") == [["success"]]
+
+
+def test_the_worker_without_the_libraries_of_data_science_is_small(stack: Stack) -> None:
+    env = {"KERNELS": "plain", "PRESSROOM_TAG": "plain"}
+    stack.compose("build", "--quiet", "migrate", env=env)
+    size = int(run("docker", "image", "inspect", "pressroom-worker:plain", "--format", "{{.Size}}"))
+    assert size < 400e6
+    stack.seconds["size plain"] = size / 1e6
+
+
+def test_an_image_says_what_it_is_and_what_is_in_it(stack: Stack) -> None:
+    labels = json.loads(run("docker", "image", "inspect", "pressroom-worker", "--format", "{{json .Config.Labels}}"))
+    assert labels["org.opencontainers.image.title"] == "Pressroom"
+    assert labels["org.opencontainers.image.revision"] == "tests"
+    listed = (
+        "import json, re; from importlib.metadata import distributions as all\n"
+        "print(json.dumps({re.sub('[-_.]+', '-', each.name).lower(): each.version for each in all()}))"
+    )
+    for image, python, bom in (
+        ("pressroom-worker", "/opt/pressroom", "pressroom"),
+        ("pressroom-worker", "/opt/kernels/python", "kernels"),
+        ("pressroom-hub", "/opt/hub", "hub"),
+    ):
+        inside = ["docker", "run", "--rm", "--entrypoint"]
+        installed = json.loads(run(*inside, f"{python}/bin/python", image, "-c", listed))
+        told = json.loads(run(*inside, "cat", image, f"/usr/share/doc/pressroom/{bom}.cdx.json"))
+        assert told["bomFormat"] == "CycloneDX"
+        named = {part["name"]: part.get("version") for part in told["components"]}
+        assert {name: named.get(name) for name in installed.keys() - {"pressroom"}} == {
+            name: version for name, version in installed.items() if name != "pressroom"
+        }, bom
+
+
+def test_the_workers_can_change_nothing_of_their_own_and_have_few_rights(stack: Stack) -> None:
+    [worker] = stack.containers("worker")
+    code = (
+        "import os, pathlib\n"
+        "for path in ('/opt/pressroom/x', '/etc/x', '/var/lib/extrausers/x', '/usr/x'):\n"
+        "    try: pathlib.Path(path).touch()\n"
+        "    except OSError as error: print(error.strerror)\n"
+        "print([line.split()[1] for line in open('/proc/1/status') if line.startswith('CapEff')])"
+    )
+    told = run("docker", "exec", worker, "/opt/pressroom/bin/python", "-c", code).splitlines()
+    assert told == ["Read-only file system"] * 4 + ["['00000000000000e1']"], "CHOWN, KILL, SETGID, SETUID"
+    user = run("docker", "image", "inspect", "pressroom-worker", "--format", "{{.Config.User}}").strip()
+    assert user == "pressroom"
+
+
+def test_nothing_starts_without_its_secrets(stack: Stack) -> None:
+    with pytest.raises(RuntimeError, match=r"run deploy/make_env\.sh"):
+        stack.compose("--env-file", "/dev/null", "config")
+
+
+def test_somebody_registers_a_notebook_in_her_own_and_executes_it(stack: Stack, ana: Person) -> None:
+    with stack.timed("first execution"):
+        notebook, execution, status, newest, uid, region, user, ran_as = ana.run(FIRST).split()
+    assert (status, newest, region, user) == ("success", execution, "APAC", "ana")
+    assert ran_as == uid != "0", "it ran as her, in another container"
+    ana.notebook, ana.execution = notebook, execution
+    assert "from before" in ana.run(EVERYTHING), "what the version before had recorded"
+
+
+def test_somebody_else_does_not_see_it(ana: Person, ben: Person) -> None:
+    for known in (ana.notebook, ana.execution):
+        assert ben.run(LOOK.format(id=known)).split("\n")[:3] == ["[] []", "404", "404"]
+    with pytest.raises(Exception, match="PermissionError|FileNotFoundError"):
+        ben.run("print(open('/home/ana/sales.ipynb').read())")
+
+
+def test_what_a_killed_worker_ran_is_run_by_the_others(stack: Stack, ana: Person) -> None:
+    stack.compose("up", "--detach", "--wait", "--no-recreate", "--scale", "worker=3")
+    workers = stack.containers("worker")
+    assert len(workers) == 3
+    places = int(stack.sql("SELECT sum(concurrency) FROM workers JOIN procrastinate_workers USING (id)")[0][0])
+    ids = ana.run(SLOW.format(seconds=8, number=places + 2)).split()
+    until(stack, ids, "running", places, 60)
+    run("docker", "kill", workers[1])
+    until(stack, ids, "success", len(ids), 180)
+    [[again]] = stack.sql(f"SELECT count(*) FROM notebook_executions WHERE attempt > 1 AND id IN ({','.join(ids)})")
+    assert int(again) >= 1
+
+
+def test_a_stack_that_is_stopped_and_started_has_lost_nothing(stack: Stack, ana: Person, browser: Browser) -> None:
+    ids = ana.run(SLOW.format(seconds=3, number=20)).split()
+    before = ana.run(EVERYTHING)
+    with stack.timed("stop"):
+        stack.compose("stop")
+    with stack.timed("start again"):
+        stack.compose("up", "--detach", "--wait", "--scale", "worker=3")
+    until(stack, ids, "success", len(ids), 180)
+    again = Person.at(browser, "ana", ana.password)
+    again.sign_in()
+    assert again.run(EVERYTHING) == before
+    assert again.run("print(open('sales.ipynb').read(1))") == "{\n"
+
+
+def test_what_was_measured_is_told(stack: Stack, ana: Person, capsys: pytest.CaptureFixture[str]) -> None:
+    """The idle stack, with the servers of two users."""
+    lines = [f"commands after the clone: {len(commands())}"]
+    took = ("images", "start", "a user", "sign-in", "first execution")
+    lines.append(f"from the clone to the first execution: {sum(stack.seconds[name] for name in took) / 60:.1f} minutes")
+    lines += [f"{name}: {stack.seconds[name]:.0f} s" for name in (*took, "stop", "start again")]
+    for image in ("pressroom-worker:latest", "pressroom-hub:latest"):
+        size = int(run("docker", "image", "inspect", image, "--format", "{{.Size}}"))
+        lines.append(f"{image}: {size / 1e6:.0f} MB")
+    lines.append(f"pressroom-worker, KERNELS=plain: {stack.seconds['size plain']:.0f} MB")
+    for service in ("postgres", "keycloak", "jhub", "worker"):
+        for container in stack.containers(service):
+            used = run("docker", "stats", "--no-stream", "--format", "{{.MemUsage}}", container).split(" / ")[0]
+            lines.append(f"memory of {service}: {used}")
+    with capsys.disabled():
+        print("\n" + "\n".join(lines))
+    assert all(re.search(r": \d", line) for line in lines)
+    health = json.loads(run("curl", "-sf", f"{API}/health"))
+    assert (health["status"], health["run_as"]) == ("healthy", "user")

@@ -1,0 +1,90 @@
+"""What an administrator runs beside the product: what makes the accounts of the stack's users, and what draws secrets.
+
+The stack itself is in tests/deploy.
+"""
+
+import base64
+import importlib.util
+import os
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+
+
+def accounts_module() -> Any:
+    spec = importlib.util.spec_from_file_location("accounts", DEPLOY / "accounts.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    found = tmp_path / "accounts", tmp_path / "home"
+    for folder in found:
+        folder.mkdir()
+    return found
+
+
+def test_an_account_is_made_once_with_a_home_of_its_own(folders: tuple[Path, Path]) -> None:
+    made = accounts_module().Accounts(*folders)
+    with ThreadPoolExecutor(8) as pool:
+        numbers = list(pool.map(made.ensure, ["ana", "ben"] * 20))
+    assert len(set(numbers)) == 2
+    assert set(numbers) == {2000, 2001}
+    for name, number in zip(("ana", "ben"), numbers, strict=False):
+        home = (folders[1] / name).stat()
+        assert (home.st_uid, home.st_gid, home.st_mode & 0o777) == (number, number, 0o700)
+    assert sorted(line.split(":")[0] for line in (folders[0] / "passwd").read_text().splitlines()) == ["ana", "ben"]
+
+
+def test_a_home_whose_account_was_lost_is_given_back_to_its_number(folders: tuple[Path, Path]) -> None:
+    home = folders[1] / "cara"
+    home.mkdir()
+    os.chown(home, 2007, 2007)
+    made = accounts_module().Accounts(*folders)
+    assert made.ensure("dora") == 2008, "no number of another's files"
+    assert made.ensure("cara") == 2007
+
+
+@pytest.mark.parametrize("name", ["root", "daemon", "Ana", "a:b", "a\nb", "../x", "", "-a", "a" * 33, "1"])
+def test_a_name_that_no_user_may_have_is_refused(folders: tuple[Path, Path], name: str) -> None:
+    module = accounts_module()
+    with pytest.raises(module.Refused):
+        module.Accounts(*folders).ensure(name)
+    assert list(folders[1].iterdir()) == []
+
+
+def test_a_home_that_is_roots_or_anothers_makes_no_account(folders: tuple[Path, Path]) -> None:
+    module = accounts_module()
+    made = module.Accounts(*folders)
+    number = made.ensure("ana")
+    for name, owner in (("erik", 0), ("fay", number)):
+        (folders[1] / name).mkdir()
+        os.chown(folders[1] / name, owner, owner)
+        with pytest.raises(module.Refused, match="belongs to number"):
+            made.ensure(name)
+
+
+def test_secrets_are_drawn_once_for_one_person_to_read(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    subprocess.run([DEPLOY / "make_env.sh", file], check=True)
+    assert file.stat().st_mode & 0o777 == 0o600
+    lines = dict(line.split("=", 1) for line in file.read_text().splitlines() if line and not line.startswith("#"))
+    drawn = {name: value for name, value in lines.items() if name != "COMPOSE_PROFILES"}
+    assert len(set(drawn.values())) == len(drawn)
+    assert len(base64.urlsafe_b64decode(drawn.pop("PRESSROOM_SECRET_KEY"))) == 32
+    assert all(len(bytes.fromhex(value)) == 32 for value in drawn.values())
+    wanted = {part.split(":?")[0] for part in (DEPLOY / "docker-compose.yml").read_text().split("${") if ":?" in part}
+    assert wanted == {*drawn, "PRESSROOM_SECRET_KEY"}
+    before = file.read_text()
+    again = subprocess.run([DEPLOY / "make_env.sh", file], capture_output=True, text=True)
+    assert (again.returncode, file.read_text()) == (1, before)
+    assert "is there already" in again.stderr
