@@ -258,6 +258,16 @@ def test_programs_that_are_missing_or_too_old_are_named(
         programs.find(999, "as the server is of version 999")
 
 
+def test_what_another_account_has_put_in_the_way_is_not_written_to(tmp_path: Path) -> None:
+    """In a folder that many may write to: the owner of the file could read the backup."""
+    part = tmp_path / ".room.tar.part"
+    part.touch(mode=0o666)
+    os.chown(part, 54321, 54321)
+    with pytest.raises(Invalid, match="another account's"), archive.new_file(tmp_path / "room.tar"):
+        pass
+    assert (part.stat().st_uid, part.read_bytes()) == (54321, b"")
+
+
 def test_a_backup_that_is_killed_leaves_no_file_and_the_next_one_is_whole(
     lived_in: dict[str, Any], database_url: URL, file: Path, tmp_path: Path
 ) -> None:

@@ -49,6 +49,8 @@ def new_file(path: Path) -> Generator[BinaryIO]:
     except OSError as error:
         raise Invalid(f"{shown(str(path))} cannot be written: {error.strerror}.") from error
     with os.fdopen(descriptor, "r+b") as file:
+        if os.fstat(descriptor).st_uid != os.geteuid():  # who had made it could read the backup, and change it
+            raise Invalid(f"{shown(str(path))} cannot be written: {shown(part.name)} beside it is another account's.")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

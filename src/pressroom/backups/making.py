@@ -26,6 +26,8 @@ def back_up(url: URL, path: Path) -> Manifest:
     with contents.connected(url) as connection:
         # No limit of the role's ends this session, which is idle while pg_dump works.
         connection.execute("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0")
+        if connection.info.server_version >= 170_000:
+            connection.execute("SET transaction_timeout = 0")
         # The rows are counted in the dump's own snapshot, so both tell of one moment.
         connection.autocommit = False
         connection.isolation_level, connection.read_only = IsolationLevel.REPEATABLE_READ, True

@@ -48,7 +48,8 @@ def find(least: int, why: str) -> Programs:
     there = ", ".join(f"{programs.major} in {programs.folder}" for programs in found) or "none"
     raise Invalid(
         f"pg_dump, pg_restore and psql of PostgreSQL {least} or newer are needed, {why}; here are: {there}. "
-        f"Install them (apt-get install postgresql-client-{least}), or put their folder into PATH."
+        f"Install them (postgresql-client-{least}, from apt.postgresql.org where the system's packages are older), "
+        "or put their folder into PATH."
     )
 
 
