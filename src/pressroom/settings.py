@@ -36,6 +36,14 @@ AUTH = (LOCAL, OIDC, JUPYTERHUB)
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
+def _account() -> str:
+    """The account of this process; its number where that has no name, as it may be in a container."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
 class Settings(OidcSettings, JupyterHubSettings, SessionSettings, FrontSettings, SecretSettings, MlflowSettings):
     """The settings of a service or a command."""
 
@@ -52,7 +60,7 @@ class Settings(OidcSettings, JupyterHubSettings, SessionSettings, FrontSettings,
         "with every right, on a loopback address only. If left out, jupyterhub where a Hub started this, else local.",
     )
     local_user: str = Field(
-        default_factory=getpass.getuser,
+        default_factory=_account,
         description="The name of the one user of auth=local; if left out, the account that the service runs as.",
     )
     database_url: SecretStr | None = Field(

@@ -141,7 +141,7 @@ def test_a_manifest_that_is_wrong_is_found(name: str, kind: str, right: str, wro
 
 @pytest.mark.parametrize("name", ["api.yaml", "worker.yaml"])
 def test_containers_run_commands_with_settings_that_there_are(name: str) -> None:
-    known = {f"PRESSROOM_{setting.upper()}" for setting in Settings.model_fields} | {"DATABASE_URL", "HOME"}
+    known = {f"PRESSROOM_{setting.upper()}" for setting in Settings.model_fields} | {"DATABASE_URL", "HOME", "USER"}
     spec = one(name, "Deployment")["spec"]["template"]["spec"]
     for container in (*spec["containers"], *spec.get("initContainers", ())):
         _, *command = container["command"]
