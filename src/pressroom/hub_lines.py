@@ -64,7 +64,9 @@ class HubLines:
         scopes = "".join(
             f'        "custom:pressroom:{name}": {{"description": "{says}"}},\n' for name, says in _SCOPES.items()
         )
-        public, access = self.public_url or PUBLIC_URL, _quoted(f"access:services!service={self.name}")
+        access = _quoted(f"access:services!service={self.name}")
+        # Not known, it is an example, and no address that the Hub would take for its own.
+        public = f"{'' if self.public_url else '# '}c.JupyterHub.public_url = {_quoted(self.public_url or PUBLIC_URL)}"
         return f"""# jupyterhub_config.py
 import os
 
@@ -86,7 +88,7 @@ pressroom_roles = [
     {{"name": "pressroom-admins", "groups": ["pressroom-admins"], "scopes": ["custom:pressroom:admin"]}},
 ]
 c.JupyterHub.load_roles.extend(pressroom_roles)
-c.JupyterHub.public_url = {_quoted(public)}"""
+{public}"""
 
 
 def environment_of(settings: Settings) -> dict[str, str]:

@@ -57,6 +57,12 @@ def test_they_add_to_a_configuration_and_replace_nothing_of_it() -> None:
     assert hub.services[1]["environment"] == {"DATABASE_URL": os.environ["DATABASE_URL"]}
 
 
+def test_an_address_that_is_not_known_is_no_more_than_an_example() -> None:
+    assert "public_url" not in configured(printed())
+    assert printed().rstrip().endswith('\n# c.JupyterHub.public_url = "https://hub.example.com"')
+    assert configured(printed("--public-url", "https://hub.here/")).public_url == "https://hub.here"
+
+
 def test_no_secret_is_printed_and_what_is_set_is_handed_on(clean: pytest.MonkeyPatch) -> None:
     clean.setenv("PRESSROOM_SECRET_KEY", key := new_key())
     clean.setenv("PRESSROOM_USERS_ROOT", '/srv/"homes"')
