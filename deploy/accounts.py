@@ -41,22 +41,31 @@ class Accounts:
             raise Refused(f"{name!r} is an account of the system")
         with self._locked():
             known = _numbers(self._folder / "passwd")
-            number = known[name] if name in known else self._add(name, set(known.values()))
-            home = self._homes / name
-            if not home.exists():
-                home.mkdir(mode=0o700)
-                os.chown(home, number, number)
+            number = known[name] if name in known else self._add(name)
+            if not (self._homes / name).exists():
+                self._make_home(name, number)
         return number
 
-    def _add(self, name: str, taken: set[int]) -> int:
+    def _make_home(self, name: str, number: int) -> None:
+        # Under a name that no user has until it is the user's: a home that was root's would be so for ever.
+        made = self._homes / f"_{name}"
+        made.mkdir(mode=0o700, exist_ok=True)
+        os.chown(made, number, number)
+        made.rename(self._homes / name)
+
+    def _add(self, name: str) -> int:
+        # A group without an account is what one that was killed here has left: its line gives way to the new one.
+        groups = _numbers(self._folder / "group")
+        groups.pop(name, None)
+        taken = {*_numbers(self._folder / "passwd").values(), *groups.values()}
         owners = {entry.stat().st_uid for entry in self._homes.iterdir()}
         home = self._homes / name
         number = home.stat().st_uid if home.exists() else max({FIRST - 1, *taken, *owners} & set(range(LAST + 1))) + 1
         if not FIRST <= number <= LAST or number in taken:
             raise Refused(f"{name!r} has a home that belongs to number {number}, which is none of a user's of its own")
         # The group first: whoever finds the account finds its group as well.
-        _append(self._folder / "group", f"{name}:x:{number}:")
-        _append(self._folder / "passwd", f"{name}:x:{number}:{number}::{home}:/bin/bash")
+        _put(self._folder / "group", name, f"x:{number}:")
+        _put(self._folder / "passwd", name, f"x:{number}:{number}::{home}:/bin/bash")
         return number
 
     @contextmanager
@@ -72,12 +81,14 @@ def _numbers(file: Path) -> dict[str, int]:
     return {words[0]: int(words[2]) for words in fields if len(words) > 2}
 
 
-def _append(file: Path, line: str) -> None:
-    """Put a line at the end of a file that others read meanwhile: they see the whole file before, or after."""
-    text = file.read_text() if file.exists() else ""
+def _put(file: Path, name: str, words: str) -> None:
+    """Put the line of a name at the end of a file, in place of another one of it; who reads the file meanwhile sees the
+    whole of it before, or after."""
+    lines = file.read_text().splitlines() if file.exists() else []
+    kept = [line for line in lines if line.split(":")[0] != name]
     new = file.with_name(f"{file.name}.new")
     with new.open("w") as writing:
-        writing.write(f"{text}{line}\n")
+        writing.write("".join(f"{line}\n" for line in (*kept, f"{name}:{words}")))
         writing.flush()
         os.fchmod(writing.fileno(), 0o644)
         os.fsync(writing.fileno())

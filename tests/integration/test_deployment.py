@@ -7,6 +7,7 @@ import base64
 import importlib.util
 import os
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,17 @@ def test_a_home_whose_account_was_lost_is_given_back_to_its_number(folders: tupl
     assert made.ensure("cara") == 2007
 
 
+def test_what_one_that_was_killed_has_left_is_made_whole(folders: tuple[Path, Path]) -> None:
+    """Killed after the group and before the account, and between the making of a home and its giving away."""
+    (folders[0] / "group").write_text("cara:x:2000:\ndora:x:2005:\n")
+    (folders[1] / "_cara").mkdir(mode=0o700)
+    made = accounts_module().Accounts(*folders)
+    number = made.ensure("cara")
+    assert number == 2006, "no number of another's group"
+    assert (folders[0] / "group").read_text() == "dora:x:2005:\ncara:x:2006:\n"
+    assert [(home.name, home.stat().st_uid) for home in folders[1].iterdir()] == [("cara", number)]
+
+
 @pytest.mark.parametrize("name", ["root", "daemon", "Ana", "a:b", "a\nb", "../x", "", "-a", "a" * 33, "1"])
 def test_a_name_that_no_user_may_have_is_refused(folders: tuple[Path, Path], name: str) -> None:
     module = accounts_module()
@@ -80,11 +92,19 @@ def test_secrets_are_drawn_once_for_one_person_to_read(tmp_path: Path) -> None:
     lines = dict(line.split("=", 1) for line in file.read_text().splitlines() if line and not line.startswith("#"))
     drawn = {name: value for name, value in lines.items() if name != "COMPOSE_PROFILES"}
     assert len(set(drawn.values())) == len(drawn)
-    assert len(base64.urlsafe_b64decode(drawn.pop("PRESSROOM_SECRET_KEY"))) == 32
+    assert len(base64.urlsafe_b64decode(drawn.pop("STACK_PRESSROOM_SECRET_KEY"))) == 32
     assert all(len(bytes.fromhex(value)) == 32 for value in drawn.values())
     wanted = {part.split(":?")[0] for part in (DEPLOY / "docker-compose.yml").read_text().split("${") if ":?" in part}
-    assert wanted == {*drawn, "PRESSROOM_SECRET_KEY"}
+    assert wanted == {*drawn, "STACK_PRESSROOM_SECRET_KEY"}
     before = file.read_text()
     again = subprocess.run([DEPLOY / "make_env.sh", file], capture_output=True, text=True)
     assert (again.returncode, file.read_text()) == (1, before)
     assert "is there already" in again.stderr
+    assert [left.name for left in tmp_path.iterdir()] == [".env"]
+
+
+def test_settings_are_those_of_a_number_without_an_account() -> None:
+    """As in a container that runs as a number of its cluster's."""
+    command = [sys.executable, "-c", "from pressroom.settings import Settings; print(Settings().local_user)"]
+    done = subprocess.run(command, user=54321, env={}, cwd="/", capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("54321\n", "")
