@@ -4,7 +4,10 @@ What differs from one installation to another comes from the environment, which 
 """
 
 import os
+import sqlite3
 import sys
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -23,6 +26,8 @@ STATE = "/var/lib/jupyterhub"
 c.JupyterHub.bind_url = "http://:8000"
 c.JupyterHub.public_url = HUB
 c.JupyterHub.db_url = f"sqlite:///{STATE}/jupyterhub.sqlite"
+# A Hub of a new version brings its records to its schema, and keeps a copy of what they were.
+c.JupyterHub.upgrade_db = True
 c.JupyterHub.cookie_secret_file = f"{STATE}/cookie_secret"
 c.ConfigurableHTTPProxy.pid_file = "/run/jupyterhub-proxy.pid"
 # Node itself, as what is put before it would not pass on the signal to end.
@@ -52,6 +57,26 @@ c.GenericOAuthenticator.auth_state_groups_key = lambda state: [
 ]
 c.GenericOAuthenticator.allow_all = True  # of the realm, into which nobody comes by themselves
 c.GenericOAuthenticator.admin_groups = {"jupyterhub-admins"}
+# Keycloak is asked again, with what it gave at the sign-in, which is kept encrypted (JUPYTERHUB_CRYPT_KEY): after five
+# minutes, and before a server starts. Whoever it does not know any more, or has disabled, is to sign in again.
+c.Authenticator.enable_auth_state = True
+c.Authenticator.auth_refresh_age = 300
+c.Authenticator.refresh_pre_spawn = True
+
+
+def forget_processes(records: Path, started: Path) -> None:
+    """Once in a container's life: the processes of a former one have ended, and their numbers are others' by now.
+
+    ``started`` lies in a file system that ends with the container's life.
+    """
+    if records.exists() and not started.exists():
+        with closing(sqlite3.connect(records)) as database, database:
+            if database.execute("SELECT 1 FROM sqlite_master WHERE name = 'spawners'").fetchone():
+                database.execute("UPDATE spawners SET state = '{}'")
+    started.touch()
+
+
+forget_processes(Path(STATE, "jupyterhub.sqlite"), Path("/run/jupyterhub-started"))
 
 # Each user is an account, here and in the workers' containers, from the first sign-in on.
 accounts = Accounts()
@@ -81,7 +106,8 @@ c.Spawner.environment = {
     "PRESSROOM_URL": "http://127.0.0.1:8000/services/pressroom",
 }
 
-# Pressroom, as in docs/how-to/sign-in-with-jupyterhub.md. The workers are containers of their own.
+# Pressroom, as in docs/how-to/sign-in-with-jupyterhub.md. The workers are containers of their own. Its token is in the
+# container's environment, so that Pressroom's commands are of the same settings there as the service.
 c.JupyterHub.services = [
     {
         "name": "pressroom",
@@ -92,6 +118,7 @@ c.JupyterHub.services = [
             for name, value in os.environ.items()
             if name.startswith(("PRESSROOM_", "OTEL_")) or name in ("DATABASE_URL", "PATH", "LANG", "JUPYTER_PATH")
         },
+        "api_token": os.environ["PRESSROOM_JUPYTERHUB_API_TOKEN"],
         "oauth_no_confirm": True,
         "oauth_client_allowed_scopes": ["custom:pressroom:execute", "custom:pressroom:write", "custom:pressroom:admin"],
     }

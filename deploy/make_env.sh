@@ -12,24 +12,39 @@ secret() { head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n'; }
 key() { head -c 32 /dev/urandom | base64 | tr '+/' '-_'; }
 text="# Secrets of this stack. Keep a copy with the database's: what is encrypted is lost without them."
 for name in POSTGRES_PASSWORD PRESSROOM_DATABASE_PASSWORD KEYCLOAK_DATABASE_PASSWORD KEYCLOAK_ADMIN_PASSWORD \
-  JUPYTERHUB_OIDC_CLIENT_SECRET PRESSROOM_MACHINE_CLIENT_SECRET CONFIGPROXY_AUTH_TOKEN; do
-  text+=$'\n'"$name=$(secret)"
+  JUPYTERHUB_OIDC_CLIENT_SECRET JUPYTERHUB_CRYPT_KEY PRESSROOM_JUPYTERHUB_API_TOKEN PRESSROOM_MACHINE_CLIENT_SECRET \
+  CONFIGPROXY_AUTH_TOKEN; do
+  text+=$'\n'"STACK_$name=$(secret)"
 done
-text+=$'\n'"PRESSROOM_SECRET_KEY=$(key)"
+text+=$'\n'"STACK_PRESSROOM_SECRET_KEY=$(key)"
 text+='
 
 # PostgreSQL is one of the containers. For a server of your own, delete this line and say where the databases are:
 COMPOSE_PROFILES=postgres
-# DATABASE_URL=postgresql://notebook_manager:PASSWORD@host.docker.internal/notebook_manager
-# KEYCLOAK_DB_URL=jdbc:postgresql://host.docker.internal/keycloak
+# STACK_DATABASE_URL=postgresql://notebook_manager:PASSWORD@host.docker.internal/notebook_manager
+# STACK_KEYCLOAK_DB_URL=jdbc:postgresql://host.docker.internal/keycloak
 
 # What people write into their browsers; with TLS in front, addresses of https://, and KC_PROXY_HEADERS=xforwarded.
-# HUB_URL=http://hub.localhost:8000
-# KEYCLOAK_URL=http://keycloak.localhost:8080
-# LISTEN=127.0.0.1'
-# noclobber opens the file exclusively, so of two that run at once one is refused.
-set -o noclobber
-if ! { printf '%s\n' "$text" >"$file"; } 2>/dev/null; then
-  echo "$file is there already, or cannot be written; delete it to draw new secrets, which the data of the old ones does not know." >&2
+# STACK_HUB_URL=http://hub.localhost:8000
+# STACK_KEYCLOAK_URL=http://keycloak.localhost:8080
+# STACK_LISTEN=127.0.0.1
+
+# How many workers there are, and what each of them, all servers of users together, and the others may take.
+# STACK_WORKERS=1
+# STACK_WORKER_MEMORY=4g
+# STACK_WORKER_PROCESSES=2048
+# STACK_WORKER_TMP=2g
+# STACK_HUB_MEMORY=8g
+# STACK_HUB_PROCESSES=4096
+# STACK_POSTGRES_MEMORY=2g
+# STACK_KEYCLOAK_MEMORY=1500m'
+# Under another name until it is whole; a link is refused where there is such a file, so of two that run at once one is.
+part="$(mktemp "$file.XXXXXX")" && trap 'rm -f "$part"' EXIT
+printf '%s\n' "$text" >"$part"
+if ! ln -T "$part" "$file" 2>/dev/null; then
+  echo "$file is there already; delete it to draw new secrets, which the data of the old ones does not know." >&2
   exit 1
 fi
+# What the containers read of this folder is theirs to read, whatever umask it was cloned with; nothing of it is secret.
+folder="$(cd "$(dirname "$0")" && pwd)"
+chmod go+rX "$folder/keycloak" "$folder/postgres" "$folder"/keycloak/* "$folder"/postgres/*

@@ -31,7 +31,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         made.shell(secrets)
         with made.timed("images"):
             made.compose("build", "--quiet")
-        before = {"PRESSROOM_TAG": "before"}
+        before = {"STACK_TAG": "before"}
         made.newest = image_before(made, "before")
         made.compose("up", "--detach", "--wait", "postgres")
         made.compose("run", "--rm", "--no-deps", "-T", "migrate", env=before)

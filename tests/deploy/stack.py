@@ -46,7 +46,7 @@ class Stack:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {"COMPOSE_PROJECT_NAME": self.project, "REVISION": "tests"}
+        return {"COMPOSE_PROJECT_NAME": self.project, "STACK_REVISION": "tests"}
 
     def shell(self, line: str) -> str:
         """What a line of shell prints, in the folder."""

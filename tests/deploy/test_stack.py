@@ -72,7 +72,7 @@ def test_the_database_of_the_version_before_was_migrated(stack: Stack) -> None:
 
 
 def test_the_worker_without_the_libraries_of_data_science_is_small(stack: Stack) -> None:
-    env = {"KERNELS": "plain", "PRESSROOM_TAG": "plain"}
+    env = {"STACK_KERNELS": "plain", "STACK_TAG": "plain"}
     stack.compose("build", "--quiet", "migrate", env=env)
     size = int(run("docker", "image", "inspect", "pressroom-worker:plain", "--format", "{{.Size}}"))
     assert size < 400e6
