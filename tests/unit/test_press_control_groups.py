@@ -1,10 +1,11 @@
 """Control groups are made where they were delegated, on files that stand for the system's."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from pressroom.press.control_groups import control_group
+from pressroom.press.control_groups import control_group, settle
 from pressroom.press.fork_server import ended_group
 
 
@@ -26,6 +27,16 @@ def test_a_group_has_the_limits_and_lies_beside_the_services_own(mount: Path) ->
     assert (group / "memory.max").read_text() == str(256 * 2**20)
     assert (group / "memory.swap.max").read_text() == "0"
     assert (group / "pids.max").read_text() == "40"
+
+
+def test_whoever_was_given_a_group_leaves_it_for_one_below_and_has_limits_to_give(mount: Path) -> None:
+    service = mount / "system.slice" / "pressroom.service"
+    (mount / "own").write_text("0::/system.slice/pressroom.service\n")
+    assert not settle(mount, mount / "own"), "it is delegated to nobody"
+    os.setxattr(service, "user.delegate", b"1")
+    assert settle(mount, mount / "own")
+    assert (service / "main" / "cgroup.procs").read_text() == str(os.getpid())
+    assert (service / "cgroup.subtree_control").read_text() == "+memory +pids"
 
 
 def test_none_is_made_where_there_is_nothing_to_limit(mount: Path) -> None:

@@ -17,6 +17,7 @@ from pressroom.cli.room import FAILED, WRONG, complain, explained
 from pressroom.cli.tls import tls_context
 from pressroom.http_protocol import bounded_http
 from pressroom.notebooks.accounts import require_accounts
+from pressroom.press import control_groups
 from pressroom.settings import LOCAL, USER, Settings
 
 _PLAIN = {int: int, float: float, Path: Path}
@@ -57,6 +58,7 @@ def serve(**flags: Any) -> None:
         raise typer.Exit(WRONG)
     if settings.run_as == USER:
         explained(require_accounts)
+    control_groups.settle()
     tls = explained(lambda: tls_context(settings))
     app = explained(lambda: create_app(settings))
     _bindable(settings.host, settings.port)

@@ -17,6 +17,7 @@ from pressroom.executions.tasks import Workshop
 from pressroom.metrics import Metrics
 from pressroom.metrics_listener import serve_metrics
 from pressroom.notebooks.places import Places
+from pressroom.press import control_groups
 from pressroom.settings import Settings
 from pressroom.worker import Staffing, ended, open_crew
 
@@ -46,6 +47,7 @@ def worker(
     explained(lambda: _QUEUES.validate_python({"queues": wanted}))
     settings = explained(Settings)
     places = explained(lambda: Places.of(settings))
+    control_groups.settle()
     logs.configure(settings)
     traces.configure()
     staffing = Staffing(

@@ -39,18 +39,43 @@ def control_group(
     return str(group)
 
 
+def settle(mount: Path = MOUNT, own: Path = Path("/proc/self/cgroup")) -> bool:
+    """Where systemd has delegated this process's group to it (``Delegate=memory pids``), go into one below it, ``main``,
+    and let those below have limits: a group with processes of its own gives none. To be called before anything is
+    started. Whether it was done; elsewhere it is not, and nothing changes."""
+    folder = _own(mount, own)
+    try:
+        if folder is None or os.getxattr(folder, "user.delegate") != b"1":
+            return False
+        (folder / "main").mkdir(exist_ok=True)
+        (folder / "main" / "cgroup.procs").write_text(str(os.getpid()))
+        (folder / "cgroup.subtree_control").write_text("+memory +pids")
+    except OSError:  # no such mark: nobody has delegated it; or a controller was not
+        return False
+    return True
+
+
+def _own(mount: Path, own: Path) -> Path | None:
+    """This process's group; ``None`` where the system has no version 2."""
+    try:
+        lines = own.read_text().splitlines()
+    except OSError:
+        return None
+    return next((mount / line.removeprefix("0::").lstrip("/") for line in lines if line.startswith("0::")), None)
+
+
 def delegated(mount: Path = MOUNT, own: Path = Path("/proc/self/cgroup")) -> Path | None:
     """The group below which this process may make others with limits of memory and processes."""
+    folder = _own(mount, own)
+    if folder is None:
+        return None
     try:
-        line = next(line for line in own.read_text().splitlines() if line.startswith("0::"))
-        folder = mount / line.removeprefix("0::").lstrip("/")
-        # A group with processes of its own has no limits to give: systemd's Delegate= leaves it to its owner to put
-        # them into a group below.
+        # A group with processes of its own has no limits to give: `settle` has gone into one below.
         enabled = (folder / "cgroup.subtree_control").read_text().split()
         if not {"memory", "pids"} <= set(enabled):
             folder = folder.parent
             enabled = (folder / "cgroup.subtree_control").read_text().split()
-    except (OSError, StopIteration):
+    except OSError:
         return None
     # A slice is the system's to divide, not the service's.
     mine = not folder.name.endswith(".slice") and os.access(folder, os.W_OK)
