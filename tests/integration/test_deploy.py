@@ -27,6 +27,7 @@ UNITS = DEPLOY / "systemd"
 KUBERNETES = DEPLOY / "kubernetes"
 MANIFESTS = ("api.yaml", "worker.yaml", "scaled-object.yaml")
 KUBERNETES_VERSION = "1.37"
+STARTED = ("pressroom.service", "pressroom-worker@1.service", "pressroom-backup.timer", "pressroom-backup.service")
 INSTALLED = "/opt/pressroom/bin/pressroom"
 EXPOSURE = 4.5
 """What systemd calls the exposure of a unit, from 0 to 10, at most."""
@@ -36,12 +37,12 @@ EXPOSURE = 4.5
 def units(tmp_path: Path) -> Path:
     """The units, for the Pressroom that is tested."""
     here = str(Path(sys.executable).with_name("pressroom"))
-    for unit in UNITS.glob("*.service"):
+    for unit in UNITS.glob("pressroom*.*"):
         (tmp_path / unit.name).write_text(unit.read_text().replace(INSTALLED, here))
     return tmp_path
 
 
-@pytest.mark.parametrize("unit", ["pressroom.service", "pressroom-worker@1.service"])
+@pytest.mark.parametrize("unit", STARTED)
 def test_systemd_finds_nothing_wrong_with_a_unit(units: Path, unit: str) -> None:
     (units / "pressroom-worker@1.service").symlink_to("pressroom-worker@.service")
     done = subprocess.run(
@@ -51,7 +52,7 @@ def test_systemd_finds_nothing_wrong_with_a_unit(units: Path, unit: str) -> None
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("unit", ["pressroom.service", "pressroom-worker@1.service"])
+@pytest.mark.parametrize("unit", [unit for unit in STARTED if unit.endswith(".service")])
 def test_a_unit_holds_back_what_notebooks_do_without(units: Path, unit: str) -> None:
     (units / "pressroom-worker@1.service").symlink_to("pressroom-worker@.service")
     done = subprocess.run(
@@ -70,6 +71,18 @@ def test_a_unit_holds_back_what_notebooks_do_without(units: Path, unit: str) -> 
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr
 
 
+def test_a_backup_of_every_night_is_the_fourteenth_last_or_newer(units: Path, tmp_path: Path) -> None:
+    """The unit's own command, on files of that many nights."""
+    unit = units / "pressroom-backup.service"
+    [command] = re.findall(r"^ExecStartPost=/bin/sh -c '(.*)'$", unit.read_text(), re.MULTILINE)
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    for night in range(1, 21):
+        (kept / f"2026-11-{night:02}T030000.tar").touch()
+    subprocess.run(["/bin/sh", "-c", command.replace("$$", "$")], env={"STATE_DIRECTORY": str(kept)}, check=True)
+    assert sorted(file.name[8:10] for file in kept.iterdir()) == [f"{night:02}" for night in range(7, 21)]
+
+
 def words(unit: Path, name: str) -> list[str]:
     return re.findall(rf"^{name}=(.*)$", unit.read_text(), re.MULTILINE)
 
@@ -77,10 +90,11 @@ def words(unit: Path, name: str) -> list[str]:
 def test_the_units_start_commands_that_there_are_with_settings_that_there_are() -> None:
     for unit in UNITS.glob("*.service"):
         [start] = words(unit, "ExecStart")
-        command, *rest = start.removeprefix(INSTALLED).split()
-        help_of_it = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "300"}).output
-        assert all(word in help_of_it for word in rest if word.startswith("--"))
-        assert words(unit, "KillMode") == ["mixed"]
+        command, *rest = start.partition(INSTALLED)[2].split()
+        help_of_it = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "300"})
+        assert help_of_it.exit_code == 0
+        assert all(word in help_of_it.output for word in rest if word.startswith("--"))
+        assert words(unit, "KillMode") == ([] if command == "backup" else ["mixed"])
     known = {f"PRESSROOM_{name.upper()}" for name in Settings.model_fields} | {"DATABASE_URL"}
     assert set(re.findall(r"^([A-Z_]+)=", (UNITS / "pressroom.env").read_text(), re.MULTILINE)) <= known
     [stop] = words(UNITS / "pressroom-worker@.service", "TimeoutStopSec")
