@@ -12,8 +12,8 @@ secret() { head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n'; }
 key() { head -c 32 /dev/urandom | base64 | tr '+/' '-_'; }
 text="# Secrets of this stack. Keep a copy with the database's: what is encrypted is lost without them."
 for name in POSTGRES_PASSWORD PRESSROOM_DATABASE_PASSWORD KEYCLOAK_DATABASE_PASSWORD KEYCLOAK_ADMIN_PASSWORD \
-  JUPYTERHUB_OIDC_CLIENT_SECRET JUPYTERHUB_CRYPT_KEY PRESSROOM_JUPYTERHUB_API_TOKEN PRESSROOM_MACHINE_CLIENT_SECRET \
-  CONFIGPROXY_AUTH_TOKEN; do
+  JUPYTERHUB_OIDC_CLIENT_SECRET JUPYTERHUB_CRYPT_KEY PRESSROOM_JUPYTERHUB_API_TOKEN PRESSROOM_METRICS_TOKEN \
+  PRESSROOM_MACHINE_CLIENT_SECRET CONFIGPROXY_AUTH_TOKEN; do
   text+=$'\n'"STACK_$name=$(secret)"
 done
 text+=$'\n'"STACK_PRESSROOM_SECRET_KEY=$(key)"
