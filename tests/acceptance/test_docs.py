@@ -42,7 +42,7 @@ UNTESTED = {
     "put-behind-a-proxy": 1,
     "run-on-kubernetes": 2,
     "run-under-systemd": 2,
-    "run-with-docker-compose": 4,
+    "run-with-docker-compose": 6,
     "sign-in-with-jupyterhub": 5,
     "sign-in-with-keycloak": 3,
     "watch": 2,
@@ -50,8 +50,8 @@ UNTESTED = {
 """Pages with blocks of shell that need programs which are not ours, and how many: Keycloak under a name of the
 reader's (``test_oidc.py`` does the same with a real one), a Hub (``test_jupyterhub.py`` starts one with the page's own
 configuration), MLflow (``test_tracking.py`` does), systemd and Kubernetes (``test_deploy.py`` checks their files),
-Docker (``tests/deploy`` types the page's commands), jq, a collector, another environment's Python; one whose files are the
-reader's; and ``make test``, which is what executes this."""
+Docker (``tests/deploy`` types the page's commands), jq, a collector, another environment's Python; one whose files are
+the reader's; and ``make test``, which is what executes this."""
 URL = "http://127.0.0.1:8002"
 _BLOCK = re.compile(r"(?:<!-- (run|start)(?:: (.+?))? -->\n)?```(sh|python)\n(.*?)```", re.DOTALL)
 _FENCE = re.compile(r"^ *```+(.*)$", re.MULTILINE)

@@ -40,9 +40,11 @@ def control_group(
 
 
 def settle(mount: Path = MOUNT, own: Path = Path("/proc/self/cgroup")) -> bool:
-    """Where systemd has delegated this process's group to it (``Delegate=memory pids``), go into one below it, ``main``,
-    and let those below have limits: a group with processes of its own gives none. To be called before anything is
-    started. Whether it was done; elsewhere it is not, and nothing changes."""
+    """Where systemd has delegated this process's group to it (``Delegate=memory pids``), go into one below it,
+    ``main``, and let those below have limits: a group with processes of its own gives none.
+
+    To be called before anything is started. Returns whether it was done; elsewhere, nothing changes.
+    """
     folder = _own(mount, own)
     try:
         if folder is None or os.getxattr(folder, "user.delegate") != b"1":
@@ -56,7 +58,7 @@ def settle(mount: Path = MOUNT, own: Path = Path("/proc/self/cgroup")) -> bool:
 
 
 def _own(mount: Path, own: Path) -> Path | None:
-    """This process's group; ``None`` where the system has no version 2."""
+    """The group of this process; ``None`` where the system has no version 2."""
     try:
         lines = own.read_text().splitlines()
     except OSError:
