@@ -6,6 +6,7 @@ The stack itself is in tests/deploy.
 import base64
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from pressroom import __version__
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 
@@ -101,6 +104,10 @@ def test_secrets_are_drawn_once_for_one_person_to_read(tmp_path: Path) -> None:
     assert (again.returncode, file.read_text()) == (1, before)
     assert "is there already" in again.stderr
     assert [left.name for left in tmp_path.iterdir()] == [".env"]
+
+
+def test_the_images_say_the_version_that_is_in_them() -> None:
+    assert re.findall(r"^ARG VERSION=(.*)$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE) == [__version__]
 
 
 def test_settings_are_those_of_a_number_without_an_account() -> None:
