@@ -6,13 +6,7 @@ from collections.abc import Iterator
 import pytest
 from people import Person
 from playwright.sync_api import Browser, sync_playwright
-from stack import Stack, cloned, commands, image_before
-
-OLD_NOTEBOOK = """
-INSERT INTO notebooks (name, file_path, username) VALUES ('from before', '/home/ana/before.ipynb', 'ana');
-INSERT INTO notebook_executions (notebook_id, username, input_path, output_path, status, completed_at)
-VALUES (1, 'ana', '/home/ana/before.ipynb', '/home/ana/executions/before.ipynb', 'success', now());
-"""
+from stack import Stack, cloned, commands, images_before
 
 
 @pytest.fixture(scope="session")
@@ -25,27 +19,23 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The stack, started by the page's own commands, on a database that the version before has made."""
+    """The stack of the version before, started by the page's own commands."""
     with cloned(tmp_path_factory.mktemp("clone"), f"pressroom-test-{os.getpid()}") as made:
         secrets, up, _ = commands()
         made.shell(secrets)
         with made.timed("images"):
             made.compose("build", "--quiet")
-        before = {"STACK_TAG": "before"}
-        made.newest = image_before(made, "before")
-        made.compose("up", "--detach", "--wait", "postgres")
-        made.compose("run", "--rm", "--no-deps", "-T", "migrate", env=before)
-        made.sql(OLD_NOTEBOOK)
-        made.old = made.sql("SELECT version_num FROM alembic_version")[0][0]
+        made.newest = images_before(made, "before")
         with made.timed("start"):
-            made.shell(up)
+            made.shell(f"STACK_TAG=before {up.replace('--build', '--no-build')}")
+        made.old = made.sql("SELECT version_num FROM alembic_version")[0][0]
         yield made
 
 
 def _added(stack: Stack, browser: Browser, name: str) -> Person:
-    add = commands()[-1].replace("ana", name)
+    add = commands()[-1].replace("add_user.sh ana", f"add_user.sh {name}")
     password = stack.shell(add).rpartition(": ")[2].strip()
-    return Person.at(browser, name, password)
+    return Person.at(browser, name.split(maxsplit=1)[0], password)
 
 
 @pytest.fixture(scope="session")
@@ -62,5 +52,13 @@ def ana(stack: Stack, browser: Browser) -> Person:
 def ben(stack: Stack, browser: Browser) -> Person:
     """Another one."""
     made = _added(stack, browser, "ben")
+    made.sign_in()
+    return made
+
+
+@pytest.fixture(scope="session")
+def chief(stack: Stack, browser: Browser) -> Person:
+    """An administrator of Pressroom."""
+    made = _added(stack, browser, "chief pressroom-admins")
     made.sign_in()
     return made

@@ -83,6 +83,11 @@ class Person:
             page.locator("[type=submit]").first.click()
         page.wait_for_url(there, timeout=180_000)
 
+    def come_back(self) -> None:
+        """To their server, which is started if it is not running, by whoever is signed in still."""
+        self.page.goto(f"{HUB}/hub/user-redirect/lab")
+        self.page.wait_for_url(re.compile(re.escape(f"{self.server}/lab")), timeout=180_000)
+
     def run(self, code: str) -> str:
         """What code prints in a new kernel of their notebook server, over the connections of the page that they see."""
         return self.page.evaluate(RUN, [self.server, code])

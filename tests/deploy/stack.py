@@ -25,10 +25,10 @@ def run(*command: object, cwd: Path = ROOT, env: dict[str, str] | None = None, g
     return done.stdout
 
 
-def commands() -> list[str]:
-    """What the page tells an administrator to type, in order, after the clone."""
-    [block] = re.findall(r"```sh\n(git clone .*?)```", PAGE.read_text(), re.DOTALL)
-    return [line for line in block.splitlines() if not line.startswith("git clone")]
+def commands(heading: str = "# Run the whole stack") -> list[str]:
+    """What the page tells an administrator to type under a heading, in order, in the clone that they have already."""
+    [block] = re.findall(rf"^{heading}.*?```sh\n(.*?)```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    return [line for line in block.splitlines() if not line.startswith(("git clone", "git pull"))]
 
 
 @dataclass
@@ -48,9 +48,13 @@ class Stack:
     def environment(self) -> dict[str, str]:
         return {"COMPOSE_PROJECT_NAME": self.project, "STACK_REVISION": "tests"}
 
-    def shell(self, line: str) -> str:
-        """What a line of shell prints, in the folder."""
-        return run("bash", "-euo", "pipefail", "-c", line, cwd=self.folder, env=self.environment)
+    def shell(self, line: str, below: str = ".") -> str:
+        """What a line of shell prints, in the folder or in one below it."""
+        return run("bash", "-euo", "pipefail", "-c", line, cwd=self.folder / below, env=self.environment)
+
+    def inside(self, line: str) -> str:
+        """What a line prints that the page has somebody type in ``deploy``."""
+        return self.shell(line.replace("docker compose exec", "docker compose exec -T"), "deploy")
 
     def compose(self, *words: object, env: dict[str, str] | None = None, given: str | None = None) -> str:
         base = ["docker", "compose", "--file", "deploy/docker-compose.yml"]
@@ -61,6 +65,14 @@ class Stack:
         psql = ["psql", "-U", "postgres", "-d", "notebook_manager", "-AtqX", "-v", "ON_ERROR_STOP=1"]
         told = self.compose("exec", "-T", "postgres", *psql, given=statement)
         return [line.split("|") for line in told.splitlines()]
+
+    def keycloak(self, *words: str) -> str:
+        """What Keycloak's command for administrators prints."""
+        command = (
+            'KC_CLI_PASSWORD="$KC_BOOTSTRAP_ADMIN_PASSWORD" exec /opt/keycloak/bin/kcadm.sh "$@" '
+            '--target-realm pressroom --no-config --server http://127.0.0.1:8080 --realm master --user "$KC_BOOTSTRAP_ADMIN_USERNAME"'
+        )
+        return self.compose("exec", "-T", "keycloak", "bash", "-c", command, "kcadm", *words)
 
     def containers(self, service: str) -> list[str]:
         return self.compose("ps", "--quiet", service).split()
@@ -91,20 +103,32 @@ def cloned(folder: Path, project: str) -> Iterator[Stack]:
             stack.compose("down", "--volumes", "--timeout", "5")
 
 
-def image_before(stack: Stack, tag: str) -> str:
-    """Build the worker's image with the code from before the newest migration; that migration's revision."""
+def images_before(stack: Stack, tag: str) -> str:
+    """Build the images with the code from before the newest migration; that migration's revision."""
     newest = max(path.stem for path in (ROOT / _MIGRATIONS).glob("[0-9]*.py"))
-    [added] = run("git", "log", "--diff-filter=A", "--format=%H", "--", f"{_MIGRATIONS}/{newest}.py").split()
+    if run("git", "rev-parse", "--is-shallow-repository").strip() == "true":
+        raise RuntimeError("The code of before is taken from the repository's history: git fetch --unshallow")
+    added = run("git", "log", "--diff-filter=A", "--format=%H", "--", f"{_MIGRATIONS}/{newest}.py").split()[-1]
     context = stack.folder / "before"
     context.mkdir()
     archive = subprocess.run(["git", "archive", f"{added}^", "src"], cwd=ROOT, check=True, capture_output=True).stdout
     subprocess.run(["tar", "-x", "-C", context], input=archive, check=True)
-    (context / "Dockerfile").write_text(
-        "FROM pressroom-worker:latest\n"
-        "USER root\n"
-        "RUN rm -rf /opt/pressroom/lib/python3.11/site-packages/pressroom\n"
-        "COPY src/pressroom /opt/pressroom/lib/python3.11/site-packages/pressroom\n"
-        "USER pressroom\n"
-    )
-    run("docker", "build", "--quiet", "-t", f"pressroom-worker:{tag}", context)
+    for image, user in (("pressroom-worker", "pressroom"), ("pressroom-hub", "root")):
+        (context / "Dockerfile").write_text(
+            f"FROM {image}:latest\n"
+            "USER root\n"
+            "RUN rm -rf /opt/*/lib/python3.11/site-packages/pressroom /opt/*/*/lib/python3.11/site-packages/pressroom\n"
+            "COPY src/pressroom /opt/pressroom/lib/python3.11/site-packages/pressroom\n"
+            "COPY src/pressroom /opt/kernels/python/lib/python3.11/site-packages/pressroom\n"
+            f"USER {user}\n"
+        )
+        run("docker", "build", "--quiet", "-t", f"{image}:{tag}", context)
     return newest.partition("_")[0]
+
+
+def stand_ins() -> list[str]:
+    """Those images of others that the stack is built on and started beside which are stand-ins here."""
+    text = (ROOT / "deploy" / "Dockerfile").read_text() + (ROOT / "deploy" / "docker-compose.yml").read_text()
+    images = re.findall(r"^ *(?:ARG BASE=|image: )((?:debian|postgres|quay)\S+)$", text, re.MULTILINE)
+    title = '{{index .Config.Labels "org.opencontainers.image.title"}}'
+    return [each for each in images if run("docker", "image", "inspect", each, "--format", title).strip() == "stand-in"]

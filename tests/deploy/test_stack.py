@@ -10,8 +10,8 @@ import time
 
 import pytest
 from people import Person
-from playwright.sync_api import Browser
-from stack import API, Stack, commands, run
+from playwright.sync_api import Browser, expect
+from stack import API, HUB, Stack, commands, run, stand_ins
 
 FIRST = """
 import nbformat, os, pathlib, pressroom
@@ -26,6 +26,10 @@ with pressroom.Client() as client:
     [output] = nbformat.read(done.output_path, 4).cells[-1].outputs
     history = [execution.id for execution in client.executions()]
     print(mine.id, done.id, done.status, history[0], os.getuid(), *output.text.split())
+"""
+KNOWN = """
+with pressroom.Client() as client:
+    print(client.notebook({notebook}).id, client.execution({execution}).id, client.execution({execution}).status)
 """
 LOOK = """
 import pressroom
@@ -65,10 +69,19 @@ def until(stack: Stack, ids: list[str], status: str, number: int, seconds: float
         time.sleep(1)
 
 
-def test_the_database_of_the_version_before_was_migrated(stack: Stack) -> None:
+def test_the_stack_of_the_version_before_is_upgraded_by_the_pages_commands(stack: Stack, ana: Person) -> None:
+    ran = ana.run(FIRST.replace("sales", "before")).split()
+    assert ran[2] == "success"
+    copy, *rest = commands("## Upgrade")
+    stack.inside(copy)
+    assert stack.sql("SELECT version_num FROM alembic_version") == [[stack.old]]
+    ids = " ".join(ran[:2])
+    for line in rest:
+        stack.inside(line)
     [[now]] = stack.sql("SELECT version_num FROM alembic_version")
     assert (now, stack.old < now) == (stack.newest, True)
-    assert stack.sql("SELECT status FROM notebook_executions WHERE id = 1") == [["success"]]
+    ana.come_back()
+    assert ana.run("import pressroom\n" + KNOWN.format(notebook=ran[0], execution=ran[1])) == f"{ids} success\n"
 
 
 def test_the_worker_without_the_libraries_of_data_science_is_small(stack: Stack) -> None:
@@ -128,7 +141,6 @@ def test_somebody_registers_a_notebook_in_her_own_and_executes_it(stack: Stack, 
     assert (status, newest, region, user) == ("success", execution, "APAC", "ana")
     assert ran_as == uid != "0", "it ran as her, in another container"
     ana.notebook, ana.execution = notebook, execution
-    assert "from before" in ana.run(EVERYTHING), "what the version before had recorded"
 
 
 def test_somebody_else_does_not_see_it(ana: Person, ben: Person) -> None:
@@ -138,8 +150,37 @@ def test_somebody_else_does_not_see_it(ana: Person, ben: Person) -> None:
         ben.run("print(open('/home/ana/sales.ipynb').read())")
 
 
+def test_an_administrator_is_one_and_nobody_else(chief: Person, ben: Person) -> None:
+    for person, roles in ((chief, ["admin"]), (ben, [])):
+        person.page.goto(f"{HUB}/services/pressroom/login?by=jupyterhub&next=/session")
+        told = json.loads(person.page.locator("body").inner_text())
+        assert (told["username"], told["roles"]) == (person.name, roles)
+
+
+def test_the_pages_commands_of_every_day_say_who_works_and_what_is_wrong(stack: Stack) -> None:
+    who, doctor, *_ = commands("## Every day")
+    [[name]] = stack.sql("SELECT name FROM workers JOIN procrastinate_workers USING (id)")
+    assert name in stack.inside(who)
+    found = json.loads(stack.inside(f"{doctor.partition('#')[0].rstrip()} --json"))["findings"]
+    assert [each for each in found if each["state"] == "wrong"] == []
+    assert {"ok"} == {each["state"] for each in found if each["part"] == "sign-in"}, "the Hub knows its service"
+
+
+def test_a_hub_that_was_killed_comes_back_and_mistakes_no_process_for_a_server(
+    stack: Stack, ana: Person, ben: Person
+) -> None:
+    [hub] = stack.containers("jhub")
+    run("docker", "kill", hub)
+    stack.compose("up", "--detach", "--wait")
+    for person in (ben, ana):
+        person.come_back()
+        assert person.run("print(6 * 7)") == "42\n"
+
+
 def test_what_a_killed_worker_ran_is_run_by_the_others(stack: Stack, ana: Person) -> None:
-    stack.compose("up", "--detach", "--wait", "--no-recreate", "--scale", "worker=3")
+    with (stack.folder / "deploy" / ".env").open("a") as written:
+        written.write("STACK_WORKERS=3\n")
+    stack.compose("up", "--detach", "--wait")
     workers = stack.containers("worker")
     assert len(workers) == 3
     places = int(stack.sql("SELECT sum(concurrency) FROM workers JOIN procrastinate_workers USING (id)")[0][0])
@@ -157,7 +198,7 @@ def test_a_stack_that_is_stopped_and_started_has_lost_nothing(stack: Stack, ana:
     with stack.timed("stop"):
         stack.compose("stop")
     with stack.timed("start again"):
-        stack.compose("up", "--detach", "--wait", "--scale", "worker=3")
+        stack.compose("up", "--detach", "--wait")
     until(stack, ids, "success", len(ids), 180)
     again = Person.at(browser, "ana", ana.password)
     again.sign_in()
@@ -181,6 +222,41 @@ def test_what_was_measured_is_told(stack: Stack, ana: Person, capsys: pytest.Cap
             lines.append(f"memory of {service}: {used}")
     with capsys.disabled():
         print("\n" + "\n".join(lines))
+        print("stand-ins:", ", ".join(stand_ins()) or "none")
     assert all(re.search(r": \d", line) for line in lines)
     health = json.loads(run("curl", "-sf", f"{API}/health"))
     assert (health["status"], health["run_as"]) == ("healthy", "user")
+
+
+def test_whoever_is_disabled_at_keycloak_gets_no_new_server(stack: Stack, ben: Person) -> None:
+    ben.come_back()
+    [number] = stack.keycloak(
+        "get", "users", "-q", "username=ben", "--fields", "id", "--format", "csv", "--noquotes"
+    ).split()
+    stack.keycloak("update", f"users/{number}", "--set", "enabled=false")
+    ben.page.goto(f"{HUB}/hub/home")
+    ben.page.locator("#stop").click()
+    expect(ben.page.locator("#stop")).to_be_hidden()
+    ben.page.goto(f"{HUB}/hub/spawn/ben")
+    expect(ben.page.locator("body")).to_contain_text(re.compile("expired|disabled|Sign in", re.IGNORECASE))
+    [hub] = stack.containers("jhub")
+    assert "jupyterhub-singleuser" in (running := run("docker", "top", hub, "-eo", "uid,args"))
+    uid = run("docker", "exec", hub, "stat", "--format", "%u", "/home/ben").strip()
+    assert [line for line in running.splitlines() if line.split()[0] == uid] == []
+
+
+def test_a_copy_is_put_back_into_an_empty_stack(stack: Stack, ana: Person, browser: Browser) -> None:
+    before = ana.run(EVERYTHING)
+    folder = stack.folder / "copy"
+    [make] = commands("## Back up and restore")
+    stack.inside(re.sub(r"/var/\S+", str(folder), make))
+    assert folder.stat().st_mode & 0o777 == 0o700
+    stack.compose("down", "--volumes")
+    (stack.folder / "deploy" / ".env").unlink()
+    put_back, start = commands("On another machine")
+    stack.inside(re.sub(r"/var/\S+", str(folder), put_back))
+    stack.inside(start)
+    again = Person.at(browser, "ana", ana.password)
+    again.sign_in()
+    assert again.run(EVERYTHING) == before
+    assert again.run("print(open('sales.ipynb').read(1))") == "{\n"
