@@ -70,7 +70,8 @@ class Stack:
         """What Keycloak's command for administrators prints."""
         command = (
             'KC_CLI_PASSWORD="$KC_BOOTSTRAP_ADMIN_PASSWORD" exec /opt/keycloak/bin/kcadm.sh "$@" '
-            '--target-realm pressroom --no-config --server http://127.0.0.1:8080 --realm master --user "$KC_BOOTSTRAP_ADMIN_USERNAME"'
+            "--target-realm pressroom --no-config --server http://127.0.0.1:8080 --realm master "
+            '--user "$KC_BOOTSTRAP_ADMIN_USERNAME"'
         )
         return self.compose("exec", "-T", "keycloak", "bash", "-c", command, "kcadm", *words)
 
