@@ -112,6 +112,6 @@ def test_the_images_say_the_version_that_is_in_them() -> None:
 
 def test_settings_are_those_of_a_number_without_an_account() -> None:
     """As in a container that runs as a number of its cluster's."""
-    command = [sys.executable, "-c", "from pressroom.settings import Settings; print(Settings().local_user)"]
-    done = subprocess.run(command, user=54321, env={}, cwd="/", capture_output=True, text=True)
+    program = "import os, pwd; from pressroom.settings import Settings; os.setuid(54321); print(Settings().local_user)"
+    done = subprocess.run([sys.executable, "-c", program], env={"HOME": "/"}, cwd="/", capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("54321\n", "")
