@@ -18,7 +18,7 @@ cp "$here/.env" "$folder/env"
 compose stop jhub worker
 trap 'compose start jhub worker' EXIT
 # A server of your own has copies of Keycloak's database by your own means.
-if compose config --services | grep -qx postgres; then
+if [[ $'\n'"$(compose config --services)"$'\n' == *$'\npostgres\n'* ]]; then
   compose exec -T postgres pg_dump --username=postgres --format=custom keycloak >"$folder/keycloak.dump"
 fi
 compose run --rm --no-deps -T --user "$(id -u):$(id -g)" --volume "$folder:/copy:z" migrate \

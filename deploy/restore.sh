@@ -23,7 +23,7 @@ if ! compose run --rm --no-deps -T --entrypoint bash jhub -c '[ -z "$(ls -A /hom
   echo "This stack has users or records already; docker compose down --volumes would take away all that it keeps." >&2
   exit 1
 fi
-if compose config --services | grep -qx postgres; then
+if [[ $'\n'"$(compose config --services)"$'\n' == *$'\npostgres\n'* ]]; then
   compose up --detach --wait postgres
   compose exec -T postgres pg_restore --username=postgres --dbname=keycloak --single-transaction --exit-on-error \
     <"$folder/keycloak.dump"

@@ -252,6 +252,7 @@ def test_a_copy_is_put_back_into_an_empty_stack(stack: Stack, ana: Person, brows
     [make] = commands("## Back up and restore")
     stack.inside(re.sub(r"/var/\S+", str(folder), make))
     assert folder.stat().st_mode & 0o777 == 0o700
+    assert {each.name for each in folder.iterdir()} == {"env", "keycloak.dump", "pressroom.tar", "volumes.tar"}
     stack.compose("down", "--volumes")
     (stack.folder / "deploy" / ".env").unlink()
     put_back, start = commands("On another machine")
