@@ -105,7 +105,10 @@ def cloned(folder: Path, project: str) -> Iterator[Stack]:
 
 
 def images_before(stack: Stack, tag: str) -> str:
-    """Build the images with the code from before the newest migration; that migration's revision."""
+    """Build the images with the code from before the newest migration; that migration's revision.
+
+    The migrations before it are those of today: no version was released yet, and they have been changed since.
+    """
     newest = max(path.stem for path in (ROOT / _MIGRATIONS).glob("[0-9]*.py"))
     if run("git", "rev-parse", "--is-shallow-repository").strip() == "true":
         raise RuntimeError("The code of before is taken from the repository's history: git fetch --unshallow")
@@ -114,6 +117,9 @@ def images_before(stack: Stack, tag: str) -> str:
     context.mkdir()
     archive = subprocess.run(["git", "archive", f"{added}^", "src"], cwd=ROOT, check=True, capture_output=True).stdout
     subprocess.run(["tar", "-x", "-C", context], input=archive, check=True)
+    migrations = Path(_MIGRATIONS).parent
+    shutil.copytree(ROOT / migrations, context / migrations, dirs_exist_ok=True)
+    (context / _MIGRATIONS / f"{newest}.py").unlink()
     for image, user in (("pressroom-worker", "pressroom"), ("pressroom-hub", "root")):
         (context / "Dockerfile").write_text(
             f"FROM {image}:latest\n"
