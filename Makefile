@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 UV := $(VENV)/bin/uv
 
-.PHONY: help setup demo serve test chaos endurance browser faketime keycloak jupyterhub lint format types contracts audit wheel bench lock clean
+.PHONY: help setup demo serve test chaos endurance browser faketime keycloak jupyterhub assets lint format types contracts audit wheel bench lock clean
 
 help:  ## Say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ keycloak: setup  ## Fetch the Keycloak that people sign in at in the tests, wher
 jupyterhub: setup  ## Fetch the proxy of the JupyterHub that the tests start, where there is none; needs Node 20 or newer
 	@{ command -v node && command -v npm; } >/dev/null || { apt-get update -qq && apt-get install -qq -y --no-install-recommends nodejs npm >/dev/null; }
 	@$(VENV)/bin/python tests/hub.py
+
+assets: setup  ## Fetch what pages load of others', from its pinned npm packages; needs npm
+	$(VENV)/bin/python .ci/assets.py
 
 lint: setup  ## Check style
 	$(VENV)/bin/ruff check .

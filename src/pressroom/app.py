@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, cast
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel
 from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
@@ -57,6 +58,8 @@ from pressroom.rights_table import Endpoint, endpoints
 from pressroom.schedules import endpoints as schedules
 from pressroom.security_headers import SecurityHeaders
 from pressroom.settings import JUPYTERHUB, LOCAL, MEBIBYTE, OIDC, USER, Settings
+from pressroom.web import router as pages
+from pressroom.web.routes import install_error_pages
 from pressroom.wire import example
 from pressroom.worker import Crew, Staffing, open_crew, open_jobs, open_sweep
 
@@ -111,9 +114,13 @@ class ProblemPage(BaseModel):
 root_router = APIRouter(tags=["service"])
 
 
-@root_router.get("/")
-async def root(request: Request) -> Root:
+@root_router.get("/", response_model=Root)
+async def root(request: Request, response: Response) -> Root | Response:
     """The service's name, its version, and a map of its endpoints."""
+    varies = {"Vary": "Accept"}
+    if "text/html" in request.headers.get("accept", ""):
+        return RedirectResponse(request.scope.get("root_path", "") + "/home", 303, varies)
+    response.headers.update(varies)
     found: dict[str, list[str]] = {}
     for path, operations in request.app.openapi()["paths"].items():
         found[path] = sorted(method.upper() for method in operations)
@@ -223,12 +230,14 @@ def create_app(settings: Settings) -> FastAPI:
         oidc_endpoints.router,
         jupyterhub_endpoints.router,
         audit_endpoints.router,
+        pages.router,
     ):
         app.include_router(router)
     add_docs(app)
     found = endpoints(app)  # none goes without saying what it needs
     _require_free_prefix(found, settings.root_path)
     install_problem_handlers(app)
+    install_error_pages(app)
     notebook_bytes = int(settings.max_notebook_mb * MEBIBYTE)
     upload_bytes = notebook_bytes + MULTIPART_BYTES
     uploads = {"/upload-notebook": upload_bytes, "/db/batches/upload": upload_bytes}

@@ -16,6 +16,7 @@ OPEN = {
     "/redoc": "",
     "/openapi.json": "",
     "/static-offline-docs": "the scripts of `/docs` and `/redoc`",
+    "/assets/{name}": "the styles and scripts of the pages",
     "/login": "what signing in with a browser needs",
     "/login/callback": "the same",
     "/oauth_callback": "the same, at JupyterHub",
