@@ -35,7 +35,7 @@ async def choose_appearance(request: Request, _: Reader, theme: str = "auto", ba
 
 
 @router.post("/sign-out")
-async def leave(request: Request, parts: TheParts, caller: Reader) -> Response:
+async def sign_out_from_a_page(request: Request, parts: TheParts, caller: Reader) -> Response:
     """End the browser's session, and say where to sign out at the issuer."""
     secret, site = session_secret(request.scope), Site.of(request.scope, parts.settings.public_url)
     if secret is None or site is None:
