@@ -17,7 +17,8 @@ from playwright.async_api import Page
 VERSION = "AXE_VERSION"
 _RUN = """async () => {
   const found = await axe.run(document, {resultTypes: ["violations"]});
-  return found.violations.map(one => [one.id, one.nodes.map(node => `${node.html.slice(0, 150)} ${node.failureSummary}`)]);
+  const told = node => `${node.html.slice(0, 150)} ${node.failureSummary}`;
+  return found.violations.map(one => [one.id, one.nodes.map(told)]);
 }"""
 
 
