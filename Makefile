@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 UV := $(VENV)/bin/uv
 
-.PHONY: help setup demo serve test chaos endurance browser faketime keycloak jupyterhub assets lint format types contracts audit wheel bench lock clean
+.PHONY: help setup demo serve test chaos endurance browser faketime keycloak jupyterhub axe assets lint format types contracts audit wheel bench lock clean
 
 help:  ## Say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -24,7 +24,7 @@ demo: setup  ## Execute an example with parameters, show its history, and leave 
 serve: setup  ## Run the service
 	$(VENV)/bin/pressroom serve
 
-test: setup browser faketime keycloak jupyterhub  ## Run all the tests
+test: setup browser faketime keycloak jupyterhub axe  ## Run all the tests
 	$(VENV)/bin/pytest -n 2 --dist worksteal --ignore tests/chaos
 	$(VENV)/bin/pytest tests/chaos
 
@@ -50,6 +50,9 @@ jupyterhub: setup  ## Fetch the proxy of the JupyterHub that the tests start, wh
 
 assets: setup  ## Fetch what pages load of others', from its pinned npm packages; needs npm
 	$(VENV)/bin/python .ci/assets.py
+
+axe: setup  ## Fetch axe-core, which a test looks for barriers in pages with, where there is none; needs npm
+	@$(VENV)/bin/python tests/axe.py >/dev/null
 
 lint: setup  ## Check style
 	$(VENV)/bin/ruff check .

@@ -132,8 +132,9 @@ class Surroundings:
         self.theme = given if given in THEMES else "auto"
         self.notice = NOTICES.get(request.query_params.get("notice", ""))
         query = [(key, value) for key, value in request.query_params.multi_items() if key != "notice"]
-        self.here = path_inside(request.scope) + (f"?{urlencode(query)}" if query else "")
-        """The path of this page, with its query."""
+        asked = path_inside(request.scope) + (f"?{urlencode(query)}" if query else "")
+        self.here: str = getattr(request.state, "form_page", asked)
+        """The path of this page, with its query; of one that answers a form, that of the page which the form is on."""
 
     def url(self, path: str, **query: Any) -> str:
         """The address of a path of this service; what of the query is ``None`` is left out."""

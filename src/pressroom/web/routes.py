@@ -6,7 +6,7 @@ header of ours. A refusal is the API's own problem document, shown as a page to 
 
 import json
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
 from urllib.parse import quote, urlencode
 
@@ -77,7 +77,12 @@ async def _take_the_form(request: Request) -> None:
         if _wants_page(request) and _is_small(request):
             request.state.way_back = _way_back(request, await form_of(request))
         raise
-    token = (await form_of(request)).get(CSRF_FIELD)
+    form = await form_of(request)
+    with suppress(Invalid):
+        request.state.form_page = next_path_of(
+            text_fields(form).get(BACK_FIELD, ""), request.scope.get("root_path", "")
+        )
+    token = form.get(CSRF_FIELD)
     if isinstance(token, str) and CSRF_HEADER not in request.headers:
         header = (CSRF_HEADER.lower().encode(), token.encode("latin-1", "replace"))
         request.scope["headers"] = [*request.scope["headers"], header]
@@ -139,7 +144,10 @@ def _as_page(handle: Handler) -> Any:
 
 
 def _to_sign_in(request: Request) -> Response:
-    """To the sign-in, and from there back to the same page."""
+    """To the sign-in, and from there back to the same page. A script that asks for a part of a page is told to load
+    it anew, since no script can follow to another site."""
+    if "hx-request" in request.headers:
+        return Response(status_code=401, headers={"HX-Refresh": "true", "WWW-Authenticate": "Bearer"})
     query = request.scope.get("query_string", b"").decode("latin-1")
     path = quote(path_inside(request.scope)) + (f"?{query}" if query else "")
     if len(path) > LONGEST_PATH:

@@ -53,7 +53,7 @@
     words.textContent = told.status === "pending" ? "Waiting for a worker" : told.cancel_requested_at ? "Stopping" : "Running";
     if (["success", "failed", "cancelled"].includes(told.status)) {
       source.close();
-      location.reload();
+      location.replace(location.pathname);
     }
   });
   on("started", (told) => { total = told.cells; done = 0; tell(); });
