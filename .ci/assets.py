@@ -30,8 +30,8 @@ class Package:
 PACKAGES = [
     Package(
         "htmx.org",
-        "HTMX_VERSION",
-        "HTMX_INTEGRITY",
+        "2.0.8",
+        "sha512-fm297iru0iWsNJlBrjvtN7V9zjaxd+69Oqjh4F/Vq9Wwi2kFisLcrLCiv5oBX0KLfOX/zG8AUo9ROMU5XUB44Q==",
         {"package/dist/htmx.min.js": "htmx.min.js", "package/LICENSE": "htmx.LICENSE.txt"},
     ),
 ]

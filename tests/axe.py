@@ -14,7 +14,7 @@ from typing import Any
 from platformdirs import user_cache_path
 from playwright.async_api import Page
 
-VERSION = "AXE_VERSION"
+VERSION = "4.14.1"
 _RUN = """async () => {
   const found = await axe.run(document, {resultTypes: ["violations"]});
   const told = node => `${node.html.slice(0, 150)} ${node.failureSummary}`;
