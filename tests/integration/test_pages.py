@@ -251,7 +251,7 @@ def test_every_address_of_a_page_has_the_prefix(settings: Settings, notebook: Pa
         httpx.Client(base_url=running.url + PREFIX, headers=HTML, timeout=60) as browser,
     ):
         for page in pages(browser, notebook):
-            addresses = re.findall(r'(?:src|href|action|hx-get|data-events)="([^"#][^"]*)"', page.text)
+            addresses = re.findall(r'\s(?:src|href|action|hx-get|data-events)="([^"#][^"]*)"', page.text)
             assert [each for each in addresses if not each.startswith(f"{PREFIX}/")] == []
         sent = browser.get("/")
         assert sent.headers["Location"] == f"{PREFIX}/home"

@@ -194,9 +194,10 @@ def given_in(definitions: Sequence[Definition], texts: Mapping[str, str]) -> dic
     given: dict[str, JsonValue] = {}
     for definition in definitions:
         text = texts.get(definition.name)
-        if text is None or (text == "[]" and definition.default is None and not definition.required):
+        schema = schema_of(definition)
+        if text is None or (text == "[]" and "items" in schema and definition.default is None):
             continue
-        if text or (definition.type == "string" and definition.default and "enum" not in schema_of(definition)):
+        if text or (definition.type == "string" and definition.default and "enum" not in schema):
             given[definition.name] = text
     return given
 

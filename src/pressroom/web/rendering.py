@@ -136,7 +136,7 @@ class Surroundings:
         self.here: str = getattr(request.state, "form_page", asked)
         """The path of this page, with its query; of one that answers a form, that of the page which the form is on."""
 
-    def url(self, path: str, **query: Any) -> str:
+    def url(self, path: str, /, **query: Any) -> str:
         """The address of a path of this service; what of the query is ``None`` is left out."""
         said = {key: value for key, value in query.items() if value is not None}
         return f"{self.root}{quote(path)}" + (f"?{urlencode(said, doseq=True)}" if said else "")
