@@ -76,7 +76,7 @@ async def looking(url: str, name: str, width: int) -> AsyncIterator[Looking]:
             viewport={"width": width, "height": 900}, timezone_id="Europe/Berlin", locale="en-GB"
         )
         context.set_default_timeout(60_000)
-        expect.set_options(timeout=60_000)
+        expect.set_options(timeout=30_000)
         yield Looking(context, url, name)
         await chromium.close()
 
@@ -120,7 +120,7 @@ async def fill_in(at: Looking, page: Page) -> None:
     await page.get_by_role("button", name="Execute", exact=True).click()
     wrong = page.locator(".field-error")
     await expect(wrong).to_have_count(1)
-    await expect(wrong).to_contain_text("'top_n' must be at most 50")
+    await expect(wrong).to_contain_text("'top_n' must be 50 or less")
     await expect(page.get_by_label("region")).to_have_value("APAC")
     await expect(page.locator("[name='p.top_n']")).to_have_value("500")
     await at.look(page, "notebook-wrong")
@@ -319,10 +319,10 @@ async def test_what_a_hostile_notebook_puts_out_gets_nowhere(
     async with looking(service.url, "laptop", 1280) as at:
         await at.context.add_cookies([{"name": "pressroom_theme", "value": "dark", "url": at.url}])
         page = await at.page()
-        popups: list[Page] = []
-        at.context.on("page", lambda page: popups.append(page))
-        downloads: list[Any] = []
-        page.on("download", lambda download: downloads.append(download))
+        popups: list[str] = []
+        at.context.on("page", lambda page: popups.append(page.url))
+        downloads: list[str] = []
+        page.on("download", lambda download: downloads.append(download.url))
         numbers: list[int] = []
         for name in ("attack", "leaving"):
             sent = await page.request.post(f"{at.url}/execute", data={"input_path": str(home / f"{name}.ipynb")})
