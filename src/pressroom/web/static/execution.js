@@ -19,6 +19,7 @@
       item.dataset.cell = number;
       for (const tag of ["span", "span", "code", "span"]) item.append(document.createElement(tag));
       item.children[1].textContent = number;
+      item.children[1].className = item.children[3].className = "muted";
       cells.append(item);
     }
     item.className = `cell cell-${state}`;
