@@ -118,7 +118,7 @@ def test_a_file_is_registered_with_what_its_parameters_cell_proposes(browser: ht
     for part in ('type="range"', '<option value="APAC">APAC</option>', "Which region", "monthly"):
         assert part.lower() in page.text.lower()
     assert "reports/regional_sales.ipynb" not in browser.get("/notebooks/files").text
-    assert "Sales" in browser.get("/notebooks", params={"q": "regional", "tag": "report"}).text
+    assert "Regional sales" in browser.get("/notebooks", params={"q": "regional", "tag": "report"}).text
     assert "No notebook matches" in browser.get("/notebooks", params={"q": "100%"}).text
 
 
