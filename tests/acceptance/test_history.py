@@ -138,6 +138,7 @@ def test_old_executions_are_pruned_from_the_command_line(
         "executions": 181,
         "events": 0,
         "files": 0,
+        "ticks": 0,
         "bytes": 0,
         "dry_run": True,
         "complete": True,

@@ -63,7 +63,15 @@ def asked() -> dict[str, History]:
         ),
         "rare and common parameter": History(parameters=(("region", "EMEA"), ("ticket", "T77"))),
         "user and range": History(username="user150", submitted_before=start),
-        "everything": History("user0", ("success",), 2, "default", start, NOW, (("region", "EMEA"), ("weeks", "7"))),
+        "everything": History(
+            username="user0",
+            statuses=("success",),
+            notebook_id=2,
+            queue="default",
+            submitted_after=start,
+            submitted_before=NOW,
+            parameters=(("region", "EMEA"), ("weeks", "7")),
+        ),
     }
     bo = Viewer("user1", frozenset({"finance"}))
     alone |= {f"{name}, as seen by one": replace(wanted, seen_by=bo) for name, wanted in alone.items()}

@@ -25,7 +25,7 @@ MARK = "LC_PRESS_TEST"
 """A variable that marks every process of a test; kernels may see ``LC_*``."""
 PATIENCE = 90
 """No execution here may take longer, however busy the machine is."""
-READY_AND_WAIT = "print('ready', flush=True)\nimport time; time.sleep(600)"
+READY_AND_WAIT = "import time\nprint('ready', flush=True)\ntime.sleep(600)"
 SWALLOW = """
 import time
 print("ready", flush=True)

@@ -21,6 +21,7 @@ from accounts import IS_ROOT, WHY, account, client_of, give, processes_of, uid_o
 from besieged import command, serving, until
 from pressroom.cli.main import app
 from pressroom.errors import Invalid, NotAllowed
+from pressroom.executions.kernels import has_of_its_own
 from pressroom.notebooks import accounts
 from pressroom.notebooks.accounts import account_named
 from pressroom.notebooks.places import Places
@@ -307,6 +308,20 @@ def test_a_kernel_of_another_kind_runs_as_its_user_too(served: httpx.Client, ana
     assert "-m ipykernel_launcher -f /tmp/pressroom-" in texts[0]
     assert "out" in texts[0]
     assert not [folder for folder in Path("/tmp").glob("pressroom-*") if folder.stat().st_uid == uid]
+
+
+def test_whether_an_account_has_a_kernel_is_seen_with_its_rights(homes: Path, ana: str) -> None:
+    with account(homes, "eve") as eve:
+        kernels = {name: home_of(name) / ".local" / "share" / "jupyter" / "kernels" for name in (ana, eve)}
+        for name, kernel in ((ana, "private"), (eve, "hers")):
+            (kernels[name] / kernel).mkdir(parents=True)
+            (kernels[name] / kernel / "kernel.json").write_text("{}")
+            give(kernels[name] / kernel / "kernel.json", name)
+        (kernels[ana] / "private").chmod(0o700)
+        (kernels[eve] / "stolen").symlink_to(kernels[ana] / "private")
+        asked = ("hers", "Hers", "stolen", "gone", "../kernels/hers", "")
+        found = {name for name in asked if has_of_its_own(account_named(eve), name)}
+    assert found == {"hers", "Hers"}
 
 
 def test_a_kernel_of_another_language_speaks_where_only_its_user_can_hear_it(served: httpx.Client, ana: str) -> None:

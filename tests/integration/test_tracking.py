@@ -136,6 +136,7 @@ async def test_an_execution_is_a_run_with_parameters_results_tags_and_output(lin
             [execution_id] = await executions.submit(session, line.intake, ANA, [order])
         assert await work.end(PATIENCE) == execution_id
         await until(lambda: line.count("mlflow_runs WHERE status <> 'pending'"))
+    assert not logging.getLogger("sqlalchemy.engine").handlers, "MLflow has taken a log of the service's for its own"
     [run] = mlflow.runs("whole")
     assert run["info"]["status"] == "FINISHED"
     assert run["metrics"] == {"loss": 0.25, "revenue": 12.5}, "what the notebook logs goes to the same run"

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from types import ModuleType
+from typing import cast
 
 CANCELLED = 130
 """The exit code of a command that Ctrl-C ended."""
@@ -28,8 +30,16 @@ def leaving_on_ctrl_c() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+def without_what_is_not_asked_for() -> None:
+    """Have jsonschema do without its check of international addresses: the package for it, which comes with JupyterLab,
+    compiles a grammar when it is imported, half of the time that a command takes to start; no schema here has such an
+    address."""
+    sys.modules.setdefault("rfc3987_syntax", cast("ModuleType", None))
+
+
 def main() -> None:
     """The command ``pressroom``."""
+    without_what_is_not_asked_for()
     with leaving_on_ctrl_c():
         app = import_module("pressroom.cli.main").app
     try:

@@ -27,7 +27,8 @@ NAME = "notebook_manager"
 _FUNCTIONS = (
     "count_executions", "fold_execution_counts", "wake_workers", "tell_status", "claim_execution", "end_attempt",
     "counted_tries", "announce", "note_executions", "note_hour", "parameters_of", "note_parameters",
-    "forget_parameters", "refuse_change",
+    "forget_parameters", "refuse_change", "clear_batch", "tell_batch", "settle_batch", "batch_lock", "claim_group",
+    "note_for_mlflow",
 )  # fmt: skip
 # Statements that give the role what is Pressroom's or Procrastinate's and belongs to somebody else. A sequence of a
 # column goes with its table, and a table's row type too.

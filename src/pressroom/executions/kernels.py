@@ -1,9 +1,11 @@
 """The kernels that living workers have, and whether an execution can get the one that it needs."""
 
+import re
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -12,7 +14,8 @@ from pressroom.database.session import Connection, driver_connection
 from pressroom.errors import KernelNotThere
 from pressroom.executions.limits import DEFAULT_QUEUE, Limits
 from pressroom.executions.options import ExecutionDefaults
-from pressroom.settings import Settings
+from pressroom.press.account import Account
+from pressroom.settings import USER, Settings
 
 USUAL = "python3"
 """The kernel of a notebook whose file names none."""
@@ -79,14 +82,26 @@ class KnownKernels:
         self._told.require(name, queue)
 
 
+def has_of_its_own(account: Account, name: str) -> bool:
+    """Whether an account has a kernel in its home, which workers that run notebooks as their users find there and tell
+    nobody of. Looks with the account's rights; blocks on the file system."""
+    if not re.fullmatch(r"[\w.-]+", name, re.ASCII):
+        return False
+    kernels = Path(account.home, ".local", "share", "jupyter", "kernels")
+    with account.files(), suppress(PermissionError):  # what the account may not read, its kernels cannot be
+        return any((kernels / spelled / "kernel.json").is_file() for spelled in {name, name.lower()})
+    return False
+
+
 async def require_defaults(session: AsyncSession, settings: Settings, said: ExecutionDefaults | None) -> None:
     """Raise :class:`OverLimit` where what a notebook is to hold for its executions is more than they may have, and
-    :class:`KernelNotThere` where its kernel is not there."""
+    :class:`KernelNotThere` where its kernel is not there. Where notebooks run as their users, it may be in the home of
+    whoever executes it, and is looked for then."""
     if said is None:
         return
     queue = said.queue or DEFAULT_QUEUE
     Limits(settings, queue).require(said)
-    if said.kernel_name is not None:
+    if said.kernel_name is not None and settings.run_as != USER:
         there = await LivingKernels.told(await driver_connection(session), settings.worker_lost_seconds)
         there.require(said.kernel_name, queue)
 

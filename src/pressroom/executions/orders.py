@@ -16,7 +16,7 @@ from pressroom.database.models import Execution
 from pressroom.database.session import Connection
 from pressroom.errors import Invalid, KernelNotThere, NotFound, PressroomError
 from pressroom.executions.access import Acting, acting, may_execute, require_own_output
-from pressroom.executions.kernels import PRIVATE, USUAL, KnownKernels
+from pressroom.executions.kernels import PRIVATE, USUAL, KnownKernels, has_of_its_own
 from pressroom.executions.limits import CEILINGS, DEFAULT_QUEUE, Limits
 from pressroom.executions.options import ExecutionDefaults, HowToExecute
 from pressroom.executions.parameters_used import ParametersUsed, used, used_again
@@ -136,7 +136,7 @@ class OrderBook:
         self._seen_by = viewer(principal)
         self._places, self._settings, self._valid = intake.places, intake.settings, intake.valid
         self._subjects: dict[tuple[object, ...], Subject | PressroomError] = {}
-        self._known_kernels, self._kernels = intake.kernels, dict[tuple[str, str], KernelNotThere]()
+        self._known_kernels, self._kernels = intake.kernels, dict[tuple[str, str, str], KernelNotThere | None]()
         self._keys = SecretKeys.of(intake.settings)
         self._trace = traces.carried()
 
@@ -157,7 +157,7 @@ class OrderBook:
         how = self._how(order, subject.defaults)
         if order.private_queue is not None:
             how |= {"queue": order.private_queue, "max_attempts": 1}
-        await self._require_kernel(how["kernel_name"] or subject.kernel, how["queue"])
+        await self._require_kernel(how["kernel_name"] or subject.kernel, how["queue"], subject.username)
         return {
             "id": execution_id,
             "notebook_id": earlier.notebook_id
@@ -179,16 +179,25 @@ class OrderBook:
             **how,
         }
 
-    async def _require_kernel(self, name: str, queue: str) -> None:
+    async def _require_kernel(self, name: str, queue: str, username: str) -> None:
         """Raise :class:`KernelNotThere`, by one question however many orders there are."""
-        if (known := self._kernels.get((name, queue))) is not None:
-            raise known
+        asked = name, queue, username
+        if asked not in self._kernels:
+            self._kernels[asked] = await self._missing(*asked)
+        if (missing := self._kernels[asked]) is not None:
+            raise missing
+
+    async def _missing(self, name: str, queue: str, username: str) -> KernelNotThere | None:
+        """That no worker of a queue has a kernel, nor the user an own one that it could find; ``None`` where it may be
+        there."""
         try:
             lost_seconds = self._settings.worker_lost_seconds
             await self._known_kernels.require(self._connection, lost_seconds, name, queue)
         except KernelNotThere as error:
-            self._kernels[name, queue] = error
-            raise
+            account = self._places.account(username)
+            own = account is not None and await asyncio.to_thread(has_of_its_own, account, name)
+            return None if own else error
+        return None
 
     async def subject(self, order: Order) -> Subject:
         """The notebook of an order, and as whom it is executed. Raises as :meth:`row`."""

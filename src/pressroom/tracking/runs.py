@@ -23,6 +23,7 @@ _OF_THE_FILE = frozenset({400, 413, 414, 415, 422})
 """How a server says that it is the file that it does not take."""
 _PARAMS_AT_ONCE, _METRICS_AT_ONCE, _TAGS_AT_ONCE = 100, 1000, 100
 _USUAL = {
+    "MLFLOW_CONFIGURE_LOGGING": "false",  # it would take SQLAlchemy's log for its own
     "MLFLOW_HTTP_REQUEST_TIMEOUT": str(TIMEOUT_SECONDS),
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # the chore is tried again, and keeps no thread meanwhile
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
