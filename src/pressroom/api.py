@@ -149,6 +149,7 @@ def _parts(request: Request) -> Parts:
 TheParts = Annotated[Parts, Depends(parts)]
 Reader = Annotated[Principal, Depends(Needs(rights.READER))]
 Viewer = Annotated[Principal, Depends(Needs(rights.VIEWER))]
+Copier = Annotated[Principal, Depends(Needs(rights.COPIER))]
 ActingReader = Annotated[Principal, Depends(Needs(rights.ACTING_READER))]
 Runner = Annotated[Principal, Depends(Needs(rights.RUNNER))]
 Canceller = Annotated[Principal, Depends(Needs(rights.CANCELLER))]

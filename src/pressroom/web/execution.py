@@ -22,6 +22,7 @@ from pressroom.identity.principal import Principal, Scope
 from pressroom.identity.rights import Level
 from pressroom.notebooks import finding, levels
 from pressroom.notifications.report import FailingCell, failing_cell
+from pressroom.settings import JUPYTERHUB
 from pressroom.web.listing import seconds_of
 from pressroom.web.rendering import page
 from pressroom.web.routes import PageRoute, changing, see_other
@@ -91,6 +92,7 @@ async def show_an_execution(execution_id: Id, request: Request, parts: TheParts,
         files=[_answered(one) for one in files],
         attempts=[one.model_dump(mode="json") for one in tries],
         code="hide" if request.query_params.get("code") == "hide" else "show",
+        has_hub=JUPYTERHUB in parts.settings.auth,
         **rights,
     )
 
@@ -139,6 +141,7 @@ async def _rights(session: AsyncSession, caller: Principal, row: Execution) -> d
     return {
         "may_cancel": may and level.rank >= Level.EDITOR.rank,
         "may_execute": may and level.rank >= Level.RUNNER.rank,
+        "may_copy": Scope.WRITE in caller.scopes,
     }
 
 

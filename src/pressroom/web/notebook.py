@@ -18,25 +18,20 @@ from pressroom.executions import service as executions
 from pressroom.executions.options import HowToExecute
 from pressroom.executions.orders import Order
 from pressroom.identity.audit import facts
-from pressroom.identity.principal import Principal, Scope
-from pressroom.identity.rights import Level
-from pressroom.notebooks import levels
-from pressroom.parameters import service as parameters
+from pressroom.identity.principal import Principal
 from pressroom.parameters.rules import Definition
 from pressroom.parameters.values import checked
 from pressroom.settings import MEBIBYTE
 from pressroom.web.calls import Calls, calls
 from pressroom.web.descriptions import Descriptions
-from pressroom.web.forms import fields_of, given_in, text_of, texts_in, texts_of_values
+from pressroom.web.forms import fields_of, given_in, texts_in, texts_of_values
 from pressroom.web.markdown import to_html, without_title
+from pressroom.web.registered import HOW, Seen, seen
 from pressroom.web.rendering import page
 from pressroom.web.routes import PageRoute, changing, form_of, see_other, text_fields
 from pressroom.web.strips import strip, trend_in_words
 from pressroom.wire import MAX_ID
 
-MARKS = 60
-HOW = ("queue", "priority", "timeout_seconds", "max_attempts")
-"""What may be said beside the parameters, by the names of the fields."""
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 _descriptions = Descriptions()
 
@@ -54,63 +49,45 @@ class Typed:
     """The execution whose values are in it."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """A notebook that somebody may see, and what they may do with it."""
-
-    row: Notebook
-    level: Level
-    definitions: list[Definition]
-    marks: list[recent.Mark]
-
-
 @router.get("/notebooks/{notebook_id}")
 async def show_a_notebook(notebook_id: Id, request: Request, parts: TheParts, caller: Viewer) -> Response:
     """One notebook. ``from=ID`` fills the form in as an execution was, and ``p.NAME=VALUE`` a field."""
     async with parts.database.snapshot() as session:
-        seen = await _seen(session, caller, notebook_id)
-        texts, earlier = await _earlier(session, caller, request.query_params.get("from", ""), seen.definitions)
-    texts |= texts_in(seen.definitions, request.query_params)
+        shown = await seen(session, caller, notebook_id)
+        texts, earlier = await _earlier(session, caller, request.query_params.get("from", ""), shown.definitions)
+    texts |= texts_in(shown.definitions, request.query_params)
     how = {name: request.query_params.get(name, "") for name in HOW}
-    return await _page(request, parts, caller, seen, Typed(texts, how, earlier=earlier))
+    return await _page(request, parts, caller, shown, Typed(texts, how, earlier=earlier))
 
 
 @router.post("/notebooks/{notebook_id}/execute")
 async def execute_from_a_page(notebook_id: Id, request: Request, parts: TheParts, caller: Runner) -> Response:
     """Execute a notebook with what was typed into its form; or show the form again, with what is wrong with it."""
     async with parts.database.transaction() as session:
-        seen = await _seen(session, caller, notebook_id)
+        shown = await seen(session, caller, notebook_id)
     form = await form_of(request)
-    typed = Typed(texts_in(seen.definitions, form), {name: text_fields(form).get(name, "") for name in HOW})
+    typed = Typed(texts_in(shown.definitions, form), {name: text_fields(form).get(name, "") for name in HOW})
     try:
         how = HowToExecute.model_validate({name: text for name, text in typed.how.items() if text.strip()})
-        given = given_in(seen.definitions, typed.texts)
+        given = given_in(shown.definitions, typed.texts)
         order = Order(given, notebook_id=notebook_id, how=how, lenient=True)
         async with changing(request) as session:
             [execution_id] = await executions.submit(session, parts.intake, caller, [order])
             facts(request.scope)["execution_ids"] = [execution_id]
     except ValidationError as error:
         typed.how_errors = {str(one["loc"][0]): one["msg"] for one in error.errors()}
-        return await _page(request, parts, caller, seen, typed, status=422)
+        return await _page(request, parts, caller, shown, typed, status=422)
     except ParameterInvalid as error:
         each = error.errors or [{"parameter": error.parameter, "detail": error.detail}]
         typed.errors = {one["parameter"]: one["detail"] for one in each}
-        return await _page(request, parts, caller, seen, typed, status=error.status)
+        return await _page(request, parts, caller, shown, typed, status=error.status)
     except PressroomError as error:
         if error.status in (401, 403, 404):
             raise
         typed.problem = error.detail
-        return await _page(request, parts, caller, seen, typed, status=error.status)
+        return await _page(request, parts, caller, shown, typed, status=error.status)
     logs.about(execution_id)
     return see_other(request, f"/executions/{execution_id}")
-
-
-async def _seen(session: AsyncSession, caller: Principal, notebook_id: int) -> _Seen:
-    row = await levels.require(session, caller, notebook_id, Level.VIEWER)
-    level = await levels.held_by(session, caller, row) or Level.VIEWER
-    definitions = [parameters.definition_of(each) for each in await parameters.of_notebook(session, notebook_id)]
-    marks = await recent.marks(session, [notebook_id], MARKS)
-    return _Seen(row, level, definitions, marks[notebook_id])
 
 
 async def _earlier(
@@ -124,11 +101,10 @@ async def _earlier(
 
 
 async def _page(
-    request: Request, parts: Parts, caller: Principal, seen: _Seen, typed: Typed, *, status: int = 200
+    request: Request, parts: Parts, caller: Principal, shown: Seen, typed: Typed, *, status: int = 200
 ) -> Response:
-    row = seen.row
+    row = shown.row
     description, unreadable = await _description(parts, row)
-    defaults = {name: text_of(value) for name, value in row.execution_defaults.items()}
     return page(
         request,
         "notebook.html",
@@ -136,17 +112,19 @@ async def _page(
         notebook=row,
         description=to_html(without_title(description)) if description else None,
         unreadable=unreadable,
-        fields=fields_of(seen.definitions, typed.texts, typed.errors),
+        fields=fields_of(shown.definitions, typed.texts, typed.errors),
         typed=typed,
         wrong=len(typed.errors) + len(typed.how_errors),
-        defaults=defaults,
-        calls=_calls(request, parts, seen, typed.texts),
-        strip=strip(seen.marks),
-        usual=recent.usual(seen.marks),
-        trend=trend_in_words(seen.marks),
-        may_execute=seen.level.rank >= Level.RUNNER.rank and Scope.EXECUTE in caller.scopes,
-        may_edit=seen.level.rank >= Level.EDITOR.rank and Scope.WRITE in caller.scopes,
-        level=seen.level.value,
+        defaults=shown.defaults,
+        calls=_calls(request, parts, shown, typed.texts),
+        strip=strip(shown.marks),
+        usual=recent.usual(shown.marks),
+        trend=trend_in_words(shown.marks),
+        may_execute=shown.may_execute(caller),
+        may_edit=shown.may_edit(caller),
+        may_grant=shown.may_grant(caller),
+        grants=shown.grants,
+        level=shown.level.value,
     )
 
 
@@ -163,15 +141,15 @@ async def _description(parts: Parts, row: Notebook) -> tuple[str, str | None]:
         return "", error.detail
 
 
-def _calls(request: Request, parts: Parts, seen: _Seen, texts: Mapping[str, str]) -> Calls:
+def _calls(request: Request, parts: Parts, shown: Seen, texts: Mapping[str, str]) -> Calls:
     values: dict[str, JsonValue] = {}
-    for each in seen.definitions:
+    for each in shown.definitions:
         if each.secret:
             continue
         values |= _value(each, texts.get(each.name, ""))
-    secret = [each.name for each in seen.definitions if each.secret]
+    secret = [each.name for each in shown.definitions if each.secret]
     address = (parts.settings.public_url or str(request.base_url)).rstrip("/")
-    return calls(address, seen.row.id, seen.row.file_path, values, secret)
+    return calls(address, shown.row.id, shown.row.file_path, values, secret)
 
 
 def _value(definition: Definition, text: str) -> dict[str, Any]:

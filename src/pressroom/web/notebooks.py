@@ -10,6 +10,7 @@ from pressroom.executions import recent
 from pressroom.identity.policy import viewer
 from pressroom.identity.principal import Scope
 from pressroom.notebooks import files, finding
+from pressroom.web.listing import skipped
 from pressroom.web.rendering import page
 from pressroom.web.routes import PageRoute
 from pressroom.web.strips import strip
@@ -27,8 +28,7 @@ async def show_notebooks(request: Request, parts: TheParts, caller: Reader) -> R
     query, seen_by = request.query_params, viewer(caller)
     words = query.get("q", "")[:LONGEST].replace("\0", "")
     tag, owner = ((query.get(name, "")[:LONGEST].replace("\0", "") or None) for name in ("tag", "owner"))
-    given = query.get("skip", "0")
-    skip = int(given) if given.isascii() and given.isdigit() and len(given) < 10 else 0
+    skip = skipped(request)
     async with parts.database.snapshot() as session:
         tags = await finding.tags(session, seen_by)
         owners = await finding.owners(session, seen_by)

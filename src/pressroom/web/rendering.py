@@ -36,6 +36,16 @@ NOTICES = {
     "registered": "The notebook is registered.",
     "submitted": "It is submitted.",
     "again": "It is executed again: this is the new execution.",
+    "batch": "The batch has begun.",
+    "batch-again": "What did not succeed is executed again: this is the new batch.",
+    "batch-stopping": "Nothing of it starts any more; what runs is being stopped.",
+    "scheduled": "The schedule is saved.",
+    "paused": "It is paused: no tick fires until it is resumed.",
+    "resumed": "It is resumed, from the next tick on.",
+    "deleted": "It is deleted.",
+    "granted": "What others may do is saved.",
+    "parameters": "The parameters are saved.",
+    "revoked": "The token is worthless from now on.",
 }
 """What a page says of what was just done, by the word in its address."""
 _DAY, _HOUR, _MINUTE = 86_400, 3_600, 60
@@ -73,6 +83,13 @@ def value_in_words(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
+def figure_in_words(value: Any) -> str:
+    """A value as a table has it: a number to five significant digits, all else as :func:`value_in_words`."""
+    if isinstance(value, float):
+        return f"{value:.5g}"
+    return value_in_words(value)
+
+
 def moment_of(value: datetime | str) -> datetime:
     """A time, in UTC, of what travels as one."""
     found = datetime.fromisoformat(value) if isinstance(value, str) else value
@@ -95,6 +112,11 @@ def _name_of_file(path: str) -> str:
     return PurePosixPath(path).stem
 
 
+def _segment(text: str) -> str:
+    """A text as one part of a path."""
+    return quote(text, safe="")
+
+
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
     environment = Environment(
@@ -106,10 +128,12 @@ def _environment() -> Environment:
             "seconds": seconds_in_words,
             "bytes": bytes_in_words,
             "value": value_in_words,
+            "figure": figure_in_words,
             "iso": _iso,
             "utc": _utc,
             "counted": _counted,
             "stem": _name_of_file,
+            "segment": _segment,
         }
     )
     cast("dict[str, Any]", environment.globals).update(version=__version__, themes=THEMES)

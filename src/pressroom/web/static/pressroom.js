@@ -10,8 +10,9 @@
       const moment = new Date(time.dateTime);
       const year = moment.getFullYear() === new Date().getFullYear() ? {} : { year: "numeric" };
       const second = "seconds" in time.dataset ? { second: "2-digit" } : {};
+      const weekday = "weekday" in time.dataset ? { weekday: "short" } : {};
       time.title = time.textContent.trim();
-      time.textContent = moment.toLocaleString(undefined, { ...minute, ...year, ...second });
+      time.textContent = moment.toLocaleString(undefined, { ...minute, ...year, ...second, ...weekday });
     }
   };
 
@@ -58,6 +59,28 @@
       button.hidden = !navigator.clipboard;
     }
   };
+
+  /** The reader's own time zone, where none is said yet, and the others to choose from. */
+  const zones = () => {
+    const field = document.querySelector("input[data-zone]");
+    if (!field) return;
+    for (const name of Intl.supportedValuesOf("timeZone")) field.list.append(new Option(name, name));
+    if (field.value) return;
+    field.value = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    field.dispatchEvent(new Event("change", { bubbles: true }));
+  };
+
+  /** A link to another form of the same notebook takes along what was typed into this one; but no secrets. */
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("a[data-carry]");
+    if (!link) return;
+    const address = new URL(link.href);
+    for (const name of [...address.searchParams.keys()]) if (name.startsWith("p.")) address.searchParams.delete(name);
+    for (const [name, value] of new FormData(document.getElementById(link.dataset.carry))) {
+      if (name.startsWith("p.") && value) address.searchParams.append(name, value);
+    }
+    link.href = address;
+  });
 
   const inWords = (seconds) => {
     const whole = Math.max(0, Math.round(seconds));
@@ -109,5 +132,6 @@
 
   setInterval(elapse, 1000);
   enhance(document);
+  addEventListener("load", zones);
   document.addEventListener("htmx:afterSettle", () => enhance(document));
 })();
