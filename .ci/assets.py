@@ -34,6 +34,16 @@ PACKAGES = [
         "sha512-fm297iru0iWsNJlBrjvtN7V9zjaxd+69Oqjh4F/Vq9Wwi2kFisLcrLCiv5oBX0KLfOX/zG8AUo9ROMU5XUB44Q==",
         {"package/dist/htmx.min.js": "htmx.min.js", "package/LICENSE": "htmx.LICENSE.txt"},
     ),
+    Package(
+        "uplot",
+        "1.6.32",
+        "sha512-KIMVnG68zvu5XXUbC4LQEPnhwOxBuLyW1AHtpm6IKTXImkbLgkMy+jabjLgSLMasNuGGzQm/ep3tOkyTxpiQIw==",
+        {
+            "package/dist/uPlot.iife.min.js": "uPlot.iife.min.js",
+            "package/dist/uPlot.min.css": "uPlot.min.css",
+            "package/LICENSE": "uPlot.LICENSE.txt",
+        },
+    ),
 ]
 
 

@@ -2,61 +2,22 @@
 
 import re
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from page_forms import HTML, Form, registered
 from pressroom.settings import Settings
 
 Service = pytest.Service  # type: ignore[attr-defined]
 write_notebook = pytest.write_notebook  # type: ignore[attr-defined]
-HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 PREFIX = "/tools/pressroom"
 CELL = """region: str = "EMEA"  # which region
 top_n: int = 8  # how many are shown
 since = "2026-10-01"
 """
-
-
-class Form(HTMLParser):
-    """What a browser would send of the form with a certain action: the fields, and what is in them."""
-
-    def __init__(self, text: str, action: str) -> None:
-        super().__init__()
-        self.fields: dict[str, str] = {}
-        self._inside = False
-        self._action, self._select, self._area = action, "", ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = {name: value or "" for name, value in attrs}
-        if tag == "form":
-            self._inside = given.get("action") == self._action and given.get("method") == "post"
-        if not self._inside:
-            return
-        if tag == "input" and "name" in given and (given.get("type") != "checkbox" or "checked" in given):
-            self.fields[given["name"]] = given.get("value", "")
-        if tag == "select":
-            self._select = given["name"]
-            self.fields[self._select] = ""
-        if tag == "option" and "selected" in given:
-            self.fields[self._select] = given.get("value", "")
-        if tag == "textarea":
-            self._area = given["name"]
-            self.fields[self._area] = ""
-
-    def handle_data(self, data: str) -> None:
-        if self._area:
-            self.fields[self._area] += data.removeprefix("\n")
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "textarea":
-            self._area = ""
-        if tag == "form":
-            self._inside = False
 
 
 @pytest.fixture
@@ -68,16 +29,6 @@ def settings(settings: Settings) -> Settings:
 def browser(service: Any) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=service.url, headers=HTML, timeout=60) as client:
         yield client
-
-
-def registered(browser: httpx.Client, path: Path, *parameters: dict[str, Any]) -> int:
-    body = {"name": "Sales", "file_path": str(path), "username": "ana"}
-    made = browser.post("/db/notebooks", json=body)
-    assert made.status_code == 201, made.text
-    notebook_id = made.json()["id"]
-    if parameters:
-        assert browser.post(f"/db/parameters/bulk/{notebook_id}", json=list(parameters)).status_code == 201
-    return notebook_id
 
 
 def test_the_root_is_the_home_page_for_browsers_and_a_map_for_programs(browser: httpx.Client) -> None:
@@ -212,17 +163,27 @@ def test_how_pages_look_is_kept_without_scripts(browser: httpx.Client) -> None:
 def pages(browser: httpx.Client, notebook: Path) -> Iterator[httpx.Response]:
     number = registered(browser, notebook, {"param_name": "region", "param_type": "string"})
     done = browser.post(f"/db/notebooks/{number}/executions", json={}, headers={"Prefer": "respond-async"})
+    batch = browser.post("/db/batches", json={"notebook_id": number, "grid": {"region": ["EMEA", "APAC"]}}).json()["id"]
+    wanted = {"notebook_id": number, "name": "daily", "cron": "@daily"}
+    schedule = browser.post("/db/schedules", json=wanted).json()["id"]
+    assert browser.post("/db/tokens", json={"scopes": ["read"]}).status_code == 201
+    execution = done.json()["id"]
     yield from (
         browser.get(path)
         for path in (
             *("/home", "/notebooks", "/notebooks/files", f"/notebooks/new?path={notebook}", "/ui", "/executions"),
-            *(f"/notebooks/{number}", f"/executions/{done.json()['id']}", "/notebooks/999"),
+            *(f"/notebooks/{number}{page}" for page in ("", "/sweep", "/parameters", "/compare")),
+            *(f"/executions/{execution}", f"/difference?executions={execution},{execution}", "/notebooks/999"),
+            *("/batches", f"/batches/{batch}", "/schedules", f"/schedules/{schedule}", f"/schedules/{schedule}/edit"),
+            *(f"/schedules/new?notebook_id={number}", "/service/workers", "/service/kernels", "/service/audit"),
+            "/tokens",
         )
     )
 
 
 def test_pages_hold_no_script_and_no_style_of_their_own(browser: httpx.Client, notebook: Path) -> None:
     for page in pages(browser, notebook):
+        assert page.status_code == (404 if page.url.path == "/notebooks/999" else 200), page.url
         policy = page.headers["Content-Security-Policy"]
         assert "unsafe" not in policy
         assert "script-src 'self'; style-src 'self'" in policy

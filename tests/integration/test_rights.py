@@ -80,7 +80,8 @@ KINDS = {
 class Ask:
     """How an endpoint is asked. ``names``: a notebook that the caller must see, whatever else is needed; ``made``: a
     thing that is its maker's and an administrator's; ``admins``: what a token does only for administrators;
-    ``browsers``: what is for a session alone, and not valid else; ``nothing``: what these settings have not."""
+    ``browsers``: what is for a session alone, and not valid else; ``nothing``: what these settings have not;
+    ``output``: the execution has left one."""
 
     path: str
     json: Any = None
@@ -92,6 +93,7 @@ class Ask:
     admins: bool = False
     browsers: bool = False
     nothing: bool = False
+    output: bool = False
     form: dict[str, str] | None = None
 
 
@@ -229,6 +231,48 @@ ASKS = {
     "show_an_execution": Ask("/executions/{ended}"),
     "cancel_from_a_page": Ask("/executions/{pending}/cancel", form={}),
     "execute_again_from_a_page": Ask("/executions/{ended}/again", form={}),
+    "copy_to_debug": Ask("/executions/{ended}/copy", form={}, output=True),
+    "show_a_sweep": Ask("/notebooks/{notebook}/sweep"),
+    "sweep_from_a_page": Ask("/notebooks/{notebook}/sweep", form={"p.month": "7, 8", "counted": "2"}),
+    "show_definitions": Ask("/notebooks/{notebook}/parameters"),
+    "save_definitions": Ask(
+        "/notebooks/{notebook}/parameters", form={"d.0.name": "other", "d.0.type": "integer", "d.0.take": "yes"}
+    ),
+    "grant_from_a_page": Ask(
+        "/notebooks/{notebook}/grants", form={"kind": "user", "grantee": "dora", "level": "editor"}
+    ),
+    "revoke_a_grant_from_a_page": Ask("/notebooks/{notebook}/grants/revoke", form={"kind": "user", "grantee": "dora"}),
+    "show_comparison": Ask("/notebooks/{notebook}/compare"),
+    "show_difference": Ask("/difference", query={"executions": ["{ended}", "{ended}"]}),
+    "show_batches": Ask("/batches"),
+    "show_a_batch": Ask("/batches/{batch}"),
+    "cancel_a_batch_from_a_page": Ask("/batches/{batch}/cancel", form={}),
+    "repeat_a_batch_from_a_page": Ask("/batches/{ended_batch}/retry", form={}),
+    "show_schedules": Ask("/schedules"),
+    "show_a_schedule": Ask("/schedules/{schedule}"),
+    "show_a_new_schedule": Ask("/schedules/new", query={"notebook_id": "{notebook}"}),
+    "schedule_from_a_page": Ask(
+        "/schedules/new",
+        form={"notebook_id": "{notebook}", "name": "{key}", "cron": "@daily", "username": "ana"},
+        names=True,
+    ),
+    "show_a_schedule_to_change": Ask("/schedules/{schedule}/edit", names=True),
+    "change_a_schedule_from_a_page": Ask(
+        "/schedules/{schedule}/edit", form={"name": "{key}", "cron": "@daily"}, names=True
+    ),
+    "pause_a_schedule_from_a_page": Ask("/schedules/{schedule}/pause", form={}, names=True),
+    "resume_a_schedule_from_a_page": Ask("/schedules/{schedule}/resume", form={}, names=True),
+    "run_a_schedule_from_a_page": Ask("/schedules/{schedule}/run", form={}, names=True),
+    "backfill_a_schedule_from_a_page": Ask(
+        "/schedules/{schedule}/backfill", form={"from": "2026-01-01", "to": "2026-01-02"}, names=True
+    ),
+    "delete_a_schedule_from_a_page": Ask("/schedules/{schedule}/delete", form={}, names=True),
+    "show_workers": Ask("/service/workers"),
+    "show_kernels": Ask("/service/kernels"),
+    "show_the_audit": Ask("/service/audit"),
+    "show_tokens": Ask("/tokens"),
+    "make_a_token_from_a_page": Ask("/tokens", form={"scopes": "read"}, admins=True),
+    "revoke_a_token_from_a_page": Ask("/tokens/{token}/revoke", form={}, made=True),
 }
 TABLE = sorted(endpoints(create_app(Settings())), key=lambda each: (each.path, each.method))
 
@@ -291,6 +335,18 @@ class InProcess:
     def __exit__(self, *_: object) -> None:
         self._runner.run(self._end())
         self._runner.close()
+
+
+def _filled(part: Any, things: dict[str, Any]) -> Any:
+    """What is sent, with the things in it."""
+    if isinstance(part, dict):
+        return {key: _filled(value, things) for key, value in part.items()}
+    if isinstance(part, list):
+        return [_filled(value, things) for value in part]
+    if not isinstance(part, str):
+        return part
+    found = part.format(**things)
+    return int(found) if part == "{notebook}" else found
 
 
 class Stage:
@@ -438,6 +494,13 @@ class Stage:
         assert asked.status_code == 202, asked.text
         return asked.json()["id"]
 
+    def left(self, execution: int) -> None:
+        """Put a notebook where an execution would have left one."""
+        path = Path(self.one("SELECT output_path FROM notebook_executions WHERE id = %s", execution))
+        path.parent.mkdir(exist_ok=True)
+        mark = {"pressroom": {"execution_id": execution}}
+        path.write_text(json.dumps(json.loads(self.source) | {"metadata": mark}))
+
     def ask(self, endpoint: Endpoint, name: str) -> tuple[dict[str, Any], httpx.Response]:
         """What an endpoint answers a kind of caller."""
         ask = ASKS[endpoint.name]
@@ -448,15 +511,11 @@ class Stage:
         if "{pending}" in ask.path:
             things |= {"pending": self.pending(things["notebook"])}
 
+        if ask.output:
+            self.left(things["ended"])
+
         def filled(part: Any) -> Any:
-            if isinstance(part, dict):
-                return {key: filled(value) for key, value in part.items()}
-            if isinstance(part, list):
-                return [filled(value) for value in part]
-            if not isinstance(part, str):
-                return part
-            found = part.format(**things)
-            return int(found) if part == "{notebook}" else found
+            return _filled(part, things)
 
         sent: dict[str, Any] = {"headers": self.headers(name) | ASYNC, "params": filled(ask.query)}
         if ask.upload:

@@ -56,7 +56,7 @@ def heat_map(grid: Mapping[str, Sequence[Any]], marks: Sequence[BatchMark], figu
     if len(varying) != 2:
         return None
     # The shorter one across: pages are higher than they are wide.
-    across, down = sorted(varying, key=lambda name: len(grid[name]))
+    across, down = sorted(reversed(varying), key=lambda name: len(grid[name]))
     if len(grid[across]) > MOST_ACROSS or len(grid[down]) > MOST_DOWN:
         return None
     figures = {mark.index: _figure(mark, figure) for mark in marks}

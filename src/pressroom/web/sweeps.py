@@ -73,6 +73,8 @@ def read(definitions: Sequence[Definition], texts: Mapping[str, str]) -> Sweep:
         except ParameterInvalid as error:
             sweep.errors[definition.name] = error.detail
             continue
+        if not read_values:  # commas alone
+            continue
         if len(read_values) > 1:
             sweep.swept[definition.name] = read_values
             sweep.ranges[definition.name] = _range(definition, text, read_values)
