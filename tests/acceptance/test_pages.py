@@ -1,31 +1,22 @@
-"""The pages in a browser: from a file to its result, at the width of a laptop and of a phone, light and dark.
+"""The pages in a browser: from a file to its result, at the width of a laptop and of a phone, light and dark."""
 
-Where ``PRESSROOM_PICTURES`` names a folder, a picture of each page goes there.
-"""
-
-import os
 import re
 import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import nbformat
 import psycopg
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-from playwright.async_api import BrowserContext, Page, async_playwright, expect
+from playwright.async_api import Page, expect
 
-from axe import violations
+from looking import Looking, looking
 from pressroom.settings import Settings
 
 Service = pytest.Service  # type: ignore[attr-defined]
-CHROMIUM = "/usr/bin/chromium"
-PICTURES = os.environ.get("PRESSROOM_PICTURES")
-Scheme = Literal["light", "dark"]
 ABOUT = "# Regional sales\n\nOne region in one *month*: revenue and units against the month before.\n"
 PARAMETERS = """region: str = "EMEA"  # the sales region
 month = "2026-10"  # the month to report, written YYYY-MM
@@ -39,46 +30,6 @@ while not Path({gate!r}).exists():
     time.sleep(0.05)
 """
 LOOK = "for product in range(top_n):\n    print(product)"
-
-
-@dataclass
-class Looking:
-    """A browser of a certain width, and all that its pages complained of."""
-
-    context: BrowserContext
-    url: str
-    name: str
-    complaints: list[str] = field(default_factory=list)
-
-    async def page(self) -> Page:
-        page = await self.context.new_page()
-        page.on("console", lambda told: self.complaints.append(told.text) if told.type == "error" else None)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        return page
-
-    async def look(self, page: Page, name: str) -> None:
-        """There is no barrier in either scheme, and nothing is wider than the page."""
-        for scheme in ("light", "dark"):
-            await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-            found = await violations(page)
-            assert found == [], f"{name}, {scheme}"
-            if PICTURES:
-                await page.screenshot(path=Path(PICTURES, f"{name}-{self.name}-{scheme}.png"), full_page=True)
-        wide = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        assert wide <= 0, f"{name} is {wide} pixels too wide"
-
-
-@asynccontextmanager
-async def looking(url: str, name: str, width: int) -> AsyncIterator[Looking]:
-    async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        context = await chromium.new_context(
-            viewport={"width": width, "height": 900}, timezone_id="Europe/Berlin", locale="en-GB"
-        )
-        context.set_default_timeout(60_000)
-        expect.set_options(timeout=30_000)
-        yield Looking(context, url, name)
-        await chromium.close()
 
 
 @pytest.fixture

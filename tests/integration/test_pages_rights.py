@@ -113,7 +113,7 @@ def test_a_copy_of_what_was_executed_has_its_parameters_and_no_outputs(
         page = browser.post(f"/executions/{number}/copy")
         assert (page.status_code, f"<code>{name}</code>" in page.text) == (200, True), page.text
         copy = json.loads((home / name).read_text())
-        assert [cell["source"] for cell in copy["cells"]] == [["months = 7"], ["print(months)"]]
+        assert [cell["source"] for cell in copy["cells"]] == ["months = 7", "print(months)"]
         assert [cell["outputs"] for cell in copy["cells"]] == [[], []]
         assert "papermill" not in json.dumps(copy)
         assert "execution_id" not in json.dumps(copy)

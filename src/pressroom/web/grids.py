@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from pressroom.executions.recent import BatchMark
 from pressroom.executions.states import Status
-from pressroom.web.rendering import figure_in_words, seconds_in_words, value_in_words
+from pressroom.web.rendering import figure_in_words, seconds_in_words
 
 LEVELS = 9
 """Into how many shades the figures are parted."""
@@ -55,8 +55,9 @@ def heat_map(grid: Mapping[str, Sequence[Any]], marks: Sequence[BatchMark], figu
     varying = [name for name, values in grid.items() if len(values) > 1]
     if len(varying) != 2:
         return None
-    # The shorter one across: pages are higher than they are wide.
-    across, down = sorted(reversed(varying), key=lambda name: len(grid[name]))
+    down, across = varying
+    if len(grid[across]) > len(grid[down]):  # pages are higher than they are wide
+        down, across = across, down
     if len(grid[across]) > MOST_ACROSS or len(grid[down]) > MOST_DOWN:
         return None
     figures = {mark.index: _figure(mark, figure) for mark in marks}
@@ -72,8 +73,8 @@ def heat_map(grid: Mapping[str, Sequence[Any]], marks: Sequence[BatchMark], figu
     return HeatMap(
         down,
         across,
-        list(zip(map(value_in_words, grid[down]), cells, strict=True)),
-        [value_in_words(value) for value in grid[across]],
+        list(zip(map(figure_in_words, grid[down]), cells, strict=True)),
+        [figure_in_words(value) for value in grid[across]],
         words(low) if known else "",
         words(high) if known else "",
     )

@@ -5,7 +5,7 @@
   const charts = document.getElementById("charts");
   if (!charts || typeof uPlot === "undefined") return;
   const part = (name) => charts.querySelector(`[data-part=${name}]`);
-  const mostWords = 12, mostAxes = 14;
+  const mostWords = 12, mostAxes = 14, edge = 0.015;
   let rows = [], dimensions = [], picked = new Set(), plots = [], colours = {};
 
   const readColours = () => {
@@ -109,7 +109,7 @@
       if (!range) return pick([]);
       const axes = shown.filter((_, at) => at >= range.x[0] - 0.15 && at <= range.x[1] + 0.15);
       if (!axes.length) return pick([]);
-      const inside = (row) => axes.every((of) => { const value = share(of, row); return value !== null && value >= range.y[0] && value <= range.y[1]; });
+      const inside = (row) => axes.every((of) => { const value = share(of, row); return value !== null && value >= range.y[0] - edge && value <= range.y[1] + edge; });
       return pick(rows.filter(inside).map((row) => row.id));
     };
     const options = {
@@ -153,7 +153,7 @@
     const options = {
       ...base(host, 280),
       scales: { x: { time: false, range: wide(of.x) }, y: { range: wide(of.y) } },
-      axes: [axis(of.x), { ...axis(of.y), size: 56 }],
+      axes: [{ ...axis(of.x), size: 26 }, { ...axis(of.y), size: 56 }],
       hooks: { draw: [draw], setSelect: [select] },
     };
     return new uPlot(options, [places.map(([x]) => x), places.map(([, y]) => y)], host);
@@ -183,9 +183,9 @@
     new MutationObserver(draw).observe(document.documentElement, { attributeFilter: ["data-theme"] });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
     part("clear").addEventListener("click", () => { for (const plot of plots) plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false); pick([]); });
-    document.getElementById("choose").addEventListener("change", () => {
-      pick([...document.querySelectorAll("tr[data-row] input:checked")].map((box) => Number(box.value)));
-    });
+    const ticked = () => [...document.querySelectorAll("tr[data-row] input:checked")].map((box) => Number(box.value));
+    document.getElementById("choose").addEventListener("change", () => pick(ticked()));
+    if (ticked().length && ticked().length < rows.length) pick(ticked());
   };
 
   fetch(charts.dataset.source, { headers: { Accept: "application/json" } })
