@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 UV := $(VENV)/bin/uv
 
-.PHONY: help setup demo serve test chaos endurance browser faketime keycloak jupyterhub axe assets lint format types contracts audit wheel bench lock clean
+.PHONY: help setup demo serve test chaos endurance browser faketime keycloak jupyterhub axe assets pictures lint format types contracts audit wheel bench lock clean
 
 help:  ## Say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -51,6 +51,9 @@ jupyterhub: setup  ## Fetch the proxy of the JupyterHub that the tests start, wh
 assets: setup  ## Fetch what pages load of others', from its pinned npm packages; needs npm
 	$(VENV)/bin/python .ci/assets.py
 
+pictures: setup browser axe  ## Take the pictures of the pages that stand in the docs
+	$(VENV)/bin/python .ci/pictures.py
+
 axe: setup  ## Fetch axe-core, which a test looks for barriers in pages with, where there is none; needs npm
 	@$(VENV)/bin/python tests/axe.py >/dev/null
 
@@ -87,6 +90,7 @@ bench: setup  ## Measure against peers
 	$(VENV)/bin/python bench/identity.py
 	$(VENV)/bin/python bench/grid.py
 	$(VENV)/bin/python bench/compare.py
+	$(VENV)/bin/python bench/pages.py
 
 lock:  ## Choose the newest dependencies
 	$(UV) lock --upgrade

@@ -26,7 +26,8 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 @router.get("/notebooks/{notebook_id}/parameters")
 async def show_definitions(notebook_id: Id, request: Request, parts: TheParts, caller: Editor) -> Response:
-    """The definitions as they are. With ``infer``, also what the file's parameters cell proposes beside them."""
+    """The definitions as they are. With ``infer``, also what the file's parameters cell proposes beside them. What was
+    typed before a sign-in comes back by the address."""
     notes: list[str] = []
     async with parts.database.transaction() as session:
         notebook = await levels.require(session, caller, notebook_id, Level.EDITOR)
@@ -40,7 +41,7 @@ async def show_definitions(notebook_id: Id, request: Request, parts: TheParts, c
                 inferred, notes = [], [error.detail]
             known = {each.name for each in proposed}
             proposed += [Proposed.of(each) for each in inferred if each.param_name not in known]
-    return _page(request, notebook, proposed, notes=notes)
+    return _page(request, notebook, proposed_in(request.query_params) or proposed, notes=notes)
 
 
 @router.post("/notebooks/{notebook_id}/parameters")

@@ -138,13 +138,15 @@ async def schedule_from_a_page(request: Request, parts: TheParts, caller: Acting
 async def show_a_schedule_to_change(
     schedule_id: Id, request: Request, parts: TheParts, caller: ActingRunner
 ) -> Response:
-    """The form of a schedule that is there."""
+    """The form of a schedule that is there; what was typed before a sign-in comes back by the address."""
     async with parts.database.transaction() as session:
         schedule = await answer(session, await service.owned(session, caller, schedule_id))
         shown = await seen(session, caller, schedule.notebook_id)
     values = {name: value for name, value in schedule.parameters.items() if value != MARK}
     others = {name: text_of(value) for name, value in schedule.model_dump(mode="json").items()}
-    form = Form({name: text_of(value) for name, value in values.items()}, others, schedule)
+    texts = {name: text_of(value) for name, value in values.items()}
+    query = request.query_params
+    form = Form(texts | _texts(shown.definitions, query), others | dict(query.items()), schedule)
     return await _page(request, shown, form)
 
 

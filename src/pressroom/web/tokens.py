@@ -34,7 +34,8 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 @router.get("/tokens")
 async def show_tokens(request: Request, parts: TheParts, caller: Reader) -> Response:
     """The caller's tokens; everybody's, for an administrator."""
-    return await _page(request, parts, caller)
+    query = request.query_params
+    return await _page(request, parts, caller, {**query, "scopes": query.getlist("scopes")})
 
 
 @router.post("/tokens")
