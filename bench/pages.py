@@ -2,8 +2,8 @@
 
 Run it as ``python bench/pages.py [--rows 100000] [--tries 60]``. Two histories, of 100 executions and of ``--rows``,
 are generated in an embedded server, and ``pressroom serve`` without workers answers from each. A page and its call are
-asked for in turns on one connection; each figure is the median. The weight is that of a page and all that it loads, as a
-browser gets it that has nothing yet: compressed, the page itself by gzip as a proxy would. It leaves nothing behind.
+asked for in turns on one connection; each figure is the median. The weight is that of a page and all that it loads, as
+a browser gets it that has nothing yet: compressed, the page itself by gzip as a proxy would. It leaves nothing behind.
 """
 
 import sys

@@ -190,6 +190,7 @@ def test_pages_hold_no_script_and_no_style_of_their_own(browser: httpx.Client, n
         assert re.findall(r"<script(?![^>]* src=)|<style|\sstyle=|\son[a-z]+=|javascript:", page.text) == []
         assert re.findall(r'(?:src|href)="https?://', page.text) == []
         assert page.headers["Referrer-Policy"] == "same-origin"
+        assert ("uPlot" in page.text) == page.url.path.endswith("/compare"), "charts are loaded where they are drawn"
 
 
 def test_what_pages_load_is_kept_for_good_under_the_name_of_its_content(browser: httpx.Client) -> None:
@@ -212,7 +213,7 @@ def test_every_address_of_a_page_has_the_prefix(settings: Settings, notebook: Pa
         httpx.Client(base_url=running.url + PREFIX, headers=HTML, timeout=60) as browser,
     ):
         for page in pages(browser, notebook):
-            addresses = re.findall(r'\s(?:src|href|action|hx-get|data-events)="([^"#][^"]*)"', page.text)
+            addresses = re.findall(r'\s(?:src|href|action|formaction|hx-get|hx-post|data-events|data-source)="([^"#][^"]*)"', page.text)
             assert [each for each in addresses if not each.startswith(f"{PREFIX}/")] == []
         sent = browser.get("/")
         assert sent.headers["Location"] == f"{PREFIX}/home"
