@@ -82,6 +82,7 @@ async def compare(at: Looking, page: Page) -> None:
     await expect(scatter).to_be_visible()
     await expect(page.locator("tr[data-row]")).to_have_count(15)
     await at.look(page, "compare")
+    await scatter.scroll_into_view_if_needed()
     box = await scatter.bounding_box()
     assert box is not None
     await page.mouse.move(box["x"] + 2, box["y"] + box["height"] / 2)
@@ -95,6 +96,7 @@ async def compare(at: Looking, page: Page) -> None:
     await expect(page.locator("tr.picked")).to_have_count(count)
     await at.look(page, "compare-picked")
     parallel = page.locator("[data-part=parallel] .u-over")
+    await parallel.scroll_into_view_if_needed()
     box = await parallel.bounding_box()
     assert box is not None
     # Those of the highest alpha.

@@ -142,7 +142,10 @@ def test_executions_are_compared_and_what_differs_stands_out(
         assert browser.get(f"{here}?{sort.replace('&amp;', '&')}").status_code == 200, sort
     assert rows(sort="results.rmse") == ids
     assert rows(where="results.rmse > 1") == [ids[1]]
-    assert rows(executions=f"{ids[0]}") == [ids[0]]
+    assert rows(executions=f"{ids[0]}", batch="1") == [ids[0]]
+    chosen = browser.get(here, params={"executions": ids, "batch": "1"}).text
+    [source] = re.findall(r'data-source="([^"]+)"', chosen)
+    assert [row["id"] for row in browser.get(source.replace("&amp;", "&")).json()] == ids[::-1]
     wrong = browser.get(here, params={"where": "rmse <"})
     assert (wrong.status_code, "is no column" in wrong.text) == (422, True)
     csv = re.search(r'href="([^"]+format=csv)"', page.text)

@@ -84,7 +84,7 @@ async def show_comparison(notebook_id: Id, request: Request, parts: TheParts, ca
         plain={name: _sorted(asked, name) for name in ("id", "status", "started_at", "seconds")},
         kept={name: text for name, text in asked.items() if name != "all"},
         statuses=list(Status),
-        source=urlencode({name: text for name, text in asked.items() if name != "all"}),
+        source=_source(asked),
     )
 
 
@@ -111,6 +111,12 @@ async def show_difference(request: Request, parts: TheParts, caller: Viewer) -> 
         titles=[names.get(each.notebook_id or 0, each.input_path) for each in pair],
         notebook_id=pair[0].notebook_id if pair[0].notebook_id == pair[1].notebook_id else None,
     )
+
+
+def _source(asked: dict[str, str]) -> str:
+    """The query that the API answers the same to, which is asked for a batch or for executions."""
+    left_out = {"all", "batch"} if "executions" in asked else {"all"}
+    return urlencode({name: text for name, text in asked.items() if name not in left_out})
 
 
 def _ids(texts: Sequence[str]) -> list[int]:
