@@ -14,6 +14,7 @@ from pressroom.settings import Settings
 Service = pytest.Service  # type: ignore[attr-defined]
 write_notebook = pytest.write_notebook  # type: ignore[attr-defined]
 PREFIX = "/tools/pressroom"
+ADDRESSES = "src|href|action|formaction|hx-get|hx-post|data-events|data-source"
 CELL = """region: str = "EMEA"  # which region
 top_n: int = 8  # how many are shown
 since = "2026-10-01"
@@ -213,7 +214,9 @@ def test_every_address_of_a_page_has_the_prefix(settings: Settings, notebook: Pa
         httpx.Client(base_url=running.url + PREFIX, headers=HTML, timeout=60) as browser,
     ):
         for page in pages(browser, notebook):
-            addresses = re.findall(r'\s(?:src|href|action|formaction|hx-get|hx-post|data-events|data-source)="([^"#][^"]*)"', page.text)
+            addresses = re.findall(rf'\s(?:{ADDRESSES})="([^"#][^"]*)"', page.text)
+                r'\s(?:src|href|action|formaction|hx-get|hx-post|data-events|data-source)="([^"#][^"]*)"', page.text
+            )
             assert [each for each in addresses if not each.startswith(f"{PREFIX}/")] == []
         sent = browser.get("/")
         assert sent.headers["Location"] == f"{PREFIX}/home"

@@ -110,7 +110,7 @@ def _page(
         status=status,
         notebook=notebook,
         proposed=proposed,
-        blank=Proposed("", take=""),
+        blank=Proposed(""),
         types=TYPES,
         notes=notes,
         problem=problem,

@@ -40,6 +40,8 @@ PRESETS = {
     "0 * * * *": "every hour",
     "*/15 * * * *": "every 15 minutes",
 }
+_CONTROLS = {"checkboxes": "list", "list": "list"}
+"""What lists are typed into; all else that is no JSON is one line, as templates are."""
 NEW = {"cron": "0 6 1 * *", "missed": Missed.LAST.value, "overlap": Overlap.QUEUE.value}
 EMPTY = {"timezone": "UTC", "jitter_seconds": "0", "missed_limit": "100"}
 """What an empty field means."""
@@ -217,7 +219,7 @@ def _field(definition: Definition, made: Field, texts: Mapping[str, str]) -> Fie
     if made.control in ("password", "select"):
         chosen = tuple(replace(one, chosen=one.value == text) for one in made.options)
         return replace(made, text="" if definition.secret else text, options=chosen)
-    control = {"checkboxes": "list", "date": "text", "datetime": "text"}.get(made.control, made.control)
+    control = made.control if made.control in ("json", "textarea") else _CONTROLS.get(made.control, "text")
     return replace(made, control=control, text=text, step="", placeholder=made.text or made.placeholder, options=())
 
 

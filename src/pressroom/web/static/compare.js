@@ -6,6 +6,8 @@
   if (!charts || typeof uPlot === "undefined") return;
   const part = (name) => charts.querySelector(`[data-part=${name}]`);
   const mostWords = 12, mostAxes = 14, edge = 0.015;
+  const byHand = matchMedia("(pointer: coarse)").matches;
+  const hint = byHand ? "Tick executions in the table to pick them out" : part("picked").textContent;
   let rows = [], dimensions = [], picked = new Set(), plots = [], colours = {};
 
   const readColours = () => {
@@ -45,7 +47,7 @@
       line.classList.toggle("unpicked", picked.size > 0 && !chosen);
       line.querySelector("input[type=checkbox]").checked = chosen;
     }
-    part("picked").textContent = picked.size ? `${picked.size} of ${rows.length} picked out` : "Drag over a chart to pick executions out";
+    part("picked").textContent = picked.size ? `${picked.size} of ${rows.length} picked out` : hint;
     part("clear").hidden = !picked.size;
     for (const plot of plots) plot.redraw(false);
   };
@@ -177,6 +179,7 @@
       part(name).addEventListener("change", draw);
     }
     charts.hidden = false;
+    part("picked").textContent = hint;
     draw();
     let width = charts.clientWidth;
     new ResizeObserver(() => { if (charts.clientWidth !== width) { width = charts.clientWidth; draw(); } }).observe(charts);
