@@ -20,7 +20,13 @@ _AS_IN_THE_DOCS = """() => {
   const put = (text) => text.replace(/\\/[^\\s"']*\\/home\\/(?=ana)/g, "/home/")
     .replace(/127\\.0\\.0\\.1:\\d+/g, "127.0.0.1:8002").replace(/\\bvm(-\\d+)?\\b/g, "press-1");
   while (walker.nextNode()) walker.currentNode.data = put(walker.currentNode.data);
-  for (const field of document.querySelectorAll("input[type=text], input:not([type])")) field.value = put(field.value);
+  for (const field of document.querySelectorAll("input[name=path]")) {
+    field.dataset.was = field.value;
+    field.value = put(field.value);
+  }
+}"""
+_AS_IT_WAS = """() => {
+  for (const field of document.querySelectorAll("[data-was]")) field.value = field.dataset.was;
 }"""
 """A picture shows the paths, the address and the names that the docs speak of."""
 
@@ -49,6 +55,7 @@ class Looking:
             if PICTURES:
                 await page.evaluate(_AS_IN_THE_DOCS)
                 await page.screenshot(path=Path(PICTURES, f"{name}-{self.name}-{scheme}.png"), full_page=True)
+                await page.evaluate(_AS_IT_WAS)
         wide = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert wide <= 0, f"{name} is {wide} pixels too wide"
 
