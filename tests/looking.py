@@ -25,10 +25,10 @@ _AS_IN_THE_DOCS = """() => {
     field.value = put(field.value);
   }
 }"""
+"""A picture shows the paths, the address and the names that the docs speak of."""
 _AS_IT_WAS = """() => {
   for (const field of document.querySelectorAll("[data-was]")) field.value = field.dataset.was;
 }"""
-"""A picture shows the paths, the address and the names that the docs speak of."""
 
 
 @dataclass
