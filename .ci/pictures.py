@@ -15,12 +15,12 @@ PICTURES = ROOT / "docs" / "pictures" / "pages"
 COLOURS = 64
 WIDEST = 1000
 ON_A_LAPTOP = (
-    *("home", "notebooks", "files", "registering", "parameters", "notebook-wrong", "notebook-shared"),
-    *("execution-running", "execution-failed", "execution", "executions", "sweep", "batch", "batches"),
+    *("home", "files", "registering", "parameters", "notebook-shared"),
+    *("execution-failed", "sweep", "batch", "batches"),
     *("compare-picked", "difference", "schedule-form", "schedule", "schedules"),
     *("workers", "kernels", "audit", "tokens"),
 )
-TAKEN = (*(f"{name}-laptop-light" for name in ON_A_LAPTOP), "execution-phone-dark", "batch-phone-dark")
+TAKEN = (*(f"{name}-laptop-light" for name in ON_A_LAPTOP), "batch-phone-dark")
 """Which pages, and how each is looked at."""
 
 
