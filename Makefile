@@ -25,7 +25,7 @@ serve: setup  ## Run the service
 	$(VENV)/bin/pressroom serve
 
 test: setup browser faketime keycloak jupyterhub axe  ## Run all the tests
-	$(VENV)/bin/pytest -n 2 --dist worksteal --ignore tests/chaos
+	$(VENV)/bin/pytest -n 3 --dist worksteal --ignore tests/chaos
 	$(VENV)/bin/pytest -n 2 --dist worksteal tests/chaos
 
 chaos: setup faketime  ## Run the chaos tests alone; PRESSROOM_CHAOS_EXECUTIONS=300 for a larger storm

@@ -14,6 +14,7 @@ from pressroom import logs
 from pressroom.database.models import Notebook, Parameter
 from pressroom.database.session import Database
 from pressroom.executions import service
+from pressroom.executions.connector import open_jobs
 from pressroom.executions.orders import Intake, Order
 from pressroom.executions.tasks import Workshop
 from pressroom.identity.principal import Principal
@@ -23,7 +24,7 @@ from pressroom.notebooks.places import Places
 from pressroom.press import Event, Finished, Request, Started, Stop
 from pressroom.press.saving import stage
 from pressroom.settings import Settings
-from pressroom.worker import Staffing, open_crew, open_jobs
+from pressroom.worker import Staffing, open_crew
 from stand import create, libpq, notebook
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import select, text
 from pressroom.database.models import Execution
 from pressroom.database.session import Database
 from pressroom.executions import service
+from pressroom.executions.connector import connector_to, open_jobs
 from pressroom.executions.options import HowToExecute
 from pressroom.executions.orders import Intake, Order
 from pressroom.executions.queue import ExecutionJobs, Registration
@@ -23,7 +24,7 @@ from pressroom.notebooks.files import ValidFiles
 from pressroom.notebooks.places import Places
 from pressroom.press import Finished
 from pressroom.settings import Settings
-from pressroom.worker import Crew, Staffing, connector_to, open_crew, open_jobs
+from pressroom.worker import Crew, Staffing, open_crew
 
 write_notebook = pytest.write_notebook  # type: ignore[attr-defined]
 Other = psycopg.AsyncConnection[Any]

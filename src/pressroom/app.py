@@ -24,6 +24,7 @@ from pressroom.docs_pages import add_docs
 from pressroom.executions import comparison_endpoints, control_endpoints, live_endpoints, result_endpoints
 from pressroom.executions import endpoints as executions
 from pressroom.executions import history_endpoints as history
+from pressroom.executions.connector import open_jobs
 from pressroom.executions.following import open_following
 from pressroom.executions.orders import Intake
 from pressroom.executions.tasks import Workshop
@@ -61,7 +62,7 @@ from pressroom.settings import JUPYTERHUB, LOCAL, MEBIBYTE, OIDC, USER, Settings
 from pressroom.web import router as pages
 from pressroom.web.routes import install_error_pages
 from pressroom.wire import example
-from pressroom.worker import Crew, Staffing, open_crew, open_jobs, open_sweep
+from pressroom.worker import Crew, Staffing, open_crew, open_sweep
 
 DESCRIPTION = "Turns Jupyter notebooks into jobs: typed parameters in, a recorded execution out."
 MULTIPART_BYTES = 64 * 1024

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import select
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -11,17 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import procrastinate
-import psycopg
 from procrastinate.manager import JobManager
 from procrastinate.worker import Worker
-from psycopg_pool import AsyncConnectionPool
 
 from pressroom import __version__, logs
 from pressroom.batches import tasks as batch_tasks
-from pressroom.database.session import Database
-from pressroom.database.url import conninfo
 from pressroom.errors import Unavailable
 from pressroom.executions import retention_tasks
+from pressroom.executions.connector import CONNECTIONS, connector_to
 from pressroom.executions.jobs import PatientJobs
 from pressroom.executions.kernel_news import KernelNews
 from pressroom.executions.preloading import Preloading
@@ -40,10 +36,7 @@ from pressroom.tracking.threads import AT_ONCE as RUNS_AT_ONCE
 
 log = logging.getLogger("pressroom.queue")
 _CHORES_AT_ONCE = 4
-_CONNECTIONS = 4
 _ABORT_SECONDS = 1.0
-_PATIENCE_SECONDS = 5.0
-"""How long the pool tries to connect before it says so: whoever asked tries again, sooner than the pool would."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,45 +96,6 @@ class Crew:
             raise Unavailable("worker", f"{how}; the log says why")
 
 
-async def _autocommit(connection: psycopg.AsyncConnection[Any]) -> None:
-    await connection.set_autocommit(True)
-
-
-async def _not_closed(connection: psycopg.AsyncConnection[Any]) -> None:
-    # An idle connection has nothing to say but that it is being closed.
-    poll = select.poll()
-    poll.register(connection.pgconn.socket, select.POLLIN)
-    if poll.poll(0):
-        await connection.close()  # else the pool takes it back, and gives nothing but it for ever
-        raise psycopg.OperationalError("the server has closed this connection")
-
-
-def connector_to(database: Database, connections: int = 1, most: int = _CONNECTIONS) -> procrastinate.PsycopgConnector:
-    """Procrastinate's way to the database, with ``connections`` of its own at first, and ``most`` at most."""
-
-    def pool(**options: Any) -> AsyncConnectionPool:
-        options["check"] = _not_closed
-        return AsyncConnectionPool(**options)
-
-    return procrastinate.PsycopgConnector(
-        conninfo=conninfo(database.url),
-        pool_factory=pool,
-        configure=_autocommit,
-        min_size=connections,
-        max_size=most,
-        timeout=_PATIENCE_SECONDS,
-        reconnect_timeout=_PATIENCE_SECONDS,
-        kwargs={"connect_timeout": 10},
-    )
-
-
-@asynccontextmanager
-async def open_jobs(database: Database) -> AsyncIterator[JobManager]:
-    """Procrastinate's job manager for who submits: it writes on the connection that it is given."""
-    async with procrastinate.App(connector=connector_to(database, connections=0)).open_async() as app:
-        yield app.job_manager
-
-
 @asynccontextmanager
 async def open_sweep(shop: Workshop) -> AsyncIterator[None]:
     """The sweep, for who runs no worker: what a lost worker ran is not to wait for the next worker to be seen."""
@@ -158,7 +112,7 @@ async def open_crew(shop: Workshop, staffing: Staffing, watch: Watcher | None = 
     async with AsyncExitStack() as opened:
         opened.enter_context(logs.context(worker=staffing.registration().name))
         # However many attempts end at once, claims and signs of life have connections left.
-        connector = connector_to(shop.database, most=_CONNECTIONS + ENDING_AT_ONCE)
+        connector = connector_to(shop.database, most=CONNECTIONS + ENDING_AT_ONCE)
         app = procrastinate.App(connector=connector)
         jobs = app.job_manager = ExecutionJobs(connector, staffing.registration())
         pressman = Pressman(shop, jobs, watch)

@@ -10,12 +10,12 @@ from sqlalchemy import make_url
 
 from pressroom.database.session import Database
 from pressroom.database.url import normalise
+from pressroom.executions.connector import open_jobs
 from pressroom.executions.tasks import Workshop
 from pressroom.metrics import Metrics
 from pressroom.notebooks.places import Places
 from pressroom.schedules.clock import Clock
 from pressroom.settings import Settings
-from pressroom.worker import open_jobs
 
 
 def settings_of(url: str, home: Path) -> Settings:

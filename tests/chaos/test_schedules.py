@@ -17,6 +17,7 @@ from pressroom.database.models import Notebook
 from pressroom.database.postmaster import Postmaster
 from pressroom.database.session import Database
 from pressroom.database.url import normalise
+from pressroom.executions.connector import open_jobs
 from pressroom.executions.orders import Intake
 from pressroom.identity.principal import Principal
 from pressroom.notebooks.files import ValidFiles
@@ -24,7 +25,6 @@ from pressroom.notebooks.places import Places
 from pressroom.schedules import service, ticks
 from pressroom.schedules.due import following, wait_for
 from pressroom.schedules.schemas import ScheduleCreate
-from pressroom.worker import open_jobs
 
 write_notebook = pytest.write_notebook  # type: ignore[attr-defined]
 START, END = datetime(2030, 1, 1, tzinfo=UTC), datetime(2031, 1, 1, tzinfo=UTC)

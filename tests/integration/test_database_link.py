@@ -8,7 +8,7 @@ from sqlalchemy import URL
 
 from link import open_link
 from pressroom.database.session import Database
-from pressroom.worker import connector_to
+from pressroom.executions.connector import connector_to
 
 OPTIONS = [(socket.SOL_SOCKET, "SO_KEEPALIVE")]
 OPTIONS += [(socket.IPPROTO_TCP, f"TCP_{name}") for name in ("KEEPIDLE", "KEEPINTVL", "KEEPCNT", "USER_TIMEOUT")]

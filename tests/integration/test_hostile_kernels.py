@@ -48,9 +48,13 @@ import glob, os
 def runner():
     for path in glob.glob('/proc/[0-9]*/comm'):
         pid = int(path.split('/')[2])
-        if open(path).read().strip() == 'pressroom-run' and os.stat(f'/proc/{pid}/status').st_uid in (0, os.getuid()):
-            if f"Uid:\\t{os.getuid()}\\t" in open(f'/proc/{pid}/status').read():
-                return pid
+        try:
+            owner = os.stat(f'/proc/{pid}/status').st_uid
+            if open(path).read().strip() == 'pressroom-run' and owner in (0, os.getuid()):
+                if f"Uid:\\t{os.getuid()}\\t" in open(f'/proc/{pid}/status').read():
+                    return pid
+        except (FileNotFoundError, ProcessLookupError):
+            pass  # of the machine's other processes, one that has just ended
 """
 
 

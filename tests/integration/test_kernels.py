@@ -17,6 +17,7 @@ import pressroom
 from pressroom.database.models import Notebook, Worker
 from pressroom.database.session import Database
 from pressroom.executions import staff
+from pressroom.executions.connector import connector_to
 from pressroom.executions.kernel_news import KernelNews
 from pressroom.executions.kernel_schemas import KernelOut
 from pressroom.executions.preloading import Preloading
@@ -27,7 +28,7 @@ from pressroom.notebooks.places import Places
 from pressroom.press import Press
 from pressroom.press.reports import KernelReport
 from pressroom.settings import Settings
-from pressroom.worker import Crew, Staffing, connector_to, open_crew
+from pressroom.worker import Crew, Staffing, open_crew
 
 write_notebook = pytest.write_notebook  # type: ignore[attr-defined]
 PATIENCE = 30

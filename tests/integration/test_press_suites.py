@@ -71,7 +71,17 @@ class Suite:
 
 
 SUITES = [
-    Suite("ipykernel-kernel", IPYKERNEL, "tests", ("test_kernel.py", "test_async.py"), passed=30, forked=12),
+    Suite(
+        "ipykernel-kernel",
+        IPYKERNEL,
+        "tests",
+        ("test_kernel.py", "test_async.py"),
+        passed=30,
+        forked=12,
+        left_out={
+            "test_kernel.py::test_print_to_correct_cell_from_thread[none]": "its thread and its next cell run a race"
+        },
+    ),
     Suite(
         "ipykernel-messages", IPYKERNEL, "tests", ("test_message_spec.py", "test_subshells.py"), passed=45, forked=12
     ),

@@ -15,13 +15,13 @@ from pressroom.cli.pairs import assigned
 from pressroom.cli.room import WRONG, Room, complain, in_room, out
 from pressroom.cli.secrets import Secrets, asked
 from pressroom.cli.tables import show_one, show_rows
+from pressroom.executions.connector import open_jobs
 from pressroom.executions.orders import Intake
 from pressroom.identity.policy import viewer
 from pressroom.notebooks.files import ValidFiles
 from pressroom.notebooks.places import Places
 from pressroom.settings import MEBIBYTE
 from pressroom.wire import MAX_ID
-from pressroom.worker import open_jobs
 
 app = typer.Typer(help="One notebook over many sets of parameters.", no_args_is_help=True)
 Id = Annotated[int, typer.Argument(help="The batch's id.", min=1, max=MAX_ID)]

@@ -15,6 +15,7 @@ from pressroom.cli.shown import COLOURS, Shown, exit_code, put
 from pressroom.cli.tables import show_rows
 from pressroom.errors import PressroomError
 from pressroom.executions import service
+from pressroom.executions.connector import open_jobs
 from pressroom.executions.event_schemas import (
     CellFinished,
     CellStarted,
@@ -28,9 +29,8 @@ from pressroom.executions.event_schemas import (
 from pressroom.executions.following import Told, open_following
 from pressroom.executions.schemas import AttemptOut, ExecutionOut
 from pressroom.executions.states import Status
-from pressroom.notifications.report import failing_cell
+from pressroom.notebooks.failing_cell import failing_cell
 from pressroom.wire import MAX_EVENT_ID, MAX_ID
-from pressroom.worker import open_jobs
 
 Id = Annotated[int, typer.Argument(help="The execution's id.", min=1, max=MAX_ID)]
 Json = Annotated[bool, typer.Option("--json", help="Answer JSON.")]

@@ -9,13 +9,13 @@ from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pressroom.cli.room import Room, out
+from pressroom.executions.connector import open_jobs
 from pressroom.executions.orders import Intake
 from pressroom.notebooks.files import ValidFiles
 from pressroom.notebooks.places import Places
 from pressroom.schedules import ticks
 from pressroom.schedules.schemas import ScheduleOut
 from pressroom.settings import MEBIBYTE
-from pressroom.worker import open_jobs
 
 
 class Line(BaseModel):

@@ -15,7 +15,7 @@ from pressroom.cli.start import CANCELLED
 from pressroom.executions import event_schemas as events
 from pressroom.executions.schemas import ExecutionOut
 from pressroom.executions.states import Status
-from pressroom.notifications.report import FailingCell
+from pressroom.notebooks.failing_cell import FailingCell
 from pressroom.press import Finished, Reason
 
 COLOURS = {Status.SUCCESS: "green", Status.CANCELLED: "yellow"}

@@ -14,6 +14,7 @@ from pressroom.cli.secrets import Secrets, asked
 from pressroom.cli.shown import Shown, exit_code
 from pressroom.cli.times import span
 from pressroom.executions import service
+from pressroom.executions.connector import open_jobs
 from pressroom.executions.options import HowToExecute, Key
 from pressroom.executions.orders import Intake, Order
 from pressroom.executions.schemas import ExecutionOut
@@ -21,7 +22,6 @@ from pressroom.executions.states import RetryOn
 from pressroom.notebooks.files import ValidFiles
 from pressroom.notebooks.places import Places
 from pressroom.settings import MEBIBYTE
-from pressroom.worker import open_jobs
 
 _KEY = TypeAdapter(dict[str, Key])
 

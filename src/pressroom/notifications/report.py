@@ -6,13 +6,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import cast
 
 from nbconvert.filters import strip_ansi
 
 from pressroom.database.models import Execution
 from pressroom.errors import PressroomError, shown
-from pressroom.notebooks import files, outputs
+from pressroom.notebooks import outputs
+from pressroom.notebooks.failing_cell import failing_cell
 from pressroom.notebooks.places import Places
 from pressroom.notebooks.rendering import to_html
 from pressroom.notifications.schemas import Event
@@ -42,15 +42,6 @@ class Report:
     text: str
     html: str
     page: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class FailingCell:
-    """The cell that raised, and what it said, which may hold ANSI colours. ``index`` is 0-based, in the output."""
-
-    index: int
-    source: str
-    traceback: str
 
 
 def report(settings: Settings, places: Places, told: Telling) -> Report:
@@ -109,21 +100,6 @@ def _page(places: Places, execution: Execution) -> bytes | None:
     if execution.output_path is None:
         return None
     return to_html(outputs.read(places, execution, 2 * REPORT_BYTES), hide_input=False)
-
-
-def failing_cell(settings: Settings, places: Places, execution: Execution) -> FailingCell | None:
-    """The cell of the output that raised, as far as the execution knows of one. Raises :class:`PressroomError`."""
-    index = (execution.failure or {}).get("cell_index")
-    if execution.output_path is None or not isinstance(index, int):
-        return None
-    data = outputs.read(places, execution, int((settings.max_output_mb + settings.max_notebook_mb) * MEBIBYTE))
-    notebook = files.parse(data, execution.output_path)
-    if not 0 <= index < len(notebook.cells):
-        return None
-    cell = notebook.cells[index]
-    raised = [output for output in cell.get("outputs", []) if output.output_type == "error"]
-    lines = cast("list[str]", raised[-1].traceback) if raised else []
-    return FailingCell(index, cell.source, "\n".join(lines))
 
 
 def _cut(text: str, length: int, *, keep_end: bool = False) -> str:

@@ -21,7 +21,7 @@ from pressroom.identity.policy import viewer
 from pressroom.identity.principal import Principal, Scope
 from pressroom.identity.rights import Level
 from pressroom.notebooks import finding, levels
-from pressroom.notifications.report import FailingCell, failing_cell
+from pressroom.notebooks.failing_cell import FailingCell, failing_cell
 from pressroom.settings import JUPYTERHUB
 from pressroom.web.listing import seconds_of
 from pressroom.web.rendering import page
