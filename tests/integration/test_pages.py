@@ -140,6 +140,13 @@ def test_a_view_of_the_history_is_an_address(browser: httpx.Client, notebook: Pa
     assert wrong.status_code == 422
     for words in ("must be a time as ISO 8601", "must be the number of one", "must be some of"):
         assert words in wrong.text
+    wrong = browser.get("/executions", params={"color": "red"})
+    assert (wrong.status_code, "There is no filter" in wrong.text) == (422, True)
+    assert browser.get("/executions?queue=a&queue=b").status_code == 422
+    assert browser.get("/executions", params={"notebook_id": "9" * 4301}).status_code == 422
+    day = browser.get("/executions", params={"submitted_after": "2026-10-01", "parameter": "months", "value": ""})
+    assert day.headers["Location"] == "/executions?submitted_after=2026-10-01T00%3A00Z&param.months="
+    assert browser.get(day.headers["Location"]).status_code == 200
 
 
 def test_a_refusal_is_a_page_in_the_words_of_the_api(browser: httpx.Client) -> None:

@@ -86,6 +86,13 @@ def test_a_schedule_is_saved_and_changed(browser: httpx.Client, number: int) -> 
     schedule = browser.get(f"/db{here}").json()
     assert (schedule["cron"], schedule["queue"], schedule["timezone"]) == ("@daily", "reports", "Europe/Berlin")
     assert schedule["parameters"] == {"month": "{{ previous_month }}", "region": "EMEA"}
+    parameters = {"month": "", "region": "EMEA"}
+    assert browser.put(f"/db{here}", json={"parameters": parameters}).status_code == 200
+    form = Form(browser.get(f"{here}/edit").text, f"{here}/edit").fields
+    assert browser.post(f"{here}/edit", data=form | {"starts_at": "2026-10-01"}).status_code == 303
+    schedule = browser.get(f"/db{here}").json()
+    assert schedule["parameters"] == parameters, "a field that nobody touched"
+    assert schedule["starts_at"] == "2026-10-01T00:00:00Z"
 
 
 def test_a_schedule_is_paused_run_made_up_for_and_deleted(

@@ -107,6 +107,10 @@ def test_a_session_that_ran_out_gives_the_form_back_filled_in_without_its_secret
     assert found is not None
     next_path = httpx.URL(unescape(found[1])).params["next"]
     assert "hunter2" not in refused.text
+    rows = {"d.0.name": "key", "d.0.default": "hunter2", "d.0.secret": "yes", "d.1.name": "n", "d.1.default": "7"}
+    back = post(browser, f"/notebooks/{number}/parameters", **fields, **rows)
+    assert "d.1.default%3D7" in back.text
+    assert "hunter2" not in back.text
     page = browser.http.get(sign_in(browser, next_path).headers["Location"])
     assert 'value="Île &amp; co"' in page.text
     assert plain.execute("SELECT count(*) FROM notebook_executions").fetchone() == (0,)

@@ -7,16 +7,22 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from starlette.datastructures import FormData
 
+from pressroom.batches.schemas import Range
 from pressroom.executions.recent import Mark
 from pressroom.executions.states import Status
 from pressroom.parameters.rules import Definition
 from pressroom.parameters.values import resolve
+from pressroom.schedules.schemas import ScheduleCreate
 from pressroom.web.calls import calls
-from pressroom.web.forms import Field, fields_of, given_in, texts_in, texts_of_values
+from pressroom.web.forms import Field, fields_of, given_in, texts_in, texts_of_values, wrong_fields
+from pressroom.web.moments import with_zone
 from pressroom.web.rendering import bytes_in_words, moment_of, seconds_in_words
+from pressroom.web.schedule_form import schedule_fields
 from pressroom.web.strips import strip, trend_in_words
+from pressroom.wire import MAX_EVENT_ID, id_in
 
 
 def field(definition: Definition, text: str | None = None) -> Field:
@@ -153,3 +159,47 @@ def test_the_trend_is_told_of_where_there_is_one() -> None:
     assert trend_in_words(marks(*[10.0] * 5)) == ""
     assert trend_in_words(marks(*[10.0] * 12)) == "About as long as before."
     assert trend_in_words(marks(*[10.0] * 6, *[25.0] * 5)) == "Lately 2.5 times as long as before."
+    assert trend_in_words(marks(*[0.2] * 6, *[30.0] * 5)) == "Lately 150.0 times as long as before."
+    assert trend_in_words(marks(*[0.0] * 6, *[0.3] * 5)) == "About as long as before."
+
+
+def test_one_slow_execution_does_not_flatten_the_others() -> None:
+    drawn = strip(marks(1.0, 1.0, 80.0, 1.0))
+    assert drawn.bars[2].height == drawn.height
+    assert drawn.bars[0].height > drawn.height / 4
+
+
+def test_what_is_wrong_is_said_in_the_words_of_the_api() -> None:
+    with pytest.raises(ValidationError) as raised:
+        ScheduleCreate.model_validate({"notebook_id": 1, "name": "x", "cron": "@daily", "starts_at": "x"})
+    assert wrong_fields(raised.value).keys() == {"starts_at"}
+    with pytest.raises(ValidationError) as raised:
+        Range.model_validate({"options": [1], "min": 1})
+    assert wrong_fields(raised.value, of_all="count") == {"count": "say either options, or min and max"}
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2026-10-01", "2026-10-01T00:00Z"),
+        ("2026-10-01T08:00", "2026-10-01T08:00Z"),
+        ("2026-10-01T08:00+02:00", "2026-10-01T08:00+02:00"),
+        ("soon", "soon"),
+    ],
+)
+def test_a_time_without_a_zone_is_utc(text: str, moment: str) -> None:
+    assert with_zone(text) == moment
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0", "01", "-1", "1.0", "x", "²", str(2**31), "9" * 5000], ids=lambda text: text[:12]
+)
+def test_what_is_no_id_is_none(text: str) -> None:
+    assert id_in(text) is None
+    assert id_in("2147483647") == 2**31 - 1
+    assert id_in(str(2**63 - 1), MAX_EVENT_ID) == 2**63 - 1
+
+
+def test_a_text_of_several_lines_has_a_field_of_several_lines_in_a_schedule() -> None:
+    [made] = schedule_fields([Definition("note", "string")], {"note": "one\ntwo"}, {})
+    assert (made.control, made.text) == ("textarea", "one\ntwo")

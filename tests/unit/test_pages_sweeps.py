@@ -13,6 +13,7 @@ from pressroom.executions.states import Status
 from pressroom.parameters.rules import Definition
 from pressroom.settings import Settings
 from pressroom.web.copying import lab_address
+from pressroom.web.forms import texts_in
 from pressroom.web.grids import SECONDS, figures_of, heat_map, swept
 from pressroom.web.sweeps import Sweep, read, sweep_fields, sweep_texts
 
@@ -96,6 +97,34 @@ def test_a_sample_is_drawn_from_all_between_the_ends_of_a_range_and_else_from_th
     ranges = read([Definition("a", "float"), Definition("b", "integer")], {"a": "0..1", "b": "1, 5"}).ranges
     assert (ranges["a"].min, ranges["a"].max, ranges["a"].options) == (0, 1, None)
     assert ranges["b"].options == [1, 5]
+
+
+def test_a_wrong_secret_is_not_in_what_is_said_of_it() -> None:
+    wrong = typed(Definition("key", "string", secret=True, rules={"pattern": "^[a-z]+$"}), "H1dden-Value")
+    assert "is a secret" in wrong.errors["key"]
+    assert "H1dden" not in wrong.errors["key"]
+
+
+@pytest.mark.parametrize(
+    "text", ["." * 100_000 + " x", "1.." * 50_000, "1.." + "9" * 100_000], ids=["dots", "ranges", "digits"]
+)
+def test_a_long_text_is_no_range(text: str) -> None:
+    assert "must be" in typed(Definition("a", "integer"), text).errors["a"]
+
+
+def test_a_field_has_no_more_values_than_can_be_counted() -> None:
+    assert "100,001 values" in typed(Definition("a", "integer"), "1\n" * 100_001).errors["a"]
+
+
+def test_a_list_whose_options_were_ticked_in_another_form_stays_one_value() -> None:
+    definitions = [Definition("columns", "list", rules={"options": ["units", "margin"]})]
+    sent = FormData([("p.columns", "units"), ("p.columns", "margin")])
+    texts = sweep_texts(definitions, sent)
+    assert read(definitions, texts).fixed == {"columns": ["units", "margin"]}
+    carried = FormData([("p.columns", texts["columns"])])
+    assert texts_in(definitions, carried) == texts, "and back again"
+    assert texts_in(definitions, FormData([("p.columns", "")])) == {"columns": "[]"}
+    assert texts_in(definitions, FormData([("p.columns", "")]), typed=True) == {"columns": ""}
 
 
 @given(st.sampled_from(["integer", "float", "date", "string", "list", "json", "boolean", "datetime"]), st.text())

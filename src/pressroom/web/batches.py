@@ -14,7 +14,7 @@ from pressroom.identity.policy import viewer
 from pressroom.identity.principal import Principal, Scope
 from pressroom.identity.rights import Level
 from pressroom.notebooks import finding
-from pressroom.web.grids import SECONDS, figures_of, heat_map, swept
+from pressroom.web.grids import SECONDS, figures_of, heat_map, sides_of, swept
 from pressroom.web.listing import skipped
 from pressroom.web.rendering import page
 from pressroom.web.routes import PageRoute, changing, form_of, see_other, text_fields
@@ -48,7 +48,10 @@ async def show_a_batch(batch_id: Id, request: Request, parts: TheParts, caller: 
     async with parts.database.snapshot() as session:
         row = await service.seen(session, caller, batch_id)
         batch = await standing_of(session, row)
-        marks = await recent.marks_of_batch(session, batch_id, MOST_MARKS)
+        grid = swept(batch.plan, batch.total)
+        # A map is of all executions or of none; marks alone may be those of the first.
+        most = batch.total if sides_of(grid) else MOST_MARKS
+        marks = await recent.marks_of_batch(session, batch_id, most)
         names = await finding.names(session, viewer(caller), [row.notebook_id] if row.notebook_id else [])
         may_cancel = await _may(session, caller, row, Level.EDITOR)
         may_execute = await _may(session, caller, row, Level.RUNNER)
@@ -63,8 +66,8 @@ async def show_a_batch(batch_id: Id, request: Request, parts: TheParts, caller: 
         batch=batch.model_dump(mode="json"),
         ended=batch.ended,
         notebook=names.get(batch.notebook_id or 0),
-        marks=marks,
-        heat=heat_map(swept(batch.plan, batch.total), marks, figure),
+        marks=marks[:MOST_MARKS],
+        heat=heat_map(grid, marks, figure),
         figures=figures,
         figure=figure,
         may_cancel=may_cancel and batch.stopping_at is None,

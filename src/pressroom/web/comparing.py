@@ -23,12 +23,14 @@ from pressroom.settings import MEBIBYTE
 from pressroom.web.listing import skipped
 from pressroom.web.rendering import page
 from pressroom.web.routes import PageRoute
-from pressroom.wire import MAX_ID
+from pressroom.wire import id_in
 
 ON_A_PAGE = 200
 MOST_CHOSEN = 500
 MOST_COLUMNS = 60
 """How many parameters and results a page shows, those that differ first."""
+MOST_ROWS_OF_CSV = 50_000
+"""How many executions the API answers at once."""
 KEPT = ("executions", "batch", "status", "where", "sort", "all")
 """What an address says, in the order in which it is written."""
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -79,7 +81,9 @@ async def show_comparison(notebook_id: Id, request: Request, parts: TheParts, ca
         skip=skip,
         on_a_page=ON_A_PAGE,
         columns=shown[:MOST_COLUMNS],
-        left_out=len(columns) - len(shown[:MOST_COLUMNS]),
+        alike=len(columns) - len(shown),
+        cut=max(0, len(shown) - MOST_COLUMNS),
+        most_rows=MOST_ROWS_OF_CSV,
         same=len(columns) - len(differing),
         plain={name: _sorted(asked, name) for name in ("id", "status", "started_at", "seconds")},
         kept={name: text for name, text in asked.items() if name != "all"},
@@ -123,9 +127,9 @@ def _ids(texts: Sequence[str]) -> list[int]:
     """The ids of a list, parted at their commas, each once. Raises :class:`Invalid`."""
     found: list[int] = []
     for text in (part.strip() for given in texts for part in given.split(",") if part.strip()):
-        if not (text.isascii() and text.isdigit() and 0 < int(text[:20]) <= MAX_ID):
+        if (execution_id := id_in(text)) is None:
             raise Invalid(f"executions: {text[:20]!r} is not the number of an execution.")
-        found.append(int(text))
+        found.append(execution_id)
     if len(found) > MOST_CHOSEN:
         raise Invalid(f"executions: at most {MOST_CHOSEN} can be chosen, not {len(found)}.")
     return list(dict.fromkeys(found)) if len(found) != 2 else found
@@ -139,7 +143,7 @@ def _asked(request: Request) -> tuple[dict[str, str], dict[str, str]]:
         asked["executions"] = ",".join(map(str, _ids(query.getlist("executions"))))
     except Invalid as error:
         errors["executions"] = error.detail
-    if asked["batch"] and not (asked["batch"].isascii() and asked["batch"].isdigit() and len(asked["batch"]) < 10):
+    if asked["batch"] and id_in(asked["batch"]) is None:
         errors["batch"] = "must be the number of a batch"
     if asked["status"] and not set(asked["status"].split(",")) <= set(Status):
         errors["status"] = f"must be some of {', '.join(Status)}"

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 from pressroom.api import Copier, Id, Parts, TheParts
 from pressroom.errors import AlreadyExists
 from pressroom.executions import access
+from pressroom.executions.lane import in_turn
 from pressroom.identity.audit import facts
 from pressroom.notebooks import files, outputs
 from pressroom.notebooks.debugging import to_debug
@@ -44,7 +45,7 @@ async def copy_to_debug(execution_id: Id, request: Request, parts: TheParts, cal
     def read() -> bytes:
         return to_debug(outputs.read(parts.places, execution, limit), str(execution.output_path))
 
-    data = await asyncio.to_thread(read)
+    data = await in_turn(read)
     stem = f"{PurePosixPath(execution.input_path).stem}-{execution_id}"
     place = await asyncio.to_thread(_write, parts, caller.username, stem, data)
     try:

@@ -14,6 +14,7 @@ from pressroom.parameters.sealing import SecretKeys
 from pressroom.parameters.values import checked
 from pressroom.settings import Settings
 from pressroom.web.forms import text_of
+from pressroom.wire import sentence_of
 
 MOST_PARAMETERS = 200
 TYPES = tuple(kind.value for kind in ParameterType)
@@ -131,7 +132,7 @@ def definitions(settings: Settings, proposed: Sequence[Proposed]) -> list[Parame
         except (RuleInvalid, ParameterInvalid) as error:
             each.error = error.detail
         except ValidationError as error:
-            each.error = "; ".join(one["msg"] for one in error.errors())
+            each.error = "; ".join(map(sentence_of, error.errors()))
     return found
 
 

@@ -1,6 +1,5 @@
 """An execution: how far it is and what it puts out, and in the end what it left."""
 
-import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +13,7 @@ from pressroom.database.models import Execution
 from pressroom.errors import AlreadyEnded, NotFound, PressroomError
 from pressroom.executions import access, results, service
 from pressroom.executions.event_schemas import Log
+from pressroom.executions.lane import in_turn
 from pressroom.executions.schemas import AttemptOut, ExecutionOut
 from pressroom.executions.states import TERMINAL, Status
 from pressroom.identity.audit import facts
@@ -150,7 +150,7 @@ async def _failing_cell(parts: Parts, row: Execution) -> tuple[FailingCell | Non
     if row.status != Status.FAILED:
         return None, None
     try:
-        return await asyncio.to_thread(failing_cell, parts.settings, parts.places, row), None
+        return await in_turn(lambda: failing_cell(parts.settings, parts.places, row)), None
     except PressroomError as error:
         return None, error.detail
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -18,13 +17,16 @@ from pressroom.identity.policy import viewer
 from pressroom.identity.principal import Principal
 from pressroom.notebooks import finding
 from pressroom.web.listing import Listed, listed
+from pressroom.web.moments import with_zone
 from pressroom.web.rendering import page
 from pressroom.web.routes import PageRoute
-from pressroom.wire import MAX_ID, checked
+from pressroom.wire import checked, id_in
 
 ON_A_PAGE = 50
 LONGEST = 255
 TIMES = ("submitted_after", "submitted_before")
+STATUS = "status"
+"""The only filter that may be said several times."""
 ADDED = ("parameter", "value")
 """The fields that add the condition ``param.NAME=VALUE``."""
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -91,20 +93,13 @@ async def show_executions(request: Request, parts: TheParts, caller: Reader) -> 
 def _plain(given: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """The conditions alone: without empty fields, and with the one that was added by name as the others are."""
     added = {name: value for name, value in given if name in ADDED}
-    plain = [(name, value) for name, value in given if name not in ADDED and value]
+    # An empty field says nothing; but a parameter may be the empty text.
+    plain = [pair for pair in given if pair[0] not in ADDED and (pair[1] or pair[0].startswith(PARAM))]
     if added.get("parameter"):
         name = PARAM + added["parameter"].strip()
         plain = [pair for pair in plain if pair[0] != name] + [(name, added.get("value", ""))]
-    times = [(name, f"{value}Z" if name in TIMES and _is_local(value) else value) for name, value in plain]
+    times = [(name, with_zone(value) if name in TIMES else value) for name, value in plain]
     return [pair for pair in times if pair[0] != "notice"]
-
-
-def _is_local(text: str) -> bool:
-    """Whether it is a time as a browser's own control gives it, without a zone: it is taken as UTC."""
-    try:
-        return datetime.fromisoformat(text).tzinfo is None
-    except ValueError:
-        return False
 
 
 def _history(filters: Filters, plain: list[tuple[str, str]], caller: Principal) -> History | None:
@@ -116,6 +111,7 @@ def _history(filters: Filters, plain: list[tuple[str, str]], caller: Principal) 
                 said[name] = read(text)
         except ValueError as error:
             filters.errors[name] = str(error)
+    _check_names(filters, [name for name, _ in plain])
     if unknown := [text for text in filters.statuses if text not in set(Status)]:
         filters.errors["status"] = f"must be some of {', '.join(Status)}, not {unknown[0][:50]}"
     try:
@@ -128,10 +124,19 @@ def _history(filters: Filters, plain: list[tuple[str, str]], caller: Principal) 
     return History(statuses=tuple(sorted(set(filters.statuses))), oldest=oldest, seen_by=viewer(caller), **said)
 
 
+def _check_names(filters: Filters, names: list[str]) -> None:
+    """Say which filters there are not, and which are said twice: of those, all but one would be lost."""
+    for name in dict.fromkeys(names):
+        if name != STATUS and not name.startswith(PARAM) and name not in _READERS:
+            filters.errors["address"] = f"There is no filter {name[:50]!r}."
+        elif name != STATUS and names.count(name) > 1:
+            filters.errors.setdefault("address", f"The filter {name[:50]!r} is said more than once.")
+
+
 def _id(text: str) -> int:
-    if text.isascii() and text.isdigit() and 0 < int(text[:20]) <= MAX_ID:
-        return int(text)
-    raise ValueError("must be the number of one, 1 or more")
+    if (found := id_in(text)) is None:
+        raise ValueError("must be the number of one, 1 or more")
+    return found
 
 
 def _name(text: str) -> str:

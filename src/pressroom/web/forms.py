@@ -11,13 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from pydantic import JsonValue
+from pydantic import JsonValue, ValidationError
 from starlette.datastructures import FormData, QueryParams
 
 from pressroom.parameters.rules import Definition, schema_of
 from pressroom.press.masks import MARK
 from pressroom.web.rendering import value_in_words
 from pressroom.web.routes import SECRET_PREFIX
+from pressroom.wire import sentence_of
 
 PREFIX = "p."
 """How the names of fields with parameters begin."""
@@ -25,7 +26,8 @@ LONG_TEXT = 120
 """From so many characters on, a text has several lines to be typed into."""
 SLIDER_STEPS = 100
 _LOCAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?")
-_WORDS = {"true": "yes", "false": "no"}
+YES_OR_NO = {"true": "yes", "false": "no"}
+"""What the values of a boolean are called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,7 @@ def _number(schema: Mapping[str, Any], *, whole: bool) -> tuple[str, dict[str, A
 
 def _option(value: JsonValue, chosen: set[str]) -> Option:
     text = text_of(value)
-    label = _WORDS.get(text, text) if isinstance(value, bool) else text
+    label = YES_OR_NO.get(text, text) if isinstance(value, bool) else text
     return Option(text, label, text in chosen)
 
 
@@ -172,20 +174,35 @@ def _list_in(text: str) -> list[JsonValue]:
     return cast("list[JsonValue]", found) if isinstance(found, list) else []
 
 
-def texts_in(definitions: Sequence[Definition], sent: FormData | QueryParams) -> dict[str, str]:
-    """What was typed into the fields of parameters, by the parameters' names; those that were not sent are left out."""
+def texts_in(definitions: Sequence[Definition], sent: FormData | QueryParams, *, typed: bool = False) -> dict[str, str]:
+    """What was typed into the fields of parameters, by the parameters' names; those that were not sent are left out.
+    Of a list with options, those that were ticked are one JSON text. ``typed``: this form has one field for a list, and
+    what comes as several was ticked in another."""
     found: dict[str, str] = {}
     for definition in definitions:
-        prefix = SECRET_PREFIX if definition.secret else PREFIX
-        values = [text for text in sent.getlist(prefix + definition.name) if isinstance(text, str)]
+        values = sent_of(definition, sent)
         if not values:
             continue
-        if "items" in (schema := schema_of(definition)):
-            each = {text_of(one): one for one in schema["items"]["enum"]}
-            found[definition.name] = json.dumps([each.get(text, text) for text in values if text], ensure_ascii=False)
-        else:
-            found[definition.name] = values[-1].replace("\r\n", "\n")
+        text = values[-1].replace("\r\n", "\n")
+        schema = schema_of(definition)
+        if "items" not in schema or (len(values) == 1 and (typed or _list_in(text))):
+            found[definition.name] = text
+            continue
+        each = {text_of(one): one for one in schema["items"]["enum"]}
+        found[definition.name] = json.dumps([each.get(one, one) for one in values if one], ensure_ascii=False)
     return found
+
+
+def sent_of(definition: Definition, sent: FormData | QueryParams) -> list[str]:
+    """All texts that were sent for a parameter."""
+    prefix = SECRET_PREFIX if definition.secret else PREFIX
+    return [text for text in sent.getlist(prefix + definition.name) if isinstance(text, str)]
+
+
+def wrong_fields(error: ValidationError, of_all: str = "") -> dict[str, str]:
+    """What is wrong with each field, by its name, in the API's own words; ``of_all`` is the name under which stands
+    what is wrong with all of them together."""
+    return {str(one["loc"][0]) if one["loc"] else of_all: sentence_of(one) for one in reversed(error.errors())}
 
 
 def given_in(definitions: Sequence[Definition], texts: Mapping[str, str]) -> dict[str, JsonValue]:

@@ -9,6 +9,7 @@ from pressroom.identity.audit import facts
 from pressroom.identity.rights import Level
 from pressroom.notebooks import grants
 from pressroom.notebooks.grant_schemas import GrantedLevel, GranteeKind
+from pressroom.web.forms import wrong_fields
 from pressroom.web.routes import PageRoute, changing, form_of, see_other, text_fields
 from pressroom.wire import Grantee
 
@@ -47,5 +48,5 @@ def _granted(sent: dict[str, str]) -> Granted:
     try:
         return Granted.model_validate({**sent, "grantee": sent.get("grantee", "").strip()})
     except ValidationError as error:
-        told = "; ".join(f"{one['loc'][0]}: {one['msg']}" for one in error.errors())
+        told = "; ".join(f"{name}: {sentence}" for name, sentence in wrong_fields(error).items())
         raise Invalid(f"{told}.") from error

@@ -52,14 +52,9 @@ def swept(batch_plan: Mapping[str, Any], total: int) -> dict[str, list[Any]]:
 def heat_map(grid: Mapping[str, Sequence[Any]], marks: Sequence[BatchMark], figure: str) -> HeatMap | None:
     """The map of a ``figure``, ``seconds`` or the name of a result; ``None`` where two parameters are not what varies,
     or they have too many values to be read."""
-    varying = [name for name, values in grid.items() if len(values) > 1]
-    if len(varying) != 2:
+    if (sides := sides_of(grid)) is None:
         return None
-    down, across = varying
-    if len(grid[across]) > len(grid[down]):  # pages are higher than they are wide
-        down, across = across, down
-    if len(grid[across]) > MOST_ACROSS or len(grid[down]) > MOST_DOWN:
-        return None
+    down, across = sides
     figures = {mark.index: _figure(mark, figure) for mark in marks}
     known = [value for value in figures.values() if value is not None]
     low, high = (min(known), max(known)) if known else (0.0, 0.0)
@@ -78,6 +73,17 @@ def heat_map(grid: Mapping[str, Sequence[Any]], marks: Sequence[BatchMark], figu
         words(low) if known else "",
         words(high) if known else "",
     )
+
+
+def sides_of(grid: Mapping[str, Sequence[Any]]) -> tuple[str, str] | None:
+    """The parameters down and across a map; ``None`` where there can be none."""
+    varying = [name for name, values in grid.items() if len(values) > 1]
+    if len(varying) != 2:
+        return None
+    down, across = varying
+    if len(grid[across]) > len(grid[down]):  # pages are higher than they are wide
+        down, across = across, down
+    return None if len(grid[across]) > MOST_ACROSS or len(grid[down]) > MOST_DOWN else (down, across)
 
 
 def figures_of(marks: Sequence[BatchMark]) -> list[str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from markupsafe import Markup
 from pydantic import JsonValue, ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -24,13 +25,12 @@ from pressroom.parameters.values import checked
 from pressroom.settings import MEBIBYTE
 from pressroom.web.calls import Calls, calls
 from pressroom.web.descriptions import Descriptions
-from pressroom.web.forms import fields_of, given_in, texts_in, texts_of_values
-from pressroom.web.markdown import to_html, without_title
+from pressroom.web.forms import fields_of, given_in, texts_in, texts_of_values, wrong_fields
 from pressroom.web.registered import HOW, Seen, seen
 from pressroom.web.rendering import page
 from pressroom.web.routes import PageRoute, changing, form_of, see_other, text_fields
 from pressroom.web.strips import strip, trend_in_words
-from pressroom.wire import MAX_ID
+from pressroom.wire import id_in
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 _descriptions = Descriptions()
@@ -75,11 +75,10 @@ async def execute_from_a_page(notebook_id: Id, request: Request, parts: TheParts
             [execution_id] = await executions.submit(session, parts.intake, caller, [order])
             facts(request.scope)["execution_ids"] = [execution_id]
     except ValidationError as error:
-        typed.how_errors = {str(one["loc"][0]): one["msg"] for one in error.errors()}
+        typed.how_errors = wrong_fields(error)
         return await _page(request, parts, caller, shown, typed, status=422)
     except ParameterInvalid as error:
-        each = error.errors or [{"parameter": error.parameter, "detail": error.detail}]
-        typed.errors = {one["parameter"]: one["detail"] for one in each}
+        typed.errors = error.by_parameter
         return await _page(request, parts, caller, shown, typed, status=error.status)
     except PressroomError as error:
         if error.status in (401, 403, 404):
@@ -94,9 +93,9 @@ async def _earlier(
     session: AsyncSession, caller: Principal, given: str, definitions: Sequence[Definition]
 ) -> tuple[dict[str, str], int | None]:
     """The values of an earlier execution, as texts, and its id; nothing where none is named."""
-    if not (given.isascii() and given.isdigit() and 0 < int(given) <= MAX_ID):
+    if (execution_id := id_in(given)) is None:
         return {}, None
-    execution = await access.seen(session, caller, int(given))
+    execution = await access.seen(session, caller, execution_id)
     return texts_of_values(definitions, execution.parameters_used or {}), execution.id
 
 
@@ -110,7 +109,7 @@ async def _page(
         "notebook.html",
         status=status,
         notebook=row,
-        description=to_html(without_title(description)) if description else None,
+        description=description,
         unreadable=unreadable,
         fields=fields_of(shown.definitions, typed.texts, typed.errors),
         typed=typed,
@@ -128,17 +127,17 @@ async def _page(
     )
 
 
-async def _description(parts: Parts, row: Notebook) -> tuple[str, str | None]:
-    """The notebook's first Markdown, and why its file cannot be read, if so."""
+async def _description(parts: Parts, row: Notebook) -> tuple[Markup | None, str | None]:
+    """The notebook's first Markdown as HTML, and why its file cannot be read, if so."""
     limit = int(parts.settings.max_notebook_mb * MEBIBYTE)
 
-    def read() -> str:
+    def read() -> Markup | None:
         return _descriptions.of(parts.places.stored(row.file_path, row.username), limit)
 
     try:
         return await asyncio.to_thread(read), None
     except PressroomError as error:
-        return "", error.detail
+        return None, error.detail
 
 
 def _calls(request: Request, parts: Parts, shown: Seen, texts: Mapping[str, str]) -> Calls:

@@ -20,6 +20,7 @@ from pressroom.parameters.proposals import propose
 from pressroom.parameters.schemas import ParameterFields
 from pressroom.settings import MEBIBYTE
 from pressroom.web.definition_form import MOST_PARAMETERS, TYPES, Proposed, definitions, explain, proposed_in
+from pressroom.web.forms import wrong_fields
 from pressroom.web.rendering import page
 from pressroom.web.routes import PageRoute, changing, form_of, see_other, text_fields
 
@@ -86,7 +87,7 @@ async def register_from_a_page(request: Request, parts: TheParts, caller: Writer
             facts(request.scope)["notebook_id"] = notebook.id
             await parameters.add(session, notebook.id, wanted_parameters)
     except ValidationError as error:
-        form.errors = {_field_name(one["loc"][0]): one["msg"] for one in error.errors()}
+        form.errors = {_field_name(name): sentence for name, sentence in wrong_fields(error).items()}
         return _page(request, form, status=422)
     except (RuleInvalid, ParameterInvalid) as error:
         explain(form.proposed, error)

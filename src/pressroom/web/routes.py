@@ -5,7 +5,7 @@ header of ours. A refusal is the API's own problem document, shown as a page to 
 """
 
 import json
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
 from urllib.parse import quote, urlencode
@@ -103,11 +103,17 @@ def _way_back(request: Request, form: FormData) -> tuple[str, bool]:
     kept = [
         (name, value)
         for name, value in form.multi_items()
-        if isinstance(value, str) and name not in (CSRF_FIELD, BACK_FIELD) and not name.startswith(SECRET_PREFIX)
+        if isinstance(value, str) and name not in (CSRF_FIELD, BACK_FIELD) and not _is_secret(name, fields)
     ]
     alone, _, query = path.partition("?")
     whole = f"{alone}?" + "&".join(part for part in (query, urlencode(kept)) if part)
     return (whole, True) if len(whole) <= LONGEST_PATH else (path, False)
+
+
+def _is_secret(name: str, fields: Mapping[str, str]) -> bool:
+    """Whether a field holds a secret: a parameter's value, or the default of one that is being defined as secret."""
+    row, _, field = name.rpartition(".")
+    return name.startswith(SECRET_PREFIX) or (field == "default" and bool(fields.get(f"{row}.secret")))
 
 
 def install_error_pages(app: FastAPI) -> None:

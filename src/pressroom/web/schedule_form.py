@@ -2,7 +2,6 @@
 saved."""
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -10,7 +9,6 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic import JsonValue, ValidationError
-from starlette.datastructures import FormData, QueryParams
 
 from pressroom.api import ActingRunner, Id, Runner, TheParts
 from pressroom.errors import Invalid, ParameterInvalid, PressroomError
@@ -22,11 +20,12 @@ from pressroom.schedules import cron, service
 from pressroom.schedules.answers import answer
 from pressroom.schedules.schemas import Missed, Overlap, ScheduleCreate, ScheduleOut, ScheduleUpdate
 from pressroom.schedules.upcoming import coming
-from pressroom.web.forms import PREFIX, Field, fields_of, text_of
+from pressroom.web.forms import Field, fields_of, text_of, texts_in, wrong_fields
+from pressroom.web.moments import with_zone
 from pressroom.web.registered import HOW, Seen, seen
 from pressroom.web.rendering import page
-from pressroom.web.routes import SECRET_PREFIX, PageRoute, changing, form_of, see_other, text_fields
-from pressroom.wire import MAX_ID
+from pressroom.web.routes import PageRoute, changing, form_of, see_other, text_fields
+from pressroom.wire import id_in
 
 TIMES = 5
 FIELDS = ("name", "description", "cron", "timezone", "missed", "missed_limit", "overlap", "jitter_seconds")
@@ -70,7 +69,7 @@ class Form:
         found: dict[str, Any] = {name: self.others.get(name, "").strip() or None for name in (*FIELDS, *HOW)}
         for name in MOMENTS:
             text = self.others.get(name, "").strip()
-            found[name] = None if not text else text if _has_zone(text) else f"{text}Z"
+            found[name] = with_zone(text) if text else None
         return found | {name: text for name, text in EMPTY.items() if found[name] is None}
 
     def given(self) -> dict[str, JsonValue]:
@@ -80,8 +79,8 @@ class Form:
     def explain(self, error: PressroomError) -> None:
         """Put what the service says beside the field that it is about. Raises it where it is about the caller."""
         if isinstance(error, ParameterInvalid):
-            for one in error.errors or [{"parameter": error.parameter, "detail": error.detail}]:
-                self.parameter_errors.setdefault(one["parameter"], one["detail"])
+            for name, detail in error.by_parameter.items():
+                self.parameter_errors.setdefault(name, detail)
         elif error.where and error.where[0] in (*FIELDS, *MOMENTS, *HOW):
             self.errors[error.where[0]] = error.detail
         elif error.status in (401, 403, 404):
@@ -90,20 +89,13 @@ class Form:
             self.problem = error.detail
 
 
-def _has_zone(text: str) -> bool:
-    try:
-        return datetime.fromisoformat(text).tzinfo is not None
-    except ValueError:
-        return True  # it is no time, which the service says
-
-
 @router.get("/schedules/new")
 async def show_a_new_schedule(request: Request, parts: TheParts, caller: Runner, notebook_id: str = "") -> Response:
     """The form of a new schedule of a notebook. ``p.NAME=VALUE`` fills a field in."""
     async with parts.database.snapshot() as session:
         shown = await seen(session, caller, _id(notebook_id), Level.RUNNER)
     given = {name: text for name, text in request.query_params.items() if text}
-    form = Form(_texts(shown.definitions, request.query_params), {**NEW, "name": shown.row.name, **given})
+    form = Form(texts_in(shown.definitions, request.query_params, typed=True), {**NEW, "name": shown.row.name, **given})
     return await _page(request, shown, form)
 
 
@@ -114,7 +106,7 @@ async def schedule_from_a_page(request: Request, parts: TheParts, caller: Acting
     fields = text_fields(sent)
     async with parts.database.transaction() as session:
         shown = await seen(session, caller, _id(fields.get("notebook_id", "")))
-    form = Form(_texts(shown.definitions, sent), fields)
+    form = Form(texts_in(shown.definitions, sent, typed=True), fields)
     if "look" in fields:
         return await _page(request, shown, form)
     try:
@@ -128,7 +120,7 @@ async def schedule_from_a_page(request: Request, parts: TheParts, caller: Acting
             facts(request.scope)["schedule_id"] = schedule.id
             schedule_id = schedule.id
     except ValidationError as error:
-        form.errors = {str(one["loc"][0]): one["msg"] for one in error.errors()}
+        form.errors = wrong_fields(error, of_all="cron")
         return await _page(request, shown, form, status=422)
     except PressroomError as error:
         form.explain(error)
@@ -148,7 +140,7 @@ async def show_a_schedule_to_change(
     others = {name: text_of(value) for name, value in schedule.model_dump(mode="json").items()}
     texts = {name: text_of(value) for name, value in values.items()}
     query = request.query_params
-    form = Form(texts | _texts(shown.definitions, query), others | dict(query.items()), schedule)
+    form = Form(texts | texts_in(shown.definitions, query, typed=True), others | dict(query.items()), schedule)
     return await _page(request, shown, form)
 
 
@@ -162,22 +154,23 @@ async def change_a_schedule_from_a_page(
     async with parts.database.transaction() as session:
         schedule = await answer(session, await service.owned(session, caller, schedule_id))
         shown = await seen(session, caller, schedule.notebook_id)
-    form = Form(_texts(shown.definitions, sent), fields, schedule)
+    form = Form(texts_in(shown.definitions, sent, typed=True), fields, schedule)
     if "look" in fields:
         return await _page(request, shown, form)
     try:
-        given = form.given()
+        unchanged = untouched(schedule, form.texts)
+        given = {name: text for name, text in form.given().items() if name not in unchanged}
         kept: dict[str, JsonValue] = {
             each.name: MARK for each in shown.definitions if each.secret and schedule.parameters.get(each.name) == MARK
         }
         said = {name: value for name, value in form.said().items() if value is not None or name in (*MOMENTS, *HOW)}
-        said |= {"parameters": kept | given, "description": fields.get("description") or None}
+        said |= {"parameters": kept | unchanged | given, "description": fields.get("description") or None}
         wanted = ScheduleUpdate.model_validate(said)
         async with changing(request) as session:
             changes = wanted.changes()
             await service.change(session, parts.intake, caller, schedule_id, changes, typed=frozenset(given))
     except ValidationError as error:
-        form.errors = {str(one["loc"][0]): one["msg"] for one in error.errors()}
+        form.errors = wrong_fields(error, of_all="cron")
         return await _page(request, shown, form, status=422)
     except PressroomError as error:
         form.explain(error)
@@ -185,23 +178,19 @@ async def change_a_schedule_from_a_page(
     return see_other(request, f"/schedules/{schedule_id}", notice="scheduled")
 
 
-def _texts(definitions: Sequence[Definition], sent: FormData | QueryParams) -> dict[str, str]:
-    """What was typed into the fields of parameters, or chosen in the notebook's own form; by parameter."""
-    found: dict[str, str] = {}
-    for definition in definitions:
-        prefix = SECRET_PREFIX if definition.secret else PREFIX
-        values = [text for text in sent.getlist(prefix + definition.name) if isinstance(text, str)]
-        if len(values) > 1:
-            found[definition.name] = json.dumps([text for text in values if text], ensure_ascii=False)
-        elif values:
-            found[definition.name] = values[0].replace("\r\n", "\n")
-    return found
+def untouched(schedule: ScheduleOut, texts: Mapping[str, str]) -> dict[str, JsonValue]:
+    """The values of a schedule whose fields hold what they held at first, an empty text among them."""
+    return {
+        name: value
+        for name, value in schedule.parameters.items()
+        if value != MARK and texts.get(name) == text_of(value).replace("\r\n", "\n")
+    }
 
 
 def _id(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 0 < int(text[:20]) <= MAX_ID):
+    if (found := id_in(text)) is None:
         raise Invalid("notebook_id must be the number of a notebook.")
-    return int(text)
+    return found
 
 
 def schedule_fields(
@@ -220,6 +209,8 @@ def _field(definition: Definition, made: Field, texts: Mapping[str, str]) -> Fie
         chosen = tuple(replace(one, chosen=one.value == text) for one in made.options)
         return replace(made, text="" if definition.secret else text, options=chosen)
     control = made.control if made.control in ("json", "textarea") else _CONTROLS.get(made.control, "text")
+    if control == "text" and "\n" in text:  # which a browser takes out of a field of one line
+        control = "textarea"
     return replace(made, control=control, text=text, step="", placeholder=made.text or made.placeholder, options=())
 
 

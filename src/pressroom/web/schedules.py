@@ -19,10 +19,11 @@ from pressroom.schedules import backfill, cron, history, service
 from pressroom.schedules.answers import answer
 from pressroom.schedules.schemas import BackfillWanted, ScheduleOut
 from pressroom.schedules.upcoming import coming
+from pressroom.web.forms import wrong_fields
 from pressroom.web.listing import skipped
 from pressroom.web.rendering import page
 from pressroom.web.routes import PageRoute, changing, form_of, see_other, text_fields
-from pressroom.wire import MAX_ID
+from pressroom.wire import id_in
 
 ON_A_PAGE, TICKS, TIMES = 50, 30, 5
 BACKFILL = ("from", "to", "concurrency_limit", "stop_after_failures")
@@ -33,7 +34,7 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 async def show_schedules(request: Request, parts: TheParts, caller: Reader) -> Response:
     """The schedules that somebody may see; with ``notebook_id``, those of one notebook."""
     skip, given = skipped(request), request.query_params.get("notebook_id", "")
-    notebook_id = int(given) if given.isascii() and given.isdigit() and 0 < int(given[:20]) <= MAX_ID else None
+    notebook_id = id_in(given)
     async with parts.database.snapshot() as session:
         body, length, total = await service.page(session, caller, None, notebook_id, skip, ON_A_PAGE)
         rows: list[dict[str, Any]] = json.loads(body)
@@ -118,7 +119,7 @@ async def backfill_a_schedule_from_a_page(
             facts(request.scope).update(batch_id=batch.id, total=batch.total)
             made = batch.id
     except ValidationError as error:
-        errors = {str(one["loc"][0]): one["msg"] for one in error.errors()}
+        errors = wrong_fields(error, of_all="from")
     except Invalid as error:
         errors = {error.where[0] if error.where and error.where[0] in BACKFILL else "from": error.detail}
     else:

@@ -11,7 +11,7 @@ from pressroom.identity import audit
 from pressroom.identity.policy import is_admin, viewer
 from pressroom.web.rendering import page
 from pressroom.web.routes import PageRoute
-from pressroom.wire import MAX_EVENT_ID
+from pressroom.wire import MAX_EVENT_ID, id_in
 
 ENTRIES = 100
 LONGEST = 255
@@ -46,8 +46,7 @@ async def show_the_audit(request: Request, parts: TheParts, _: Administrator) ->
     query = request.query_params
     username = query.get("username", "").strip()[:LONGEST].replace("\0", "") or None
     allowed = {"yes": True, "no": False}.get(query.get("allowed", ""))
-    given = query.get("after", "")
-    after = int(given) if given.isascii() and given.isdigit() and 0 < int(given[:20]) <= MAX_EVENT_ID else None
+    after = id_in(query.get("after", ""), MAX_EVENT_ID)
     async with parts.database.transaction() as session:
         body, ids = await audit.page(session, username, allowed, after, ENTRIES)
     entries: list[dict[str, Any]] = json.loads(body)

@@ -13,6 +13,11 @@ LEAST = 4
 WINDOW = 5
 """How many successes the trend is the median of."""
 
+NOTICED, NOTHING = 0.5, 0.1
+"""Seconds: how much longer somebody would notice, and what is as good as no time at all."""
+HIGHEST = 3
+"""How many times as high as the usual mark the highest one is: one slow execution is not to flatten all others."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bar:
@@ -41,14 +46,19 @@ class Strip:
 
 def strip(marks: Sequence[Mark]) -> Strip:
     """The strip of executions, the oldest first."""
-    longest = max((mark.seconds or 0.0 for mark in marks), default=0.0) or 1.0
+    taken = [mark.seconds for mark in marks if mark.seconds]
+    longest = min(max(taken), HIGHEST * median(taken)) if taken else 1.0
     bars: list[Bar] = []
     for number, mark in enumerate(marks):
-        height = LEAST + (HEIGHT - LEAST) * (mark.seconds or 0.0) / longest
+        height = _height(mark.seconds or 0.0, longest)
         if mark.seconds is None:
             height = HEIGHT / 2
         bars.append(Bar(mark, number * (WIDTH + GAP), round(HEIGHT - height, 1), round(height, 1)))
     return Strip(tuple(bars), max(1, len(bars) * (WIDTH + GAP) - GAP), HEIGHT, _trend(bars, longest))
+
+
+def _height(seconds: float, longest: float) -> float:
+    return LEAST + (HEIGHT - LEAST) * min(1.0, seconds / longest)
 
 
 def _trend(bars: Sequence[Bar], longest: float) -> str:
@@ -58,7 +68,7 @@ def _trend(bars: Sequence[Bar], longest: float) -> str:
         if bar.mark.status is not Status.SUCCESS or bar.mark.seconds is None:
             continue
         taken.append(bar.mark.seconds)
-        height = LEAST + (HEIGHT - LEAST) * median(taken[-WINDOW:]) / longest
+        height = _height(median(taken[-WINDOW:]), longest)
         points.append(f"{bar.x + WIDTH / 2:g},{HEIGHT - height:.1f}")
     return " ".join(points) if len(points) > WINDOW else ""
 
@@ -69,6 +79,7 @@ def trend_in_words(marks: Sequence[Mark]) -> str:
     if len(taken) < 2 * WINDOW:
         return ""
     before, lately = median(taken[:-WINDOW]), median(taken[-WINDOW:])
-    if before < 1 or 0.8 < lately / before < 1.25:
+    ratio = lately / max(before, NOTHING)
+    if abs(lately - before) < NOTICED or 0.8 < ratio < 1.25:
         return "About as long as before."
-    return f"Lately {lately / before:.1f} times as long as before."
+    return f"Lately {ratio:.1f} times as long as before."

@@ -1,5 +1,6 @@
 """A sweep of a notebook: its form with several values, and how many executions that makes, before they start."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,7 @@ from pressroom.web.registered import HOW, Seen, seen
 from pressroom.web.rendering import page
 from pressroom.web.routes import PageRoute, changing, form_of, see_other, text_fields
 from pressroom.web.sweeps import Sweep, read, sweep_fields, sweep_texts
+from pressroom.wire import sentence_of
 
 GRID = "grid"
 """The way that executes every combination; all others draw a sample."""
@@ -77,7 +79,7 @@ async def show_a_sweep(notebook_id: Id, request: Request, parts: TheParts, calle
     async with parts.database.snapshot() as session:
         shown = await seen(session, caller, notebook_id, Level.RUNNER)
     texts = sweep_texts(shown.definitions, request.query_params)
-    return _page(request, parts, shown, _form(shown, texts, dict(request.query_params)))
+    return _page(request, parts, shown, await _form(shown, texts, dict(request.query_params)))
 
 
 @router.post("/notebooks/{notebook_id}/sweep")
@@ -87,7 +89,7 @@ async def sweep_from_a_page(notebook_id: Id, request: Request, parts: TheParts, 
     async with parts.database.transaction() as session:
         shown = await seen(session, caller, notebook_id, Level.RUNNER)
     sent = await form_of(request)
-    form = _form(shown, sweep_texts(shown.definitions, sent), text_fields(sent))
+    form = await _form(shown, sweep_texts(shown.definitions, sent), text_fields(sent))
     counted = form.others.get("counted")
     if "look" in form.others or counted != str(form.total) or form.sweep.errors or not form.total:
         return _page(
@@ -101,7 +103,7 @@ async def sweep_from_a_page(notebook_id: Id, request: Request, parts: TheParts, 
             facts(request.scope).update(batch_id=batch.id, executions=batch.total, notebook_id=notebook_id)
             batch_id = batch.id
     except ValidationError as error:
-        form.errors = {str(one["loc"][-1]): one["msg"] for one in error.errors()}
+        _tell(form, error)
         return _page(request, parts, shown, form, status=422)
     except ParameterInvalid as error:
         _explain(form, error)
@@ -114,17 +116,32 @@ async def sweep_from_a_page(notebook_id: Id, request: Request, parts: TheParts, 
     return see_other(request, f"/batches/{batch_id}", notice="batch")
 
 
-def _form(shown: Seen, texts: Mapping[str, str], others: Mapping[str, str]) -> Form:
+async def _form(shown: Seen, texts: Mapping[str, str], others: Mapping[str, str]) -> Form:
     """The form with what was typed; what was not sent has its default."""
     plain = sweep_fields(shown.definitions, {}, {})
     given = {each.label: texts.get(each.label, each.text) for each in plain}
-    return Form(given, others, read(shown.definitions, given))
+    # What is typed may be megabytes.
+    return Form(given, others, await asyncio.to_thread(read, shown.definitions, given))
 
 
 def _explain(form: Form, error: ParameterInvalid) -> None:
     """Put what the service says of parameters beside their fields: of each, of the first set in which it is wrong."""
-    for one in error.errors or [{"parameter": error.parameter, "detail": error.detail}]:
-        form.sweep.errors.setdefault(one["parameter"], one["detail"])
+    for name, detail in error.by_parameter.items():
+        form.sweep.errors.setdefault(name, detail)
+
+
+def _tell(form: Form, error: ValidationError) -> None:
+    """Put what is wrong with the batch beside the field that it is about: ``sample.count`` is typed as ``count``, and
+    ``grid.alpha.3`` as the parameter."""
+    for one in error.errors():
+        names = [str(part) for part in one["loc"]]
+        sentence = sentence_of(one)
+        if field_name := next((name for name in names if name in (*BATCH, *SAMPLE, *HOW)), None):
+            form.errors.setdefault(field_name, sentence)
+        elif parameter := next((name for name in names if name in form.texts), None):
+            form.sweep.errors.setdefault(parameter, sentence)
+        else:
+            form.problem = f"{'.'.join(names)}: {sentence}" if names else sentence
 
 
 def _page(request: Request, parts: Parts, shown: Seen, form: Form, *, status: int = 200) -> Response:

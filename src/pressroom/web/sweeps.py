@@ -19,14 +19,14 @@ from starlette.datastructures import FormData, QueryParams
 from pressroom.batches.schemas import Range
 from pressroom.errors import ParameterInvalid
 from pressroom.parameters.rules import Definition, ParameterType, canonical, schema_of
-from pressroom.parameters.values import checked
-from pressroom.web.forms import PREFIX, Field, Option, fields_of, text_of
-from pressroom.web.routes import SECRET_PREFIX
+from pressroom.parameters.values import checked, concealed
+from pressroom.web.forms import YES_OR_NO, Field, Option, fields_of, sent_of, text_of, texts_in
 
 MOST_VALUES = 10_000
-"""Values of one parameter that a range may stand for."""
+"""Values that one parameter may have."""
 _NUMBER = re.compile(r"[+-]?\d{1,20}(?:\.\d{0,20})?")
-_RANGE = re.compile(r"(\S+?)\s*\.\.\s*(\S+?)(?:\s+(?:step|by)\s+(\S+))?")
+_LONGEST_RANGE = 200
+"""Characters of a range; what is longer is none, and nobody looks for one in it."""
 _NUMBERS = (ParameterType.INTEGER, ParameterType.FLOAT)
 _STRUCTURED = (ParameterType.LIST, ParameterType.JSON)
 
@@ -49,14 +49,10 @@ class Sweep:
 
 def sweep_texts(definitions: Sequence[Definition], sent: FormData | QueryParams) -> dict[str, str]:
     """What was typed, by parameter: of options, those that were ticked, one a line. What was not sent is left out."""
-    found: dict[str, str] = {}
+    found = texts_in(definitions, sent, typed=True)
     for definition in definitions:
-        prefix = SECRET_PREFIX if definition.secret else PREFIX
-        values = [text for text in sent.getlist(prefix + definition.name) if isinstance(text, str)]
-        if values and _options(definition) is not None:
-            found[definition.name] = "\n".join(text for text in values if text)
-        elif values:
-            found[definition.name] = values[-1].replace("\r\n", "\n")
+        if definition.name in found and _options(definition) is not None:
+            found[definition.name] = "\n".join(text for text in sent_of(definition, sent) if text)
     return found
 
 
@@ -69,9 +65,10 @@ def read(definitions: Sequence[Definition], texts: Mapping[str, str]) -> Sweep:
             continue
         try:
             values = [text] if definition.secret else _values(definition, text)
+            _require_count(definition, len(values))
             read_values = [checked(definition, value, lenient=True) for value in values]
         except ParameterInvalid as error:
-            sweep.errors[definition.name] = error.detail
+            sweep.errors[definition.name] = (concealed(definition, error) if definition.secret else error).detail
             continue
         if not read_values:  # commas alone
             continue
@@ -87,12 +84,30 @@ def _values(definition: Definition, text: str) -> list[JsonValue]:
     kind = ParameterType(definition.type)
     if text.strip() == text_of(definition.default).strip() and _options(definition) is None:
         return [text]
-    if (bounds := _RANGE.fullmatch(text.strip())) and (kind in _NUMBERS or kind is ParameterType.DATE):
-        low, high, step = bounds.groups()
+    if (kind in _NUMBERS or kind is ParameterType.DATE) and (bounds := _bounds(text)):
+        low, high, step = bounds
         return _days(definition, low, high, step) if kind is ParameterType.DATE else _steps(definition, low, high, step)
     if kind in _STRUCTURED or _options(definition) is not None or "\n" in text.strip():
         return [line.strip() for line in text.split("\n") if line.strip()]
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _bounds(text: str) -> tuple[str, str, str | None] | None:
+    """The ends of a range and its step, as they were typed; ``None`` for what is no range."""
+    text = text.strip()
+    if len(text) > _LONGEST_RANGE:
+        return None
+    low, dots, rest = text.partition("..")
+    first, words = low.split(), rest.split()
+    if not dots or len(first) != 1:
+        return None
+    match words:
+        case [high]:
+            return first[0], high, None
+        case [high, "step" | "by", step]:
+            return first[0], high, step
+        case _:
+            return None
 
 
 def _steps(definition: Definition, low: str, high: str, step: str | None) -> list[JsonValue]:
@@ -102,7 +117,8 @@ def _steps(definition: Definition, low: str, high: str, step: str | None) -> lis
     first, last, by = Decimal(low), Decimal(high), Decimal(step or "1")
     forwards = by > 0 and last >= first
     count = int((last - first) / by) + 1 if forwards else 0
-    _require_count(definition, count, forwards=forwards)
+    _require_forwards(definition, forwards=forwards)
+    _require_count(definition, count)
     return [f"{first + number * by:f}" for number in range(count)]
 
 
@@ -113,15 +129,19 @@ def _days(definition: Definition, low: str, high: str, step: str | None) -> list
     except (ValueError, ZeroDivisionError) as error:
         why = "is no range of days, such as 2026-10-01..2026-10-07 or 2026-01-05..2026-03-30 step 7"
         raise _no_range(definition, why) from error
-    _require_count(definition, count, forwards=by > 0 and last >= first)
+    _require_forwards(definition, forwards=by > 0 and last >= first)
+    _require_count(definition, count)
     return [(first + timedelta(days=by * number)).isoformat() for number in range(count)]
 
 
-def _require_count(definition: Definition, count: int, *, forwards: bool) -> None:
+def _require_forwards(definition: Definition, *, forwards: bool) -> None:
     if not forwards:
         raise _no_range(definition, "is a range whose end lies before its start, or whose step is not above 0")
+
+
+def _require_count(definition: Definition, count: int) -> None:
     if count > MOST_VALUES:
-        raise _no_range(definition, f"has {count:,} values, and at most {MOST_VALUES:,} can be said by a range")
+        raise _no_range(definition, f"has {count:,} values, and at most {MOST_VALUES:,} can be typed into a field")
 
 
 def _no_range(definition: Definition, why: str) -> ParameterInvalid:
@@ -130,7 +150,7 @@ def _no_range(definition: Definition, why: str) -> ParameterInvalid:
 
 def _range(definition: Definition, text: str, values: list[JsonValue]) -> Range:
     """What a sample is drawn from: all that lies between the ends of a range of numbers, or the values."""
-    if ParameterType(definition.type) in _NUMBERS and _RANGE.fullmatch(text.strip()):
+    if ParameterType(definition.type) in _NUMBERS and _bounds(text):
         return Range(min=cast("float", values[0]), max=cast("float", values[-1]))
     return Range(options=values)
 
@@ -157,7 +177,7 @@ def _field(definition: Definition, made: Field, typed: str | None) -> Field:
         return made
     if (options := _options(definition)) is not None:
         chosen = set(text.split("\n"))
-        labels = {"true": "yes", "false": "no"} if definition.type == ParameterType.BOOLEAN else {}
+        labels = YES_OR_NO if definition.type == ParameterType.BOOLEAN else {}
         each = [text_of(one) for one in options]
         ticked = tuple(Option(one, labels.get(one, one), one in chosen) for one in each)
         return replace(made, control="checkboxes", text=text, options=ticked)

@@ -15,6 +15,7 @@ from pressroom.identity.authentication import session_secret
 from pressroom.identity.policy import is_admin
 from pressroom.identity.principal import Principal, Scope
 from pressroom.identity.token_schemas import TokenWanted
+from pressroom.web.forms import wrong_fields
 from pressroom.web.listing import skipped
 from pressroom.web.rendering import page
 from pressroom.web.routes import PageRoute, changing, form_of, see_other, text_fields
@@ -58,7 +59,7 @@ async def make_a_token_from_a_page(request: Request, parts: TheParts, caller: Wr
             made, secret = await tokens.create(session, caller, wanted, in_person=in_person)
             facts(request.scope).update(token_id=made.id, username=made.username, scopes=made.scopes)
     except ValidationError as error:
-        errors = {str(one["loc"][0]): one["msg"] for one in error.errors()}
+        errors = wrong_fields(error)
         if not said["scopes"]:
             errors["scopes"] = "Tick what it may be used for."
     except Invalid as error:
