@@ -215,6 +215,52 @@ def test_what_pages_load_is_kept_for_good_under_the_name_of_its_content(browser:
     assert browser.get("/assets/pressroom-000000000000.css").status_code == 404
 
 
+def test_what_is_asked_for_again_and_again_is_the_part_that_changes(browser: httpx.Client, notebook: Path) -> None:
+    number = registered(browser, notebook, {"param_name": "region", "param_type": "string"})
+    batch = browser.post("/db/batches", json={"notebook_id": number, "grid": {"region": ["EMEA", "APAC"]}}).json()["id"]
+    for path, target, ids in (("/home", "now", {"now"}), (f"/batches/{batch}", "stands", {"facts", "stands"})):
+        part = browser.get(path, headers={"HX-Request": "true", "HX-Target": target}).text
+        assert "<html" not in part
+        assert ids <= set(re.findall(r'id="([^"]+)"', part)), "what the page puts in place of the old"
+        assert part.strip() in browser.get(path).text or len(ids) == 2
+        linked = re.findall(r"<a ([^>]*)>", part)
+        assert [each for each in linked if " id=" not in f" {each}" and "crumbs" not in each] == [], "the focus stays"
+
+
+def test_a_page_is_compressed_for_whoever_can_read_that(browser: httpx.Client) -> None:
+    page = browser.get("/ui")
+    assert (page.headers["Content-Encoding"], page.headers["Vary"]) == ("gzip", "Accept-Encoding")
+    assert int(page.headers["Content-Length"]) < len(page.content) / 3
+    plain = browser.get("/ui", headers={"Accept-Encoding": "identity"})
+    assert "Content-Encoding" not in plain.headers
+    assert plain.text == page.text
+
+
+def test_executions_of_one_notebook_are_chosen_from_the_history_to_be_compared(
+    browser: httpx.Client, notebook: Path
+) -> None:
+    number = registered(browser, notebook)
+    ids = [browser.post(f"/db/notebooks/{number}/executions", json={}).json()["id"] for _ in range(2)]
+    other = browser.post("/db/executions", json={"input_path": str(notebook)}).json()["id"]
+    assert f'name="executions" value="{ids[0]}"' in browser.get("/executions").text
+    sent = browser.get("/compare", params={"executions": ids})
+    assert sent.headers["Location"] == f"/notebooks/{number}/compare?executions={ids[0]}%2C{ids[1]}"
+    for wrong in ([], [ids[0], other]):
+        assert browser.get("/compare", params={"executions": wrong}).status_code == 422
+
+
+def test_the_call_beside_the_form_is_of_what_is_typed(browser: httpx.Client, notebook: Path) -> None:
+    number = registered(
+        browser,
+        notebook,
+        {"param_name": "region", "param_type": "string"},
+    )
+    looked = browser.post(f"/notebooks/{number}/execute", data={"p.region": "LATAM", "look": "yes"})
+    assert looked.status_code == 200
+    assert re.search(r'id="call-command"[^>]*>[^<]*-p region LATAM', looked.text)
+    assert browser.get("/db/executions").json() == []
+
+
 def test_every_address_of_a_page_has_the_prefix(settings: Settings, notebook: Path) -> None:
     with (
         Service(settings.model_copy(update={"root_path": PREFIX})) as running,

@@ -46,7 +46,10 @@ def test_parameters_are_edited_all_in_one_form(browser: httpx.Client, home: Path
     assert browser.post(action, data=form | twice).status_code == 409
     changed = {name: value for name, value in form.items() if name != "d.1.take"}
     changed |= {"d.0.default": "APAC", "d.3.name": "limit", "d.3.type": "float", "d.3.take": "yes", "d.3.high": "1.5"}
-    done = browser.post(action, data=changed)
+    asked = browser.post(action, data=changed)
+    assert (asked.status_code, "old would be deleted" in asked.text) == (200, True)
+    assert 'name="delete" value="old"' in asked.text
+    done = browser.post(action, data=changed | {"delete": "old"})
     assert done.status_code == 303, done.text
     found = {each["param_name"]: each for each in browser.get(f"/db/parameters/notebook/{number}").json()}
     assert found.keys() == {"region", "months", "limit"}

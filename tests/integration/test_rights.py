@@ -243,6 +243,7 @@ ASKS = {
     ),
     "revoke_a_grant_from_a_page": Ask("/notebooks/{notebook}/grants/revoke", form={"kind": "user", "grantee": "dora"}),
     "show_comparison": Ask("/notebooks/{notebook}/compare"),
+    "choose_a_comparison": Ask("/compare", query={"executions": ["{ended}"]}),
     "show_difference": Ask("/difference", query={"executions": ["{ended}", "{ended}"]}),
     "show_batches": Ask("/batches"),
     "show_a_batch": Ask("/batches/{batch}"),

@@ -58,9 +58,11 @@ async def show_a_batch(batch_id: Id, request: Request, parts: TheParts, caller: 
     figures = figures_of(marks)[:MOST_FIGURES]
     asked = request.query_params.get("show", "")
     figure = asked if asked in figures else figures[1] if len(figures) > 1 else SECONDS
+    # What is asked for again and again while it goes on is the parts that change.
+    part = not batch.ended and request.headers.get("hx-target") == "stands"
     return page(
         request,
-        "batch.html",
+        "batch_now.html" if part else "batch.html",
         # What is asked for again and again while it goes on shows no buttons: the end brings the whole page.
         headers={"HX-Refresh": "true"} if batch.ended and "hx-request" in request.headers else None,
         batch=batch.model_dump(mode="json"),

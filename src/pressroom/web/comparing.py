@@ -22,7 +22,7 @@ from pressroom.notebooks import finding, levels
 from pressroom.settings import MEBIBYTE
 from pressroom.web.listing import skipped
 from pressroom.web.rendering import page
-from pressroom.web.routes import PageRoute
+from pressroom.web.routes import PageRoute, see_other
 from pressroom.wire import id_in
 
 ON_A_PAGE = 200
@@ -90,6 +90,20 @@ async def show_comparison(notebook_id: Id, request: Request, parts: TheParts, ca
         statuses=list(Status),
         source=_source(asked),
     )
+
+
+@router.get("/compare")
+async def choose_a_comparison(request: Request, parts: TheParts, caller: Viewer) -> Response:
+    """To the table of the notebook that the chosen executions are of."""
+    ids = _ids(request.query_params.getlist("executions"))
+    if not ids:
+        raise Invalid("Tick the executions that are to be compared; none was chosen.")
+    async with parts.database.transaction() as session:
+        chosen = [await access.seen(session, caller, each) for each in ids]
+    notebooks = {each.notebook_id for each in chosen}
+    if len(notebooks) != 1 or None in notebooks:
+        raise Invalid("Executions of one registered notebook can be compared; filter the list by its id first.")
+    return see_other(request, f"/notebooks/{notebooks.pop()}/compare", executions=",".join(map(str, ids)))
 
 
 @router.get("/difference")

@@ -46,13 +46,19 @@ async def show_definitions(notebook_id: Id, request: Request, parts: TheParts, c
 
 @router.post("/notebooks/{notebook_id}/parameters")
 async def save_definitions(notebook_id: Id, request: Request, parts: TheParts, caller: Editor) -> Response:
-    """Save what was changed, add what is new, and delete what was left out; or show the form again."""
-    proposed = proposed_in(text_fields(await form_of(request)))
+    """Save what was changed, add what is new, and delete what was left out, once that was confirmed; or show the form
+    again."""
+    fields = text_fields(await form_of(request))
+    proposed = proposed_in(fields)
     async with parts.database.transaction() as session:
         notebook = await levels.require(session, caller, notebook_id, Level.EDITOR)
+        there = {row.param_name for row in await service.of_notebook(session, notebook_id)}
     wanted = definitions(parts.settings, proposed)
     if any(each.error for each in proposed):
         return _page(request, notebook, proposed, status=422)
+    gone = [each.name for each in proposed if not each.take and each.name in there]
+    if gone and fields.get("delete") != ", ".join(gone):
+        return _page(request, notebook, proposed, gone=gone)
     try:
         async with changing(request) as session:
             await levels.require(session, caller, notebook_id, Level.EDITOR)
@@ -102,6 +108,7 @@ def _page(
     *,
     notes: Sequence[str] = (),
     problem: str | None = None,
+    gone: Sequence[str] = (),
     status: int = 200,
 ) -> Response:
     return page(
@@ -114,5 +121,6 @@ def _page(
         types=TYPES,
         notes=notes,
         problem=problem,
+        gone=gone,
         wrong=sum(each.error is not None for each in proposed),
     )

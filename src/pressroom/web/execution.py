@@ -14,6 +14,7 @@ from pressroom.errors import AlreadyEnded, NotFound, PressroomError
 from pressroom.executions import access, results, service
 from pressroom.executions.event_schemas import Log
 from pressroom.executions.lane import in_turn
+from pressroom.executions.last_events import CELLS, OUTPUT, last_events
 from pressroom.executions.schemas import AttemptOut, ExecutionOut
 from pressroom.executions.states import TERMINAL, Status
 from pressroom.identity.audit import facts
@@ -28,7 +29,7 @@ from pressroom.web.rendering import page
 from pressroom.web.routes import PageRoute, changing, see_other
 
 MOST_EVENTS = 4_000
-"""How many events of an execution a page is made from; a script that follows it hears of the others."""
+"""How many events of a kind a page is made from, the last ones; a script that follows it hears of those that come."""
 MOST_TEXT = 40_000
 """How many characters of output stand in a page, the last ones."""
 MOST_SOURCE = 10_000
@@ -52,7 +53,8 @@ class Course:
 
     cells: dict[int, Cell] = field(default_factory=dict[int, Cell])
     text: str = ""
-    cut: bool = False
+    last: int = 0
+    """The id of the last event in it, which is followed from there on."""
 
     @property
     def running(self) -> Cell | None:
@@ -62,7 +64,8 @@ class Course:
 
 @router.get("/executions/{execution_id}")
 async def show_an_execution(execution_id: Id, request: Request, parts: TheParts, caller: Viewer) -> Response:
-    """One execution, while it goes on and afterwards. ``code=hide`` shows its notebook without the code."""
+    """One execution, while it goes on and afterwards. ``code=hide`` shows its notebook without the code, and
+    ``cells=show`` what each cell took."""
     async with parts.database.transaction() as session:
         row = await access.seen(session, caller, execution_id)
         shown: dict[str, Any] = ExecutionOut.model_validate(row).model_dump(mode="json")
@@ -74,6 +77,8 @@ async def show_an_execution(execution_id: Id, request: Request, parts: TheParts,
         files = await results.files(session, row, root)
         tries = [AttemptOut.model_validate(one) for one in await service.attempts(session, caller, execution_id)]
     ended = Status(row.status) in TERMINAL
+    cells = not ended or "cells" in request.query_params
+    course = await _course(parts, row, output=not ended) if cells else Course()
     cell, why = await _failing_cell(parts, row)
     return page(
         request,
@@ -87,7 +92,8 @@ async def show_an_execution(execution_id: Id, request: Request, parts: TheParts,
         failing=cell,
         traceback=strip_ansi(cell.traceback) if cell else "",
         unreadable=why,
-        course=await _course(parts, execution_id, row.attempt),
+        course=course,
+        asked_for_cells="cells" in request.query_params,
         results=[_answered(one) for one in recorded],
         files=[_answered(one) for one in files],
         attempts=[one.model_dump(mode="json") for one in tries],
@@ -155,25 +161,22 @@ async def _failing_cell(parts: Parts, row: Execution) -> tuple[FailingCell | Non
         return None, error.detail
 
 
-async def _course(parts: Parts, execution_id: int, attempt: int) -> Course:
-    """What happened so far in the current attempt."""
-    course, log = Course(), Log()
-    count = 0
-    async for told in parts.following.follow(execution_id, 0, until_end=False):
-        count += 1
-        if told is None or count > MOST_EVENTS:
-            break
-        course.text += log.text(told.kind, told.attempt, told.data)
-        if told.attempt != attempt:
+async def _course(parts: Parts, row: Execution, *, output: bool) -> Course:
+    """What happened so far in the current attempt; its text where that is asked for."""
+    async with parts.database.snapshot() as session:
+        cells = await last_events(session, row.id, row.attempt, CELLS, MOST_EVENTS)
+        texts = await last_events(session, row.id, row.attempt, OUTPUT, MOST_EVENTS) if output else ()
+    course, log = Course(last=max((each.id for each in (*cells, *texts)), default=0)), Log(row.attempt)
+    for each in cells:
+        number = each.data.get("number")
+        if not isinstance(number, int):
             continue
-        number = told.data.get("number")
-        if told.kind == "cell_started" and isinstance(number, int):
-            course.cells[number] = Cell(number, str(told.data.get("line", "")), at=str(told.data["at"]))
-        elif told.kind == "cell_finished" and isinstance(number, int):
-            cell = course.cells.setdefault(number, Cell(number, str(told.data.get("line", ""))))
-            cell.state = "failed" if told.data.get("failed") else "done"
-            cell.seconds = told.data.get("seconds")
-    if len(course.text) > MOST_TEXT:
-        course.text, course.cut = course.text[-MOST_TEXT:], True
-    course.text = strip_ansi(course.text)
+        if each.kind == "cell_started":
+            course.cells[number] = Cell(number, str(each.data.get("line", "")), at=each.at.isoformat())
+        else:
+            cell = course.cells.setdefault(number, Cell(number, str(each.data.get("line", ""))))
+            cell.state = "failed" if each.data.get("failed") else "done"
+            cell.seconds = each.data.get("seconds")
+    whole = "".join(log.text(each.kind, each.attempt, each.data) for each in texts)
+    course.text = strip_ansi(whole[-MOST_TEXT:])
     return course

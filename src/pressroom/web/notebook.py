@@ -62,11 +62,14 @@ async def show_a_notebook(notebook_id: Id, request: Request, parts: TheParts, ca
 
 @router.post("/notebooks/{notebook_id}/execute")
 async def execute_from_a_page(notebook_id: Id, request: Request, parts: TheParts, caller: Runner) -> Response:
-    """Execute a notebook with what was typed into its form; or show the form again, with what is wrong with it."""
+    """Execute a notebook with what was typed into its form; or show the form again, with what is wrong with it.
+    With ``look``, it is only shown."""
     async with parts.database.transaction() as session:
         shown = await seen(session, caller, notebook_id)
     form = await form_of(request)
     typed = Typed(texts_in(shown.definitions, form), {name: text_fields(form).get(name, "") for name in HOW})
+    if "look" in form:  # the calls that stand beside it are of what is typed now
+        return await _page(request, parts, caller, shown, typed)
     try:
         how = HowToExecute.model_validate({name: text for name, text in typed.how.items() if text.strip()})
         given = given_in(shown.definitions, typed.texts)

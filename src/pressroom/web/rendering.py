@@ -1,5 +1,6 @@
 """Pages: a template, what stands around it, and what a browser is told of it."""
 
+import gzip
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -28,6 +29,10 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "X-Frame-Options": "DENY",
 }
+LEAST_COMPRESSED = 1000
+"""Bytes from which on a page is compressed."""
+COMPRESSION = 5
+"""As small as it gets within a millisecond."""
 THEMES = ("auto", "light", "dark")
 THEME_COOKIE = "pressroom_theme"
 NOTICES = {
@@ -154,7 +159,8 @@ class Surroundings:
         self.csrf = csrf_token(secret) if secret is not None else ""
         given = request.cookies.get(THEME_COOKIE, "auto")
         self.theme = given if given in THEMES else "auto"
-        self.notice = NOTICES.get(request.query_params.get("notice", ""))
+        self.said = request.query_params.get("notice", "")
+        self.notice = NOTICES.get(self.said)
         query = [(key, value) for key, value in request.query_params.multi_items() if key != "notice"]
         asked = path_inside(request.scope) + (f"?{urlencode(query)}" if query else "")
         self.here: str = getattr(request.state, "form_page", asked)
@@ -180,4 +186,8 @@ def page(
 ) -> HTMLResponse:
     """The page of a template, to whoever sent the request. ``values`` are what the template names."""
     text = _environment().get_template(template).render(app=Surroundings(request), **values)
-    return HTMLResponse(text, status, {**HEADERS, **(headers or {})})
+    body, told = text.encode(), {**HEADERS, "Vary": "Accept-Encoding", **(headers or {})}
+    if len(body) >= LEAST_COMPRESSED and "gzip" in request.headers.get("accept-encoding", ""):
+        # What is secret in a page, the token of its forms, is worth nothing at another site: see `identity.cookies`.
+        body, told = gzip.compress(body, COMPRESSION, mtime=0), {**told, "Content-Encoding": "gzip"}
+    return HTMLResponse(body, status, told)

@@ -192,6 +192,11 @@
   };
 
   fetch(charts.dataset.source, { headers: { Accept: "application/json" } })
-    .then((answer) => (answer.ok ? answer.json() : []))
-    .then(begin);
+    .then((answer) => { if (!answer.ok) throw new Error(`the service answered ${answer.status}`); return answer.json(); })
+    .then(begin)
+    .catch((error) => {
+      charts.hidden = false;
+      charts.querySelector(".chart-row").hidden = true;
+      part("picked").textContent = `The charts cannot be drawn: ${error.message}. The table has all values.`;
+    });
 })();

@@ -8,7 +8,9 @@
   const cells = part("cells"), output = part("output"), progress = part("progress"), count = part("count");
   const now = part("now"), line = part("line"), since = part("since"), words = part("status");
   const most = 200000;
-  let attempt = Number(live.dataset.attempt), fresh = true, done = 0, total = 0;
+  let attempt = Number(live.dataset.attempt), done = Number(live.dataset.done), total = Number(live.dataset.total);
+  // Counted here, since a browser would put the whole text together to tell.
+  let length = output.textContent.length;
 
   const icon = (state) => document.getElementById(`icon-${state}`).content.cloneNode(true);
 
@@ -49,6 +51,12 @@
     handle(told);
   });
 
+  // A stream that was refused is not asked for again by the browser: the session has ended, or the execution has. The page
+  // says which, as often as it is loaded without scripts.
+  source.addEventListener("error", () => {
+    if (source.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 5000);
+  });
+
   on("execution", (told) => {
     total = told.cells_total || total;
     words.textContent = told.status === "pending" ? "Waiting for a worker" : told.cancel_requested_at ? "Stopping" : "Running";
@@ -74,11 +82,14 @@
     tell();
   });
   on("output", (told) => {
-    if (fresh) output.textContent = "";
-    fresh = false;
     const atEnd = output.scrollTop + output.clientHeight >= output.scrollHeight - 8;
-    output.append(told.text.replace(/\u001b\[[0-9;]*m/g, ""), told.stream === "result" && !told.text.endsWith("\n") ? "\n" : "");
-    if (output.textContent.length > most) output.textContent = output.textContent.slice(-most / 2);
+    const text = told.text.replace(/\u001b\[[0-9;]*m/g, "") + (told.stream === "result" && !told.text.endsWith("\n") ? "\n" : "");
+    output.append(text);
+    length += text.length;
+    if (length > most) {
+      output.textContent = output.textContent.slice(-most / 2);
+      length = output.textContent.length;
+    }
     if (atEnd) output.scrollTop = output.scrollHeight;
   });
 })();

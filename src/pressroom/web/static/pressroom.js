@@ -96,7 +96,32 @@
     }
   };
 
+  const two = (number) => String(number).padStart(2, "0");
+
+  /** Times are typed by the reader's own clock, and sent in UTC. */
+  const moments = (root) => {
+    for (const field of root.querySelectorAll("input[data-moment]:not([data-local])")) {
+      field.dataset.local = "";
+      const said = field.value ? new Date(field.value) : null;
+      if (said && !Number.isNaN(said.getTime())) {
+        field.value = `${said.getFullYear()}-${two(said.getMonth() + 1)}-${two(said.getDate())} ${two(said.getHours())}:${two(said.getMinutes())}`;
+      }
+      field.placeholder = field.placeholder.replace("T", " ").replace("Z", "");
+      const hint = document.getElementById(`${field.id}-hint`);
+      if (hint) hint.textContent = "By your own clock";
+    }
+  };
+  document.addEventListener("formdata", (event) => {
+    for (const field of event.target.querySelectorAll("input[data-local]")) {
+      const parts = /^\s*(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d))?)?\s*$/.exec(field.value);
+      if (!parts) continue;
+      const [year, month, day, hour, least, second] = parts.slice(1).map((part) => Number(part ?? 0));
+      event.formData.set(field.name, new Date(year, month - 1, day, hour, least, second).toISOString().replace(".000Z", "Z"));
+    }
+  });
+
   const enhance = (root) => {
+    moments(root);
     localTimes(root);
     sliders(root);
     json(root);
@@ -104,10 +129,65 @@
     elapse();
   };
 
+  const keptForm = "pressroom.form";
+  const isSecret = (form, name) => name.startsWith("s.") || form.querySelector(`[name="${CSS.escape(name)}"][type=password]`)
+    || (name.endsWith(".default") && form.elements[name.replace(/default$/, "secret")]?.checked);
+
+  /** What is sent is kept until the next page: should the session be over, it is filled in again after the sign-in. */
+  const keep = (form) => {
+    const typed = [...new FormData(form)].filter(([name, value]) => typeof value === "string"
+      && name !== "csrf_token" && name !== "back" && !isSecret(form, name));
+    sessionStorage.setItem(keptForm, JSON.stringify({ action: form.getAttribute("action"), typed }));
+  };
+
+  const fillIn = (form, typed) => {
+    for (const control of form.elements) {
+      if (!control.name || ["hidden", "password", "submit", "button"].includes(control.type)) continue;
+      const values = typed.filter(([name]) => name === control.name).map(([, value]) => value);
+      if (control.type === "checkbox") control.checked = values.includes(control.value);
+      else if (values.length && !isSecret(form, control.name)) {
+        control.value = values.at(-1);
+        delete control.dataset.local;
+      }
+    }
+    enhance(form);
+    form.dispatchEvent(new Event("change", { bubbles: true }));
+  };
+
+  const giveBack = () => {
+    const kept = JSON.parse(sessionStorage.getItem(keptForm));
+    if (!kept) return;
+    const signedOut = document.querySelector("[data-kept]");
+    if (signedOut) {
+      signedOut.hidden = false;
+      sessionStorage.setItem(keptForm, JSON.stringify({ ...kept, lost: true }));
+      return;
+    }
+    const form = kept.lost && document.querySelector(`form[method=post][action="${CSS.escape(kept.action)}"]`);
+    if (kept.lost && !form) return;
+    sessionStorage.removeItem(keptForm);
+    if (form) fillIn(form, kept.typed);
+  };
+
+  /** A part of the page that could not be brought up to date says so: else it would look as if it were. */
+  document.addEventListener("htmx:responseError", (event) => {
+    const { status } = event.detail.xhr;
+    if (document.getElementById("stale")) return;
+    const said = document.createElement("p");
+    said.id = "stale";
+    said.className = "flash flash-warn";
+    said.setAttribute("role", "alert");
+    said.textContent = status === 401
+      ? "Your session is over, and what is shown may be old. What you send now is filled in again after the sign-in."
+      : `What is shown may be old: the service answered ${status}. Load the page again.`;
+    document.getElementById("main").prepend(said);
+  });
+
   /** A form that changes something is sent once. */
   document.addEventListener("submit", (event) => {
     const form = event.target;
     if (event.defaultPrevented || form.method !== "post") return;
+    keep(form);
     setTimeout(() => {
       for (const button of form.querySelectorAll("button")) button.disabled = true;
     });
@@ -132,6 +212,8 @@
 
   setInterval(elapse, 1000);
   enhance(document);
+  giveBack();
   addEventListener("load", zones);
-  document.addEventListener("htmx:afterSettle", () => enhance(document));
+  // Before the browser paints what came: settling comes some frames later.
+  document.addEventListener("htmx:afterSwap", () => enhance(document));
 })();
