@@ -3,7 +3,8 @@
 Run it as ``python bench/pages.py [--rows 100000] [--tries 60]``. Two histories, of 100 executions and of ``--rows``,
 are generated in an embedded server, and ``pressroom serve`` without workers answers from each. A page and its call are
 asked for in turns on one connection; each figure is the median. The weight is that of a page and all that it loads, as
-a browser gets it that has nothing yet: compressed, the page itself by gzip as a proxy would. It leaves nothing behind.
+a browser gets it that has nothing yet: compressed. Where a page takes more than twice as long as its call, or than from the short history, or weighs more than
+150 KB, the exit code is 1. It leaves nothing behind.
 """
 
 import sys
@@ -25,15 +26,27 @@ from stand import create, libpq, median, notebook, post, server, serving
 
 SMALL = 100
 HTML = {"Accept": "text/html"}
+MOST_TIMES, MOST_KB = 2.0, 150
+"""How many times as long as its call a page may take, and as from a short history; and what it may weigh."""
 CHARTS = ("uPlot", "compare-")
 """How the names of what only the charts need begin."""
 BATCH = {"grid": {"region": ["EMEA", "APAC", "LATAM", "NA"], "weeks": [1, 2, 3, 4, 5]}}
 
 
 def calls(ids: dict[str, int]) -> list[tuple[str, str]]:
-    """Pages, each with the call of the API that answers the same. The pages of lists have 50 rows, or 200."""
+    """Pages, each with the calls of the API that answer the same. The pages of lists have 50 rows, or 200."""
     one, execution = ids["notebook"], ids["execution"]
+    form = f"/db/notebooks/{one} /db/notebooks/{one}/schema /db/executions?notebook_id={one}&limit=60"
     return [
+        (
+            "/home",
+            "/db/executions?status=running&status=pending&limit=8 /db/executions?status=failed&limit=8 "
+            "/db/notebooks?limit=8 /db/schedules?limit=8",
+        ),
+        (f"/notebooks/{one}", form),
+        (f"/notebooks/{one}/sweep", form),
+        (f"/schedules/new?notebook_id={one}", form),
+        (f"/schedules/{ids['schedule']}", f"/db/schedules/{ids['schedule']} /db/schedules/{ids['schedule']}/ticks"),
         ("/executions", "/db/executions?limit=50"),
         ("/executions?status=failed", "/db/executions?limit=50&status=failed"),
         ("/notebooks", "/db/notebooks?limit=50"),
@@ -57,17 +70,18 @@ def fill(url, port, home):
     for name, kind in (("region", "string"), ("weeks", "integer")):
         post(port, "/db/parameters", {"notebook_id": made, "param_name": name, "param_type": kind})
     batch = post(port, "/db/batches", {"notebook_id": made, **BATCH})["id"]
-    post(port, "/db/schedules", {"notebook_id": made, "name": "daily", "cron": "@daily"})
+    schedule = post(port, "/db/schedules", {"notebook_id": made, "name": "daily", "cron": "@daily"})["id"]
     post(port, "/db/tokens", {"scopes": ["read"]})
     with psycopg.connect(libpq(url), autocommit=True) as connection:
         [execution] = connection.execute("SELECT max(id) FROM notebook_executions WHERE batch_id IS NULL").fetchone()
-    return {"notebook": made, "batch": batch, "execution": execution}
+    return {"notebook": made, "batch": batch, "execution": execution, "schedule": schedule}
 
 
-def took(client, path, headers):
+def took(client, paths, headers):
     start = time.perf_counter()
-    answer = client.get(path, headers=headers)
-    assert answer.status_code == 200, f"{path}: {answer.status_code}"
+    for path in paths.split():
+        answer = client.get(path, headers=headers)
+        assert answer.status_code == 200, f"{path}: {answer.status_code}"
     return (time.perf_counter() - start) * 1000
 
 
@@ -89,9 +103,12 @@ def measured(clients, ids, tries):
 
 def weight(client, path):
     """The bytes of a page and of what it loads, compressed; and those of what only charts need."""
-    page = client.get(path, headers=HTML)
-    whole, charts = len(gzip.compress(page.content)), 0
-    for asset in set(re.findall(r'(?:src|href)="(/assets/[^"]+)"', page.text)):
+    with client.stream("GET", path, headers=HTML) as answer:
+        body = b"".join(answer.iter_raw())
+        assert answer.headers["Content-Encoding"] == "gzip", path
+    whole, charts = len(body), 0
+    text = gzip.decompress(body).decode()
+    for asset in set(re.findall(r'(?:src|href)="(/assets/[^"]+)"', text)):
         with client.stream("GET", asset) as answer:
             size = sum(map(len, answer.iter_raw()))
         if asset.removeprefix("/assets/").startswith(CHARTS):
@@ -125,12 +142,17 @@ def main():
     table = Table(
         "page", "call", "ms of 100", "call", "ratio", f"ms of {given.rows:,}", "call", "grows", "KB", "charts"
     )
+    slow = []
     for (page, call), (page_small, call_small, page_large, call_large) in found.items():
         whole, charts = weights[page]
         figures = (page_small, call_small, page_small / call_small, page_large, call_large, page_large / page_small)
+        if max(figures[2], figures[5]) > MOST_TIMES or whole > 1000 * MOST_KB:
+            slow.append(page)
         spelled = [f"{each:.2f}" for each in figures]
         table.add_row(page, call, *spelled, f"{whole / 1000:.0f}", f"{charts / 1000:.0f}" if charts else "")
     Console(width=170).print(table)
+    if slow:
+        sys.exit(f"Over {MOST_TIMES:g} times or {MOST_KB} KB: {', '.join(slow)}")
 
 
 if __name__ == "__main__":
