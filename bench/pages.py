@@ -1,10 +1,10 @@
 """What the pages weigh, and what they take the server beside their calls of the API.
 
 Run it as ``python bench/pages.py [--rows 100000] [--tries 60]``. Two histories, of 100 executions and of ``--rows``,
-are generated in an embedded server, and ``pressroom serve`` without workers answers from each. A page and its call are
+are generated in an embedded server, and ``pressroom serve`` without workers answers from each. A page and its calls are
 asked for in turns on one connection; each figure is the median. The weight is that of a page and all that it loads, as
-a browser gets it that has nothing yet: compressed. Where a page takes more than twice as long as its call, or than from the short history, or weighs more than
-150 KB, the exit code is 1. It leaves nothing behind.
+a browser gets it that has nothing yet, compressed. The exit code is 1 where a page takes more than twice as long as its
+calls, or than from the short history, or weighs more than 150 KB. It leaves nothing behind.
 """
 
 import sys
@@ -26,6 +26,10 @@ from stand import create, libpq, median, notebook, post, server, serving
 
 SMALL = 100
 HTML = {"Accept": "text/html"}
+HOME = (
+    *("/db/executions?status=running&status=pending&limit=8", "/db/executions?status=failed&limit=8"),
+    *("/db/notebooks?limit=8", "/db/schedules?limit=8"),
+)
 MOST_TIMES, MOST_KB = 2.0, 150
 """How many times as long as its call a page may take, and as from a short history; and what it may weigh."""
 CHARTS = ("uPlot", "compare-")
@@ -36,13 +40,9 @@ BATCH = {"grid": {"region": ["EMEA", "APAC", "LATAM", "NA"], "weeks": [1, 2, 3, 
 def calls(ids: dict[str, int]) -> list[tuple[str, str]]:
     """Pages, each with the calls of the API that answer the same. The pages of lists have 50 rows, or 200."""
     one, execution = ids["notebook"], ids["execution"]
-    form = f"/db/notebooks/{one} /db/notebooks/{one}/schema /db/executions?notebook_id={one}&limit=60"
+    form = f"/db/notebooks/{one} /db/parameters/notebook/{one} /db/executions?notebook_id={one}&limit=60"
     return [
-        (
-            "/home",
-            "/db/executions?status=running&status=pending&limit=8 /db/executions?status=failed&limit=8 "
-            "/db/notebooks?limit=8 /db/schedules?limit=8",
-        ),
+        ("/home", " ".join(HOME)),
         (f"/notebooks/{one}", form),
         (f"/notebooks/{one}/sweep", form),
         (f"/schedules/new?notebook_id={one}", form),
