@@ -63,6 +63,7 @@ async def fill_in(at: Looking, page: Page) -> None:
     await expect(page.locator("[name='p.top_n']")).to_have_value("9")
     await page.locator("[name='p.top_n']").fill("500")
     await page.get_by_label("region").select_option("APAC")
+    await expect(page.locator("#call-curl")).to_contain_text('"region": "APAC"')
     await page.get_by_role("button", name="Execute", exact=True).click()
     wrong = page.locator(".field-error")
     await expect(wrong).to_have_count(1)
@@ -94,6 +95,8 @@ async def follow(at: Looking, page: Page, gate: Path) -> None:
     await expect(page).to_have_url(re.compile("code=hide"))
     await expect(sheet.get_by_text("loading APAC")).to_be_visible()
     await expect(sheet.get_by_text("import time")).to_have_count(0)
+    await page.get_by_text("Cells and their times").click()
+    await expect(page.locator("#cells .cell-done")).to_have_count(3)
 
 
 async def look_around(at: Looking, page: Page, notebook: str) -> None:
@@ -103,6 +106,9 @@ async def look_around(at: Looking, page: Page, notebook: str) -> None:
     await page.get_by_role("link", name="All executions").click()
     await expect(page.locator("tbody tr")).to_have_count(1)
     await at.look(page, "executions")
+    await page.get_by_role("checkbox", name=re.compile("Choose execution")).check()
+    await page.get_by_role("button", name="Compare", exact=True).click()
+    await expect(page.get_by_role("heading", name="Compare")).to_be_visible()
     await page.goto(f"{at.url}/notebooks")
     await page.get_by_label("Search").press_sequentially("regi")
     await expect(page).to_have_url(f"{at.url}/notebooks?q=regi&owner=&tag=")

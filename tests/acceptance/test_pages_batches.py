@@ -128,8 +128,12 @@ async def schedule(at: Looking, page: Page) -> None:
     await expect(times.locator("li").first).to_have_text(re.compile(r"^Mon.* 06:30$"))
     await page.get_by_label("depth").fill("{{ scheduled_at.day }}")
     await at.look(page, "schedule-form")
+    await page.get_by_text("When something comes between").click()
+    await page.get_by_label("Not before").fill("2026-10-01 08:00")
     await page.get_by_role("button", name="Schedule it").click()
     await expect(page.get_by_text("The schedule is saved.")).to_be_visible()
+    [saved] = await (await page.request.get(f"{at.url}/db/schedules")).json()
+    assert saved["starts_at"] == "2026-10-01T06:00:00Z", "by the reader's own clock"
     await page.get_by_role("button", name="Run now").click()
     await expect(page.locator("main .status-success").first).to_be_visible()
     await page.get_by_role("link", name=re.compile(r"^\d+$")).first.click()

@@ -111,6 +111,9 @@ def test_a_session_that_ran_out_gives_the_form_back_filled_in_without_its_secret
     back = post(browser, f"/notebooks/{number}/parameters", **fields, **rows)
     assert "d.1.default%3D7" in back.text
     assert "hunter2" not in back.text
+    long = post(browser, f"/notebooks/{number}/execute", **fields | {"p.region": "x" * 2000})
+    assert "data-kept" in long.text, "a script gives it back"
+    assert f'next=%2Fnotebooks%2F{number}"' in long.text
     page = browser.http.get(sign_in(browser, next_path).headers["Location"])
     assert 'value="Île &amp; co"' in page.text
     assert plain.execute("SELECT count(*) FROM notebook_executions").fetchone() == (0,)
