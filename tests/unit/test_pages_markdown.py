@@ -1,12 +1,17 @@
 """A notebook's Markdown in a page of ours: what it shows, and what comes of what it tries."""
 
+import json
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pressroom.web.markdown import to_html, without_title
+from pressroom.errors import NotebookInvalid
+from pressroom.notebooks.places import Location
+from pressroom.web.descriptions import Descriptions
+from pressroom.web.markdown import LONGEST, to_html, without_title
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -85,3 +90,19 @@ def test_what_a_notebook_says_of_itself_is_shown() -> None:
 def test_the_title_is_left_out_since_the_page_has_one() -> None:
     assert without_title("# Sales\n\nOf a month.") == "Of a month."
     assert without_title("Of a month.\n# Sales") == "Of a month.\n# Sales"
+
+
+def test_what_a_notebook_says_of_itself_is_made_once_until_its_file_changes(tmp_path: Path) -> None:
+    file = tmp_path / "n.ipynb"
+    place = Location(tmp_path, file, one_mount=False, account=None)
+    descriptions = Descriptions()
+    file.write_text(json.dumps({"cells": [{"cell_type": "markdown", "source": ["# Sales\n", "a" * 50_000]}]}))
+    found = descriptions.of(place, 10**6)
+    assert found is not None
+    assert found.startswith("<p>aaa")
+    assert len(found) < LONGEST + 10
+    assert descriptions.of(place, 10**6) is found
+    with pytest.raises(NotebookInvalid):
+        Descriptions().of(place, 10)
+    file.write_text(json.dumps({"cells": [{"cell_type": "code", "source": "1"}]}))
+    assert descriptions.of(place, 10**6) is None
