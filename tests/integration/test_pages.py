@@ -236,11 +236,13 @@ def test_a_page_is_compressed_for_whoever_can_read_that(browser: httpx.Client) -
 
 
 def test_executions_of_one_notebook_are_chosen_from_the_history_to_be_compared(
-    browser: httpx.Client, notebook: Path
+    browser: httpx.Client, notebook: Path, home: Path
 ) -> None:
     number = registered(browser, notebook)
-    ids = [browser.post(f"/db/notebooks/{number}/executions", json={}).json()["id"] for _ in range(2)]
-    other = browser.post("/db/executions", json={"input_path": str(notebook)}).json()["id"]
+    alone = write_notebook(home / "alone.ipynb", "1")
+    orders = [{"notebook_id": number}, {"notebook_id": number}]
+    ids = browser.post("/db/executions/bulk", json={"executions": orders}).json()["ids"]
+    [other] = browser.post("/db/executions/bulk", json={"executions": [{"input_path": str(alone)}]}).json()["ids"]
     assert f'name="executions" value="{ids[0]}"' in browser.get("/executions").text
     sent = browser.get("/compare", params={"executions": ids})
     assert sent.headers["Location"] == f"/notebooks/{number}/compare?executions={ids[0]}%2C{ids[1]}"
