@@ -111,7 +111,7 @@ def test_a_batch_has_a_mark_for_each_execution_and_a_map_and_what_failed_is_repe
     assert again.status_code == 303, again.text
     page = browser.get(again.headers["Location"])
     assert "What did not succeed is executed again" in page.text
-    assert f'repeats <a href="{here}"' in page.text
+    assert f'repeats <a id="repeats" href="{here}"' in page.text
     stopped = browser.post(f"{here}/cancel", data={})
     assert "Nothing of it starts any more" in browser.get(stopped.headers["Location"]).text
     assert browser.get("/batches/77").status_code == 404
