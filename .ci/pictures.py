@@ -12,15 +12,15 @@ from PIL import Image
 ROOT = Path(__file__).parent.parent
 TESTS = ("tests/acceptance/test_pages.py", "tests/acceptance/test_pages_batches.py")
 PICTURES = ROOT / "docs" / "pictures" / "pages"
-COLOURS = 64
+COLOURS = 256
 WIDEST = 1000
 ON_A_LAPTOP = (
-    *("home", "files", "registering", "parameters", "notebook-shared"),
-    *("execution-failed", "sweep", "batch", "batches"),
+    *("home", "notebooks", "files", "registering", "parameters", "notebook-wrong", "notebook-shared"),
+    *("execution-running", "execution-failed", "execution", "executions", "sweep", "batch", "batches"),
     *("compare-picked", "difference", "schedule-form", "schedule", "schedules"),
     *("workers", "kernels", "audit", "tokens"),
 )
-TAKEN = (*(f"{name}-laptop-light" for name in ON_A_LAPTOP), "batch-phone-dark")
+TAKEN = (*(f"{name}-laptop-light" for name in ON_A_LAPTOP), "execution-phone-dark", "batch-phone-dark")
 """Which pages, and how each is looked at."""
 
 

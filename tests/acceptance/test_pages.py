@@ -96,7 +96,7 @@ async def follow(at: Looking, page: Page, gate: Path) -> None:
     await expect(sheet.get_by_text("loading APAC")).to_be_visible()
     await expect(sheet.get_by_text("import time")).to_have_count(0)
     await page.get_by_text("Cells and their times").click()
-    await expect(page.locator("#cells .cell-done")).to_have_count(3)
+    await expect(page.locator("#cells .cell-done")).to_have_count(4)
 
 
 async def look_around(at: Looking, page: Page, notebook: str) -> None:
