@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 UV := $(VENV)/bin/uv
 
-.PHONY: help setup demo serve test test-deploy chaos endurance browser faketime systemd keycloak jupyterhub docs docs-links lint format types contracts audit wheel bench lock clean
+.PHONY: help setup demo serve test test-deploy chaos endurance browser faketime systemd keycloak jupyterhub axe assets pictures docs docs-links lint format types contracts audit wheel bench lock clean
 
 help:  ## Say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -24,7 +24,7 @@ demo: setup  ## Execute an example with parameters, show its history, and leave 
 serve: setup  ## Run the service
 	$(VENV)/bin/pressroom serve
 
-test: setup browser faketime systemd keycloak jupyterhub  ## Run all the tests
+test: setup browser faketime systemd keycloak jupyterhub axe  ## Run all the tests
 	$(VENV)/bin/pytest -n 3 --dist worksteal --ignore tests/chaos
 	$(VENV)/bin/pytest -n 3 --dist worksteal tests/chaos
 
@@ -65,6 +65,15 @@ docs: $(VENV)/.docs  ## Build the site of the documentation in docs/_build/html;
 docs-links: docs  ## Look whether the pages elsewhere that the documentation names are there, where they can be reached
 	$(VENV)/bin/python .ci/links.py
 
+assets: setup  ## Fetch what pages load of others', from its pinned npm packages; needs npm
+	$(VENV)/bin/python .ci/assets.py
+
+pictures: setup browser axe  ## Take the pictures of the pages that stand in the docs
+	$(VENV)/bin/python .ci/pictures.py
+
+axe: setup  ## Fetch axe-core, which a test looks for barriers in pages with, where there is none; needs npm
+	@$(VENV)/bin/python tests/axe.py >/dev/null
+
 lint: setup  ## Check style
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -98,6 +107,7 @@ bench: setup  ## Measure against peers
 	$(VENV)/bin/python bench/identity.py
 	$(VENV)/bin/python bench/grid.py
 	$(VENV)/bin/python bench/compare.py
+	$(VENV)/bin/python bench/pages.py
 
 lock:  ## Choose the newest dependencies
 	$(UV) lock --upgrade

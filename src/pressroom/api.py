@@ -44,7 +44,7 @@ from pressroom.notebooks.places import Places
 from pressroom.prefix import path_inside
 from pressroom.press.kernels import Kernels
 from pressroom.settings import Settings
-from pressroom.wire import MAX_ID, checked
+from pressroom.wire import MAX_ID, checked, sentence_of
 
 PROBLEM_JSON = "application/problem+json"
 MOST_ERRORS = 10_000
@@ -149,6 +149,7 @@ def _parts(request: Request) -> Parts:
 TheParts = Annotated[Parts, Depends(parts)]
 Reader = Annotated[Principal, Depends(Needs(rights.READER))]
 Viewer = Annotated[Principal, Depends(Needs(rights.VIEWER))]
+Copier = Annotated[Principal, Depends(Needs(rights.COPIER))]
 ActingReader = Annotated[Principal, Depends(Needs(rights.ACTING_READER))]
 Runner = Annotated[Principal, Depends(Needs(rights.RUNNER))]
 Canceller = Annotated[Principal, Depends(Needs(rights.CANCELLER))]
@@ -258,7 +259,7 @@ def problem_response(error: PressroomError, scope: Mapping[str, Any]) -> Respons
 def _sentence(errors: Sequence[Any]) -> str:
     def one(error: Any) -> str:
         where = ".".join(str(part) for part in error["loc"] if part != "body") or "the body"
-        return f"{where}: {error['msg'].removeprefix('Value error, ')}"
+        return f"{where}: {sentence_of(error)}"
 
     return "; ".join(one(error) for error in errors[:10]) + "."
 

@@ -6,11 +6,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cache
 from typing import Any, cast
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel
 from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
@@ -59,6 +60,8 @@ from pressroom.rights_table import Endpoint, endpoints
 from pressroom.schedules import endpoints as schedules
 from pressroom.security_headers import SecurityHeaders
 from pressroom.settings import JUPYTERHUB, LOCAL, MEBIBYTE, OIDC, USER, Settings
+from pressroom.web import router as pages
+from pressroom.web.routes import install_error_pages
 from pressroom.wire import example
 from pressroom.worker import Crew, Staffing, open_crew, open_sweep
 
@@ -113,9 +116,13 @@ class ProblemPage(BaseModel):
 root_router = APIRouter(tags=["service"])
 
 
-@root_router.get("/")
-async def root(request: Request) -> Root:
+@root_router.get("/", response_model=Root)
+async def root(request: Request, response: Response) -> Root | Response:
     """The service's name, its version, and a map of its endpoints."""
+    varies = {"Vary": "Accept"}
+    if "text/html" in request.headers.get("accept", ""):
+        return RedirectResponse(request.scope.get("root_path", "") + "/home", 303, varies)
+    response.headers.update(varies)
     found: dict[str, list[str]] = {}
     for path, operations in request.app.openapi()["paths"].items():
         found[path] = sorted(method.upper() for method in operations)
@@ -206,6 +213,7 @@ def create_app(settings: Settings) -> FastAPI:
     found = endpoints(app)  # none goes without saying what it needs
     _require_free_prefix(found, settings.root_path)
     install_problem_handlers(app)
+    install_error_pages(app)
     notebook_bytes = int(settings.max_notebook_mb * MEBIBYTE)
     upload_bytes = notebook_bytes + MULTIPART_BYTES
     uploads = {"/upload-notebook": upload_bytes, "/db/batches/upload": upload_bytes}
@@ -249,6 +257,7 @@ def _rooms() -> APIRouter:
         oidc_endpoints.router,
         jupyterhub_endpoints.router,
         audit_endpoints.router,
+        pages.router,
     ):
         rooms.include_router(router)
     return rooms

@@ -226,6 +226,12 @@ class ParameterInvalid(Invalid):
             errors=[],
         )
 
+    @property
+    def by_parameter(self) -> dict[str, str]:
+        """What is wrong with each parameter, by its name: the first sentence of each."""
+        each = self.errors or [{"parameter": self.parameter, "detail": self.detail}]
+        return {one["parameter"]: one["detail"] for one in reversed(each)}
+
     @classmethod
     def of(cls, problems: "list[ParameterInvalid]") -> "ParameterInvalid":
         """One error for several: the facts of the first, the sentences of all (the first 20)."""

@@ -16,6 +16,7 @@ OPEN = {
     "/redoc": "",
     "/openapi.json": "",
     "/static-offline-docs": "the scripts of `/docs` and `/redoc`",
+    "/assets/{name}": "the styles and scripts of the pages",
     "/login": "what signing in with a browser needs",
     "/login/callback": "what signing in with a browser needs",
     "/oauth_callback": "what signing in at JupyterHub with a browser needs",

@@ -1,5 +1,6 @@
 """What every schema on the wire shares: the base model and the types of its fields."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -11,6 +12,23 @@ MAX_ID = 2**31 - 1
 """PostgreSQL's largest integer."""
 MAX_EVENT_ID = 2**63 - 1
 """PostgreSQL's largest bigint."""
+
+
+_LONGEST_ID = len(str(MAX_EVENT_ID))
+
+
+def id_in(text: str, most: int = MAX_ID) -> int | None:
+    """The id that a text is, from 1 to ``most``; ``None`` for all else. How long it is, is looked at first: to read an
+    endless number takes as long."""
+    if not 0 < len(text) <= _LONGEST_ID or not (text.isascii() and text.isdigit()) or text[0] == "0":
+        return None
+    found = int(text)
+    return found if found <= most else None
+
+
+def sentence_of(wrong: Mapping[str, Any]) -> str:
+    """What pydantic says of one field, without the word that it puts before our own sentences."""
+    return str(wrong["msg"]).removeprefix("Value error, ")
 
 
 def checked(value: Any) -> Any:

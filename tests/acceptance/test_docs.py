@@ -185,3 +185,12 @@ def test_the_readme_names_only_settings_that_there_are() -> None:
 def test_the_readme_names_only_commands_that_there_are() -> None:
     commands = set(re.findall(r"`pressroom ([a-z ]+[a-z])", (ROOT / "README.md").read_text()))
     assert {command for command in commands if CliRunner().invoke(app, [*command.split(), "--help"]).exit_code} == set()
+
+
+def test_every_picture_of_a_page_stands_in_the_docs_and_is_one_that_the_tests_take() -> None:
+    shown = set(
+        re.findall(r"\(\.\./pictures/pages/([\w-]+)\.png\)", (DOCS / "how-to" / "use-the-pages.md").read_text())
+    )
+    assert shown == {path.stem for path in (DOCS / "pictures" / "pages").glob("*.png")}
+    looked_at = "".join(path.read_text() for path in Path(__file__).parent.glob("test_pages*.py"))
+    assert [name for name in shown if f'"{re.sub("-(laptop|phone)-.*", "", name)}"' not in looked_at] == []

@@ -111,8 +111,9 @@ def event_of(kind: str, data: dict[str, Any], event_id: int | None) -> Execution
 class Log:
     """Makes the text of a log from the events of an execution, whichever come between."""
 
-    def __init__(self) -> None:
-        self._attempt = 1
+    def __init__(self, attempt: int = 1) -> None:
+        """``attempt``: of the first event."""
+        self._attempt = attempt
 
     def text(self, kind: str, attempt: int, data: dict[str, Any]) -> str:
         """What an event adds to the log: the text as it was put out, after a line where another attempt begins."""

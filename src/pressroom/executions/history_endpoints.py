@@ -1,8 +1,7 @@
 """The history over HTTP."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
-from enum import StrEnum
+from datetime import datetime
 from functools import partial
 from typing import Annotated, Any, cast
 from urllib.parse import urlencode
@@ -16,6 +15,7 @@ from pressroom.database.checks import Check
 from pressroom.errors import Invalid, NotFound
 from pressroom.executions import history as service
 from pressroom.executions.history import History, HistoryPage
+from pressroom.executions.history_query import LONGEST_VALUE, Order, moment, parameters_of
 from pressroom.executions.schemas import ExecutionOut
 from pressroom.executions.states import Status
 from pressroom.identity.policy import viewer
@@ -25,8 +25,6 @@ from pressroom.notebooks import levels
 from pressroom.wire import MAX_ID, checked
 
 router = APIRouter(tags=["executions"])
-PARAM = "param."
-LONGEST_VALUE = 1000
 PAGE: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "A page of the list.",
@@ -69,60 +67,16 @@ PARAMETER_FILTER = {
 }
 
 
-class Order(StrEnum):
-    """By id."""
-
-    NEWEST = "newest"
-    OLDEST = "oldest"
-
-
 def _parted(value: object) -> object:
     """The texts of a list, parted at their commas."""
     return [part for text in cast("list[object]", value) for part in str(text).split(",")] if value else value
 
 
-def _moment(value: object) -> object:
-    """A time of a query. A plus sign that was not escaped comes as a space."""
-    if not isinstance(value, str):
-        return value
-    text = value.replace(" ", "+") if "T" in value else value
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise ValueError("must be a time as ISO 8601 writes it, such as 2026-10-01T08:00:00Z") from error
-    if moment.tzinfo is None:
-        raise ValueError("must say its time zone, as 2026-10-01T08:00:00Z or 2026-10-01T08:00:00+02:00 do")
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError as error:
-        raise ValueError("lies outside the years 1 to 9999") from error
-
-
 Moment = Annotated[
-    datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"}, mode="validation")
+    datetime, BeforeValidator(moment), WithJsonSchema({"type": "string", "format": "date-time"}, mode="validation")
 ]
 Statuses = Annotated[list[Status], BeforeValidator(_parted)]
 IfNoneMatch = Annotated[str | None, Header(description="`ETag`s that the caller knows; 304 where one still holds.")]
-
-
-def _parameters(request: Request) -> tuple[tuple[str, str], ...]:
-    """The conditions ``param.NAME=VALUE`` of a query, by name. Raises :class:`Invalid`."""
-    found: dict[str, str] = {}
-    for key, value in request.query_params.multi_items():
-        if not key.startswith("param"):
-            continue
-        name = key.removeprefix(PARAM)
-        if not key.startswith(PARAM) or not 0 < len(name) <= 100:
-            raise Invalid(f"{key!r} is no filter; the value of a parameter is asked for as param.NAME=VALUE.")
-        if name in found:
-            raise Invalid(f"{key} is given twice, and a parameter has one value.")
-        if len(value) > LONGEST_VALUE:
-            raise Invalid(f"{key}: a value that is asked for has at most {LONGEST_VALUE} characters.")
-        try:
-            found[checked(name)] = checked(value)
-        except ValueError as error:
-            raise Invalid(f"{key!r}: {error}.") from error
-    return tuple(sorted(found.items()))
 
 
 async def _history(
@@ -158,7 +112,7 @@ async def _history(
         schedule_id=schedule_id,
         submitted_after=submitted_after,
         submitted_before=submitted_before,
-        parameters=_parameters(request),
+        parameters=parameters_of(request.query_params.multi_items()),
         oldest=order is Order.OLDEST,
         after=after,
     )

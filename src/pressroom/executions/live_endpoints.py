@@ -67,6 +67,10 @@ async def follow_an_execution(
         str | None,
         Header(description="Go on after the event with this id; browsers send it when they reconnect."),
     ] = None,
+    begin_after: Annotated[
+        int | None,
+        Query(alias="after", ge=0, le=MAX_EVENT_ID, description="The same, for the first connection of a browser."),
+    ] = None,
 ) -> Response:
     """Follow an execution as Server-Sent Events, from its beginning or from `Last-Event-ID` on, until it ends.
 
@@ -75,7 +79,7 @@ async def follow_an_execution(
     will be executed. `cell_started` and `cell_finished`: cell `number` of `of`, its first `line`, its `seconds`.
     `output`: `text` that a cell put out on `stream`. `late`: it has not ended in time. Each has `attempt` and `at`.
     The stream ends within half a minute where its caller may not see the execution any more."""
-    after = _event_id(last_event_id)
+    after = begin_after if last_event_id is None else _event_id(last_event_id)
     async with parts.database.transaction() as session:
         execution = await access.seen(session, caller, execution_id)
     known = after is not None and execution.status in TERMINAL
@@ -162,7 +166,7 @@ def _pieces(file: BinaryIO) -> Iterator[bytes]:
 def _event_id(text: str | None) -> int | None:
     if text is None or text == "":
         return None
-    if not (text.isascii() and text.isdigit() and int(text) <= MAX_EVENT_ID):
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= MAX_EVENT_ID):
         raise Invalid(f"Last-Event-ID must be the id of an event, not {text[:50]!r}.")
     return int(text)
 

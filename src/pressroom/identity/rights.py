@@ -44,6 +44,7 @@ ACTING = "acting"
 _REQUIRED = "pressroom.right"
 READER = Right(Scope.READ)
 VIEWER = Right(Scope.READ, Level.VIEWER)
+COPIER = Right(Scope.WRITE, Level.VIEWER)
 ACTING_READER = Right(Scope.READ, ACTING)
 RUNNER = Right(Scope.EXECUTE, Level.RUNNER)
 CANCELLER = Right(Scope.EXECUTE, Level.EDITOR)

@@ -52,7 +52,7 @@ def resolve(
             elif definition.required:
                 problems.append(ParameterInvalid(name, "required", "is required and was not given"))
         except ParameterInvalid as error:
-            problems.append(_concealed(definition, error) if definition.secret else error)
+            problems.append(concealed(definition, error) if definition.secret else error)
     if problems:
         raise ParameterInvalid.of(problems)
     return values
@@ -187,7 +187,7 @@ def from_texts(definitions: Sequence[Definition], given: Mapping[str, JsonValue]
         try:
             found[name] = checked(known[name], given[name], lenient=True)
         except ParameterInvalid as error:
-            raise (_concealed(known[name], error) if known[name].secret else error) from None
+            raise (concealed(known[name], error) if known[name].secret else error) from None
     return found
 
 
@@ -202,7 +202,7 @@ def _unknown(name: str, known: Mapping[str, Definition], value: JsonValue) -> Pa
     return ParameterInvalid(name, "unknown", f"is not one of the notebook's parameters; {hint.rstrip('.')}", value)
 
 
-def _concealed(definition: Definition, error: ParameterInvalid) -> ParameterInvalid:
+def concealed(definition: Definition, error: ParameterInvalid) -> ParameterInvalid:
     """What is wrong with a secret, without the value that was given."""
     rule = str(error.rule)
     wanted = canonical(definition.rules).get(rule)

@@ -44,6 +44,11 @@ class Cron:
     goes_on: bool
     _parsed: CronSim = field(repr=False, compare=False)
 
+    @property
+    def words(self) -> str:
+        """What it means, as a sentence without its full stop."""
+        return self._parsed.explain()
+
     def from_(self, local: datetime, *, backwards: bool = False) -> CronSim:
         """The local times after ``local``, which has no zone; or those before it, the latest first."""
         found = copy(self._parsed)

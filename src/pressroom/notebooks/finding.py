@@ -1,0 +1,74 @@
+"""Registered notebooks as people look for them: by words, tags and owners; and which files are registered at all."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from sqlalchemy import case, func, or_, select, true
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from pressroom.database.models import Notebook
+from pressroom.identity import visibility
+from pressroom.identity.policy import Viewer
+from pressroom.notebooks.schemas import NotebookOut
+
+MOST_WORDS = 8
+"""How many words of a search are looked for; the others are left out."""
+MOST_TAGS = 60
+
+
+async def find(
+    session: AsyncSession,
+    seen_by: Viewer | None,
+    *,
+    words: str = "",
+    username: str | None = None,
+    tag: str | None = None,
+    skip: int = 0,
+    limit: int = 50,
+) -> tuple[list[NotebookOut], int]:
+    """The notebooks that ``seen_by`` may see, by name, and how many there are in all. Each of the ``words`` is in the
+    name, the description or the path; ``username`` owns them, and they carry the ``tag``."""
+    conditions = visibility.sees_notebook(seen_by)
+    for word in words.split()[:MOST_WORDS]:
+        columns = (Notebook.name, Notebook.description, Notebook.file_path)
+        conditions.append(or_(*(column.icontains(word, autoescape=True) for column in columns)))
+    if username is not None:
+        conditions.append(Notebook.username == username)
+    if tag is not None:
+        conditions.append(Notebook.tags.contains([tag]))
+    wanted = select(Notebook).where(*conditions).order_by(func.lower(Notebook.name), Notebook.id)
+    rows = (await session.scalars(wanted.offset(skip).limit(limit))).all()
+    if not skip and len(rows) < limit:
+        total = len(rows)
+    else:
+        total = int(await session.scalar(select(func.count(Notebook.id)).where(*conditions)) or 0)
+    return [NotebookOut.model_validate(row) for row in rows], total
+
+
+async def tags(session: AsyncSession, seen_by: Viewer | None) -> list[str]:
+    """The tags of the notebooks that ``seen_by`` may see, the most used first, :data:`MOST_TAGS` at most."""
+    some = case((func.jsonb_typeof(Notebook.tags) == "array", Notebook.tags), else_=func.jsonb_build_array())
+    each = func.jsonb_array_elements_text(some).table_valued("value", name="tag")
+    wanted = select(each.c.value).select_from(Notebook).join(each, true()).where(*visibility.sees_notebook(seen_by))
+    wanted = wanted.group_by(each.c.value).order_by(func.count().desc(), each.c.value)
+    return list(await session.scalars(wanted.limit(MOST_TAGS)))
+
+
+async def owners(session: AsyncSession, seen_by: Viewer | None) -> list[str]:
+    """Who owns the notebooks that ``seen_by`` may see, by name."""
+    wanted = select(Notebook.username).where(*visibility.sees_notebook(seen_by)).distinct()
+    return list(await session.scalars(wanted.order_by(Notebook.username)))
+
+
+async def names(session: AsyncSession, seen_by: Viewer | None, ids: Collection[int]) -> Mapping[int, str]:
+    """The names of those of the notebooks that ``seen_by`` may see."""
+    if not ids:
+        return {}
+    wanted = select(Notebook.id, Notebook.name).where(Notebook.id.in_(ids), *visibility.sees_notebook(seen_by))
+    return {row.id: row.name for row in await session.execute(wanted)}
+
+
+async def registered(session: AsyncSession, paths: Sequence[str]) -> frozenset[str]:
+    """Which of these files are registered, whoever may see that."""
+    if not paths:
+        return frozenset()
+    return frozenset(await session.scalars(select(Notebook.file_path).where(Notebook.file_path.in_(paths))))

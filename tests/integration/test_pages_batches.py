@@ -1,0 +1,160 @@
+"""A sweep, its batch and the comparison over HTTP, as a browser without scripts sees them. Nothing is executed here:
+what executions would have recorded is written into their rows."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from page_forms import HTML, Form, registered
+from pressroom.settings import Settings
+
+GRID = {"p.months": "1, 2", "p.region": ["", "EMEA", "APAC"]}
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return settings.model_copy(update={"workers": 0, "batch_limit": 500})
+
+
+@pytest.fixture
+def browser(service: Any) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=service.url, headers=HTML, timeout=60) as client:
+        yield client
+
+
+@pytest.fixture
+def number(browser: httpx.Client, notebook: Path) -> int:
+    return registered(
+        browser,
+        notebook,
+        {"param_name": "months", "param_type": "integer", "default_value": 3, "validation_rules": {"max": 600}},
+        {"param_name": "region", "param_type": "string", "validation_rules": {"options": ["EMEA", "APAC"]}},
+    )
+
+
+def ended(plain: psycopg.Connection[Any], execution_id: int, status: str = "success", results: str = "{}") -> None:
+    plain.execute(
+        "UPDATE notebook_executions SET status = %s, results = %s, attempt = 1, started_at = now() - interval '4 s', "
+        "completed_at = now() WHERE id = %s",
+        (status, results, execution_id),
+    )
+
+
+def test_the_number_of_executions_is_shown_before_they_start(browser: httpx.Client, number: int) -> None:
+    action = f"/notebooks/{number}/sweep"
+    page = browser.get(action, params={"p.months": "4"})
+    assert "No parameter has several values yet" in page.text
+    form = Form(page.text, action).fields
+    assert form["p.months"] == "4"
+
+    looked = browser.post(action, data=form | GRID | {"look": "yes"})
+    assert looked.status_code == 200
+    assert "<b>4 executions</b>" in looked.text
+    assert "Execute 4 times" in looked.text
+    unseen = browser.post(action, data=form | GRID)
+    assert (unseen.status_code, "the values were changed since they were counted" in unseen.text) == (200, True)
+    assert browser.get("/db/batches").json() == [], "nothing starts that was not shown"
+
+    wrong = browser.post(action, data=form | GRID | {"p.months": "600..601", "counted": "4"})
+    assert wrong.status_code == 422
+    assert "must be 600 or less" in wrong.text
+    assert "600..601" in wrong.text, "what was typed is kept"
+    over = browser.post(action, data=form | GRID | {"p.months": "1..600", "look": "yes"})
+    assert "more than 500, the most that this service allows" in over.text
+    wrong = browser.post(action, data=form | GRID | {"counted": "4", "concurrency_limit": "none"})
+    assert (wrong.status_code, "should be a valid integer" in wrong.text) == (422, True)
+
+    done = browser.post(action, data=form | GRID | {"counted": "4", "name": "October", "in_order": "yes"})
+    assert done.status_code == 303, done.text
+    [batch] = browser.get("/db/batches").json()
+    assert (batch["total"], batch["name"], batch["in_order"]) == (4, "October", True)
+    assert batch["plan"]["grid"] == {"months": [1, 2], "region": ["EMEA", "APAC"]}
+    assert done.headers["Location"] == f"/batches/{batch['id']}?notice=batch"
+
+
+def test_a_sample_is_drawn_by_the_same_form(browser: httpx.Client, number: int) -> None:
+    sent = {"p.months": "1..100", "p.region": ["", "EMEA"], "way": "sobol", "count": "8", "seed": "7"}
+    action = f"/notebooks/{number}/sweep"
+    assert "Execute 8 times" in browser.post(action, data=sent | {"look": "yes"}).text
+    assert browser.post(action, data=sent | {"counted": "8"}).status_code == 303
+    [batch] = browser.get("/db/batches").json()
+    assert (batch["source"], batch["plan"]["seed"], batch["total"]) == ("sample", 7, 8)
+    rows = browser.get("/db/executions", params={"batch_id": batch["id"]}).json()
+    assert {row["parameters_used"]["region"] for row in rows} == {"EMEA"}
+    assert len({row["parameters_used"]["months"] for row in rows}) > 4
+
+
+def test_a_batch_has_a_mark_for_each_execution_and_a_map_and_what_failed_is_repeated(
+    browser: httpx.Client, number: int, plain: psycopg.Connection[Any]
+) -> None:
+    browser.post(f"/notebooks/{number}/sweep", data=GRID | {"counted": "4"})
+    [batch] = browser.get("/db/batches").json()
+    ids = [row["id"] for row in browser.get("/db/executions", params={"order": "oldest"}).json()]
+    for place, one in enumerate(ids[:3]):
+        ended(plain, one, "failed" if place == 1 else "success", f'{{"rmse": {place / 4}, "note": "x"}}')
+    here = f"/batches/{batch['id']}"
+    page = browser.get(here)
+    assert re.findall(r'class="mark mark-(\w+)"', page.text) == ["success", "failed", "success", "pending"]
+    assert "3 of 4 executions ended" in page.text
+    assert re.findall(r'<td class="(heat-\w+)">', page.text) == ["heat-0", "heat-none", "heat-8", "heat-none"]
+    assert ">0.5</a>" in page.text
+    assert '<meta http-equiv="refresh"' in page.text, "it goes on without scripts"
+    assert 'show=seconds#heat-head" aria-current' in browser.get(here, params={"show": "seconds"}).text
+    assert f'href="{here}"' in browser.get("/batches").text
+
+    again = browser.post(f"{here}/retry", data={})
+    assert again.status_code == 303, again.text
+    page = browser.get(again.headers["Location"])
+    assert "What did not succeed is executed again" in page.text
+    assert f'repeats <a id="repeats" href="{here}"' in page.text
+    stopped = browser.post(f"{here}/cancel", data={})
+    assert "Nothing of it starts any more" in browser.get(stopped.headers["Location"]).text
+    assert browser.get("/batches/77").status_code == 404
+
+
+def test_executions_are_compared_and_what_differs_stands_out(
+    browser: httpx.Client, number: int, plain: psycopg.Connection[Any]
+) -> None:
+    here = f"/notebooks/{number}/compare"
+    assert "Nothing to compare yet" in browser.get(here).text
+    browser.post(f"/notebooks/{number}/sweep", data=GRID | {"p.region": ["", "EMEA"], "counted": "2"})
+    ids = [row["id"] for row in browser.get("/db/executions", params={"order": "oldest"}).json()]
+    for place, one in enumerate(ids):
+        ended(plain, one, results=f'{{"rmse": {place + 0.25}, "a \\"b\\"": {place}, "same": 1}}')
+    page = browser.get(here)
+    heads = re.findall(r'<th class="differs number"[^>]*><a href="[^"]+">([^<]+)</a>', page.text)
+    assert [each.replace("&#34;", '"') for each in heads] == ["months", 'a "b"', "rmse"]
+    assert "2 columns are not shown, since they are the same everywhere" in page.text
+    assert ">same</a>" in browser.get(here, params={"all": "yes"}).text
+
+    def rows(**query: str) -> list[int]:
+        found = browser.get(here, params=query)
+        assert found.status_code == 200, found.text
+        return [int(one) for one in re.findall(r'<tr data-row="(\d+)"', found.text)]
+
+    assert rows() == ids[::-1]
+    for sort in re.findall(r'href="[^"]*\?([^"]*sort=[^"]+)">', page.text):
+        assert browser.get(f"{here}?{sort.replace('&amp;', '&')}").status_code == 200, sort
+    assert rows(sort="results.rmse") == ids
+    assert rows(where="results.rmse > 1") == [ids[1]]
+    assert rows(executions=f"{ids[0]}", batch="1") == [ids[0]]
+    chosen = browser.get(here, params={"executions": ids, "batch": "1"}).text
+    [source] = re.findall(r'data-source="([^"]+)"', chosen)
+    assert [row["id"] for row in browser.get(source.replace("&amp;", "&")).json()] == ids[::-1]
+    wrong = browser.get(here, params={"where": "rmse <"})
+    assert (wrong.status_code, "is no column" in wrong.text) == (422, True)
+    csv = re.search(r'href="([^"]+format=csv)"', page.text)
+    assert csv is not None
+    assert "results.rmse" in browser.get(csv[1].replace("&amp;", "&")).text
+
+    two = browser.get("/difference", params={"executions": [str(each) for each in ids]})
+    assert two.status_code == 200, two.text
+    assert "+1</td>" in two.text
+    assert "The cells are not compared" in two.text, "neither wrote an output"
+    one = browser.get("/difference", params={"executions": str(ids[0])})
+    assert (one.status_code, "Choose two executions" in one.text) == (422, True)

@@ -1,0 +1,103 @@
+"""A browser that looks at pages: at barriers in them, at what is wider than they are, and at what their console says.
+
+Where ``PRESSROOM_PICTURES`` names a folder, a picture of each page goes there.
+"""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from playwright.async_api import BrowserContext, Page, async_playwright, expect
+
+from axe import violations
+
+CHROMIUM = "/usr/bin/chromium"
+PICTURES = os.environ.get("PRESSROOM_PICTURES")
+_AS_IN_THE_DOCS = """() => {
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const put = (text) => text.replace(/\\/[^\\s"']*\\/home\\/(?=ana)/g, "/home/")
+    .replace(/127\\.0\\.0\\.1:\\d+/g, "127.0.0.1:8002").replace(/\\bvm(-\\d+)?\\b/g, "press-1");
+  while (walker.nextNode()) walker.currentNode.data = put(walker.currentNode.data);
+  for (const field of document.querySelectorAll("input[name=path]")) {
+    field.dataset.was = field.value;
+    field.value = put(field.value);
+  }
+}"""
+"""A picture shows the paths, the address and the names that the docs speak of."""
+_AS_IT_WAS = """() => {
+  for (const field of document.querySelectorAll("[data-was]")) field.value = field.dataset.was;
+}"""
+
+
+@dataclass
+class Looking:
+    """A browser of a certain width, and all that its pages complained of."""
+
+    context: BrowserContext
+    url: str
+    name: str
+    complaints: list[str] = field(default_factory=list)
+
+    async def page(self) -> Page:
+        page = await self.context.new_page()
+        page.on("console", lambda told: self.complaints.append(told.text) if told.type == "error" else None)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        return page
+
+    async def look(self, page: Page, name: str) -> None:
+        """There is no barrier in either scheme, and nothing is wider than the page."""
+        for scheme in ("light", "dark"):
+            await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            found = await violations(page)
+            assert found == [], f"{name}, {scheme}: {found}"
+            if PICTURES:
+                await page.evaluate(_AS_IN_THE_DOCS)
+                await page.screenshot(path=Path(PICTURES, f"{name}-{self.name}-{scheme}.png"), full_page=True)
+                await page.evaluate(_AS_IT_WAS)
+        wide = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wide <= 0, f"{name} is {wide} pixels too wide"
+
+
+@asynccontextmanager
+async def looking(url: str, name: str, width: int) -> AsyncIterator[Looking]:
+    async with async_playwright() as playwright:
+        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        context = await chromium.new_context(
+            viewport={"width": width, "height": 900}, timezone_id="Europe/Berlin", locale="en-GB"
+        )
+        context.set_default_timeout(60_000)
+        expect.set_options(timeout=30_000)
+        yield Looking(context, url, name)
+        await chromium.close()
+
+
+_STOPS = """() => [...document.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex='0']")]
+  .filter(one => one.type !== "hidden" && !one.disabled && one.checkVisibility({visibilityProperty: true})
+    && !one.closest("details:not([open]) > :not(summary)"))
+  .map((one, at) => { one.dataset.stop = at; return at; })"""
+_AT = "() => document.activeElement?.dataset.stop"
+
+
+async def reached_by_keyboard(page: Page) -> None:
+    """The tabulator alone comes to everything that can be used, and it is seen where one is."""
+    wanted = {str(stop) for stop in await page.evaluate(_STOPS)}
+    reached: set[str] = set()
+    await page.evaluate("() => { document.activeElement?.blur(); scrollTo(0, 0); }")
+    # A date has a stop for each of its parts.
+    for _ in range(2 * len(wanted) + 10):
+        await page.keyboard.press("Tab")
+        at = await page.evaluate(_AT)
+        if at is None:
+            continue
+        reached.add(at)
+        if reached == wanted:
+            break
+    missed = [
+        await page.evaluate("(at) => document.querySelector(`[data-stop='${at}']`).outerHTML.slice(0, 200)", at)
+        for at in sorted(wanted - reached)
+    ]
+    assert missed == [], f"not reached in {page.url}"
+    outline = await page.evaluate("() => getComputedStyle(document.activeElement).outlineStyle")
+    assert outline != "none", f"what has the focus is not seen in {page.url}"
