@@ -112,6 +112,8 @@ c.JupyterHub.services = [
     {
         "name": "pressroom",
         "url": "http://127.0.0.1:8002",
+        # On a machine that starts all the stack at once; the Hub ends where its service has not come by then.
+        "timeout": 180,
         "command": ["/opt/pressroom/bin/pressroom", "serve", "--workers", "0", "--host", "0.0.0.0"],
         "environment": {
             name: value
