@@ -1,9 +1,11 @@
 """The command says what it can before it imports what only its commands need."""
 
+import os
 import subprocess
 import sys
 
 import pytest
+from sqlalchemy import URL
 
 from pressroom.cli.main import COMMANDS
 
@@ -24,6 +26,14 @@ def test_help_and_version_need_nothing_heavy(words: list[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.stderr.splitlines()[-1] == "[]"
     assert ("pressroom 0" if words == ["--version"] else "notifications") in done.stdout + done.stderr
+
+
+def test_a_command_on_a_database_that_is_up_to_date_needs_nothing_to_migrate_it(database_url: URL) -> None:
+    command = [sys.executable, "-c", ASK.format(heavy=("alembic", "fastapi", "nbconvert", "papermill"))]
+    environment = os.environ | {"DATABASE_URL": database_url.render_as_string(hide_password=False)}
+    done = subprocess.run([*command, "executions", "list"], capture_output=True, text=True, timeout=60, env=environment)
+    assert done.stderr.splitlines()[-1] == "[]"
+    assert "There are no executions" in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("name", COMMANDS)

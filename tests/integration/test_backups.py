@@ -17,7 +17,7 @@ from sqlalchemy import URL, text
 from batching import begun, registered
 from line import ANA, Line, open_line, working
 from pressroom.backups import archive, contents, making, programs, restoring
-from pressroom.database import migrate
+from pressroom.database import migrate, revisions
 from pressroom.database.embedded import EmbeddedServer
 from pressroom.database.objects import FUNCTIONS
 from pressroom.database.session import Database
@@ -124,7 +124,7 @@ def test_a_backup_is_for_its_owner_alone_and_says_what_is_not_in_it(
     with tarfile.open(file) as tar:
         assert tar.getnames() == ["database.dump", "manifest.json"]
     told = json.loads(pressroom(database_url, "restore", "--verify", "--json", file))
-    assert told["revision"] == migrate.head()
+    assert told["revision"] == revisions.head()
     assert told["counts"]["notebook_executions"] == 8
     assert "is there already" in pressroom(database_url, "backup", file, code=2)
 

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import URL, func, select, text
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
-from pressroom.database import migrate
+from pressroom.database import migrate, revisions
 from pressroom.database.embedded import EmbeddedServer
 from pressroom.database.models import Notebook, Parameter
 from pressroom.database.postmaster import Postmaster
@@ -219,13 +219,13 @@ async def test_a_ping_of_a_server_that_falls_silent_is_not_held_up(own_server: t
 async def test_a_database_at_another_revision_is_not_opened(empty_database_url: URL) -> None:
     settings = Settings(database_url=as_text(empty_database_url))
     with pytest.raises(
-        Unavailable, match=f"at no revision and this version needs {migrate.head()}; run `pressroom db upgrade`"
+        Unavailable, match=f"at no revision and this version needs {revisions.head()}; run `pressroom db upgrade`"
     ):
         async with open_database(settings):
             pass
     migrate.upgrade(empty_database_url, "0001")
     with pytest.raises(
-        Unavailable, match=f"at revision 0001 and this version needs {migrate.head()}; run `pressroom db upgrade`"
+        Unavailable, match=f"at revision 0001 and this version needs {revisions.head()}; run `pressroom db upgrade`"
     ):
         async with open_database(settings):
             pass

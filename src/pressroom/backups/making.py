@@ -12,7 +12,7 @@ from sqlalchemy import URL
 from pressroom import __version__
 from pressroom.backups import archive, contents, programs
 from pressroom.backups.manifest import FORMAT, DumpFacts, Manifest
-from pressroom.database import migrate
+from pressroom.database import revisions
 from pressroom.database.url import safe, without_password
 from pressroom.errors import Invalid, Unavailable, shown
 
@@ -35,8 +35,8 @@ def back_up(url: URL, path: Path) -> Manifest:
         revision = contents.revision(connection)
         if revision is None:
             raise Invalid(f"{safe(url)} holds nothing of Pressroom's yet, so there is nothing to back up.")
-        if revision not in migrate.known():
-            raise Unavailable("database", migrate.unknown_revision(revision))
+        if revision not in revisions.known():
+            raise Unavailable("database", revisions.unknown_revision(revision))
         server = connection.info.server_version // 10000
         dumping = programs.find(server, f"as the server is of version {server}")
         counted, made_at = contents.counts(connection), datetime.now(UTC)

@@ -14,7 +14,7 @@ from pressroom import __version__
 from pressroom.backups import archive, contents, programs
 from pressroom.backups.archive import Archive
 from pressroom.backups.manifest import Manifest
-from pressroom.database import migrate
+from pressroom.database import migrate, revisions
 from pressroom.database.url import safe, without_password
 from pressroom.errors import Invalid, Unavailable, ended, shown
 
@@ -27,7 +27,7 @@ _NEEDS_NOTHING = ("SCHEMA - public", "ACL - SCHEMA public", "COMMENT - SCHEMA pu
 def verified(path: Path) -> Archive:
     """A backup that is whole, and that this version can restore. Raises :class:`Invalid`."""
     found = archive.opened(path)
-    if found.manifest.revision not in migrate.known():
+    if found.manifest.revision not in revisions.known():
         raise Invalid(
             f"{shown(str(path))} was made by Pressroom {found.manifest.version}, at revision "
             f"{found.manifest.revision}, which this version ({__version__}) does not know: restore it with that "

@@ -4,18 +4,17 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import StringIO
-from pathlib import Path
 
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, NullPool, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
 from pressroom.database.models import Base
 from pressroom.database.outage import unavailable
+from pressroom.database.revisions import SCRIPTS, current, head, known, unknown_revision
 from pressroom.errors import Unavailable
 
 _LOCK = 4_851_201_701
@@ -37,21 +36,6 @@ class State:
     def up_to_date(self) -> bool:
         """Whether this version can work on the database."""
         return self.current == self.head and not self.differences
-
-
-def head() -> str:
-    """The revision that this version needs."""
-    return str(_scripts().get_current_head())
-
-
-def known() -> set[str]:
-    """Every revision that this version has."""
-    return {script.revision for script in _scripts().walk_revisions()}
-
-
-def current(connection: Connection) -> str | None:
-    """The revision that a database is at; ``None`` where nothing was ever migrated."""
-    return MigrationContext.configure(connection).get_current_revision()
 
 
 def upgrade(url: URL, revision: str = "head", *, before: Callable[[Connection], None] | None = None) -> None:
@@ -91,23 +75,11 @@ def differences(connection: Connection) -> list[str]:
     ]
 
 
-def unknown_revision(found: str) -> str:
-    """Why a database at the revision ``found``, which this version does not have, cannot be used."""
-    return (
-        f"its schema is at revision {found}, which this version does not know: a later version has upgraded it, and "
-        "there is no downgrade; use that version, or restore the copy that was made before"
-    )
-
-
 def _settings() -> Config:
     settings = Config(stdout=StringIO())
-    settings.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    settings.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
     settings.set_main_option("path_separator", "os")
     return settings
-
-
-def _scripts() -> ScriptDirectory:
-    return ScriptDirectory.from_config(_settings())
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from sqlalchemy import URL, event, text
 from sqlalchemy.exc import IntegrityError, InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
-from pressroom.database import migrate
+from pressroom.database import revisions
 from pressroom.database.embedded import EmbeddedServer
 from pressroom.database.outage import outages
 from pressroom.database.url import kept_alive, normalise
@@ -141,8 +141,11 @@ async def open_database(settings: Settings) -> AsyncGenerator[Database]:
         server = EmbeddedServer(settings.data_dir)
         try:
             url = await asyncio.to_thread(server.start)
-            await asyncio.to_thread(migrate.upgrade, url)
             async with _opened(url, settings) as database:
+                if await _revision(database) != revisions.head():
+                    from pressroom.database import migrate  # noqa: PLC0415 - Alembic takes long, and is seldom needed
+
+                    await asyncio.to_thread(migrate.upgrade, url)
                 yield database
         finally:
             # Also after a cancellation: it waits for a start that is still going on in its thread, and undoes it.
@@ -192,15 +195,18 @@ async def _opened(url: URL, settings: Settings) -> AsyncGenerator[Database]:
         await database.dispose()
 
 
-async def _require_head(database: Database) -> None:
+async def _revision(database: Database) -> str | None:
     async with database.transaction() as session:
         connection = await session.connection()
-        found = await connection.run_sync(migrate.current)
-    needed = migrate.head()
+        return await connection.run_sync(revisions.current)
+
+
+async def _require_head(database: Database) -> None:
+    found, needed = await _revision(database), revisions.head()
     if found == needed:
         return
-    if found is not None and found not in migrate.known():
-        raise Unavailable("database", migrate.unknown_revision(found))
+    if found is not None and found not in revisions.known():
+        raise Unavailable("database", revisions.unknown_revision(found))
     raise Unavailable(
         "database",
         f"its schema is at {f'revision {found}' if found else 'no revision'} and this version needs {needed}; "

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 from sqlalchemy import URL
 
-from pressroom.database import migrate
+from pressroom.database import migrate, revisions
 from pressroom.database.outage import unavailable
 from pressroom.database.url import conninfo, safe, without_password
 from pressroom.doctor.case import Case
@@ -73,8 +73,8 @@ def migrations(case: Case) -> list[Finding]:
         state = migrate.check(bounded(case.url, case.answer_seconds))
     except PressroomError as error:
         return [wrong(part, error.detail)]
-    if state.current is not None and state.current not in migrate.known():
-        return [wrong(part, migrate.unknown_revision(state.current), "pip install --upgrade pressroom")]
+    if state.current is not None and state.current not in revisions.known():
+        return [wrong(part, revisions.unknown_revision(state.current), "pip install --upgrade pressroom")]
     if state.current != state.head:
         at = f"revision {state.current}" if state.current else "no revision"
         return [wrong(part, f"the schema is at {at}, and this version needs {state.head}", "pressroom db upgrade")]
