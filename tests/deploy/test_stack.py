@@ -237,7 +237,7 @@ def test_whoever_is_disabled_at_keycloak_gets_no_new_server(stack: Stack, ben: P
     stack.keycloak("update", f"users/{number}", "--set", "enabled=false")
     ben.page.goto(f"{HUB}/hub/home")
     ben.page.locator("#stop").click()
-    expect(ben.page.locator("#stop")).to_be_hidden()
+    expect(ben.page.locator("#stop")).to_be_hidden(timeout=60_000)
     ben.page.goto(f"{HUB}/hub/spawn/ben")
     expect(ben.page.locator("body")).to_contain_text(re.compile("expired|disabled|Sign in", re.IGNORECASE))
     [hub] = stack.containers("jhub")
