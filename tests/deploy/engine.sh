@@ -4,7 +4,8 @@
 #
 #   eval "$(tests/deploy/engine.sh)"
 #
-# Ends with 3 where no engine can be had on this machine, and with 1 where one can be installed and does not start.
+# Ends with 3 where no engine can be had: without root, in a container that lets root make no others, without Debian's
+# packages. Ends with 1 where one can be had and does not start.
 set -euo pipefail
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/pressroom-tests/docker"
 mkdir -p "$cache"
@@ -15,6 +16,8 @@ say() { echo "$*" >&2; }
 engine() {
   docker info >/dev/null 2>&1 && return
   [ "$(id -u)" = 0 ] || { say "No engine answers, and without root none is started."; exit 3; }
+  unshare --mount --net mount -t tmpfs none /mnt 2>/dev/null ||
+    { say "No engine answers, and none can run here: root may make no namespaces or mounts."; exit 3; }
   if ! command -v dockerd >/dev/null; then
     say "Installing docker.io"
     apt-get update -qq && apt-get install -qq -y --no-install-recommends docker.io iptables >/dev/null ||

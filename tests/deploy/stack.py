@@ -111,7 +111,7 @@ def images_before(stack: Stack, tag: str) -> str:
     """
     newest = max(path.stem for path in (ROOT / _MIGRATIONS).glob("[0-9]*.py"))
     if run("git", "rev-parse", "--is-shallow-repository").strip() == "true":
-        raise RuntimeError("The code of before is taken from the repository's history: git fetch --unshallow")
+        run("git", "fetch", "--quiet", "--unshallow")  # the code of before is taken from the repository's history
     added = run("git", "log", "--diff-filter=A", "--format=%H", "--", f"{_MIGRATIONS}/{newest}.py").split()[-1]
     context = stack.folder / "before"
     context.mkdir()
