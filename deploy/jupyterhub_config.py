@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 sys.path.insert(0, "/etc/jupyterhub")
+from jupyterhub.handlers.base import BaseHandler
 from tornado.web import HTTPError
 
 from accounts import Accounts, Refused
@@ -62,6 +63,9 @@ c.GenericOAuthenticator.admin_groups = {"jupyterhub-admins"}
 c.Authenticator.enable_auth_state = True
 c.Authenticator.auth_refresh_age = 300
 c.Authenticator.refresh_pre_spawn = True
+# JupyterHub 6.1.1 asks each request for this and sets it on those with a token alone: whoever comes with a cookie after
+# their time at Keycloak is over would get a 500 instead of its form.
+BaseHandler._token_authenticated = False  # noqa: SLF001
 
 
 def forget_processes(records: Path, started: Path) -> None:
