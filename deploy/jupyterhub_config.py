@@ -64,7 +64,7 @@ c.Authenticator.enable_auth_state = True
 c.Authenticator.auth_refresh_age = 300
 c.Authenticator.refresh_pre_spawn = True
 # JupyterHub 6.1.1 asks each request for this and sets it on those with a token alone: whoever comes with a cookie after
-# their time at Keycloak is over would get a 500 instead of its form.
+# their time at Keycloak is over would get a 500, and would not be asked to sign in again.
 BaseHandler._token_authenticated = False  # noqa: SLF001
 
 
