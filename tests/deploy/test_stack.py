@@ -241,9 +241,9 @@ def test_whoever_is_disabled_at_keycloak_gets_no_new_server(stack: Stack, ben: P
     ben.page.goto(f"{HUB}/hub/spawn/ben")
     expect(ben.page.locator("body")).to_contain_text("auth has expired for ben, login again")
     [hub] = stack.containers("jhub")
-    assert "jupyterhub-singleuser" in (running := run("docker", "top", hub, "-eo", "uid,args"))
+    assert "jupyterhub-singleuser" in (running := run("docker", "top", hub, "-eo", "pid,uid,args"))
     uid = run("docker", "exec", hub, "stat", "--format", "%u", "/home/ben").strip()
-    assert [line for line in running.splitlines() if line.split()[0] == uid] == []
+    assert [line for line in running.splitlines() if line.split()[1] == uid] == []
 
 
 def test_a_copy_is_put_back_into_an_empty_stack(stack: Stack, ana: Person, browser: Browser) -> None:
