@@ -29,6 +29,6 @@ linkcheck_timeout = 15
 linkcheck_retries = 1
 linkcheck_workers = 8
 linkcheck_ignore = [
-    r"^https?://(127\.0\.0\.1|localhost|0\.0\.0\.0)",
+    r"^https?://(127\.0\.0\.1|([^/]+\.)?localhost|0\.0\.0\.0)",
     r"^https?://[^/]*example\.(com|org)",
 ]

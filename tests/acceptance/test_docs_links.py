@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 MADE = {"_build", "api", "commands"}
 PAGES = sorted(
@@ -47,3 +49,16 @@ def test_a_link_that_leads_nowhere_is_found(tmp_path: Path) -> None:
         "# A page\n[a](#a-page) [b](#no-page) [c](gone.md) [d](page.md#a-page) `[e](gone)` [f](https://a.b)\n"
     )
     assert list(broken(page)) == ["#no-page", "gone.md"]
+
+
+@pytest.mark.parametrize("part", ["tutorials", "how-to", "reference", "explanation"])
+def test_the_index_of_a_part_lists_each_of_its_pages(part: str) -> None:
+    """A page that is in none is found by nobody who reads the site."""
+    index = (ROOT / "docs" / part / "index.md").read_text()
+    listed = {
+        name.removesuffix(".md")
+        for tree in re.findall(r"```\{toctree\}(.*?)```", index, re.DOTALL)
+        for name in tree.split()
+    }
+    pages = {path.stem for path in (ROOT / "docs" / part).glob("*.md")} - {"index"}
+    assert pages - listed == set()

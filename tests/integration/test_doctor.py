@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ from line import Line
 from own_issuer import OwnIssuer
 from ports import free_port
 from pressroom.database.migrate import upgrade
-from pressroom.doctor import database, machine, queue, sign_in
+from pressroom.doctor import database, examination, machine, queue, sign_in
 from pressroom.doctor.case import Case
 from pressroom.doctor.findings import Finding, State
 from pressroom.parameters.sealing import SecretKeys, new_key
@@ -73,6 +74,15 @@ def test_a_database_that_is_not_there_is_said_without_its_password(case: Case) -
     assert "hunter2" not in str(found)
 
 
+def test_an_embedded_server_that_does_not_start_is_mended_by_its_own_log(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    (data / "postgres").mkdir(parents=True)
+    found = examination.of_the_database(Case(Settings(data_dir=data)))[0]
+    assert (found.part, found.state) == ("database", State.WRONG)
+    assert "did not start" in found.says
+    assert str(data / "postgres" / "server.log") in (found.mend or "")
+
+
 def test_clocks_that_differ_by_more_than_is_allowed_are_wrong(case: Case) -> None:
     with time_machine.travel(time.time() + 60):
         found = only(database.clock(case))
@@ -114,6 +124,15 @@ def test_folders_that_are_not_there_are_wrong(case: Case, tmp_path: Path) -> Non
     (tmp_path / "nobody-of-that-name").mkdir()
     assert any("have no account" in finding.says for finding in machine.folders(case))
     assert {finding.part for finding in machine.disk(case)} == {"disk"}
+
+
+def test_a_full_disk_of_the_database_is_not_mended_by_a_command_that_needs_the_database(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere:
+        full = Settings(users_root=tmp_path, data_dir=Path(elsewhere), max_output_mb=10**9)
+        found = {finding.says.partition(", for ")[2]: finding for finding in machine.disk(Case(full))}
+    assert {finding.state for finding in found.values()} == {State.WRONG}
+    assert "pressroom prune" in (found["outputs and temporary files"].mend or "")
+    assert "pressroom" not in (found["the embedded database"].mend or "pressroom")
 
 
 def test_an_issuer_is_asked_for_what_it_says_of_itself(settings: Settings, issuer: OwnIssuer) -> None:

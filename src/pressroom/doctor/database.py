@@ -17,6 +17,8 @@ from pressroom.errors import PressroomError, shown
 
 OLDEST_MAJOR = 14
 """PostgreSQL's makers mend older versions no more."""
+START = 'pg_isready --dbname "$DATABASE_URL"; systemctl start postgresql, where the server runs'
+"""Says whether a server listens there, and starts one that does not."""
 Connection = psycopg.Connection[tuple[Any, ...]]
 _FACTS = "SELECT current_setting('server_version_num')::int, pg_encoding_to_char(encoding), current_setting('TimeZone')"
 
@@ -72,7 +74,7 @@ def migrations(case: Case) -> list[Finding]:
     try:
         state = migrate.check(bounded(case.url, case.answer_seconds))
     except PressroomError as error:
-        return [wrong(part, error.detail)]
+        return [wrong(part, error.detail, "pressroom db check")]
     if state.current is not None and state.current not in revisions.known():
         return [wrong(part, revisions.unknown_revision(state.current), "pip install --upgrade pressroom")]
     if state.current != state.head:
@@ -106,4 +108,4 @@ def _mend(error: psycopg.Error) -> str:
     state = error.sqlstate or ""
     if state.startswith(("28", "3D")):
         return "./setup_database.sh, and the DATABASE_URL that it prints"
-    return 'pg_isready --dbname "$DATABASE_URL", where the server runs'
+    return START

@@ -50,11 +50,11 @@ _ANSWER_SECONDS = 15.0
 def examine(case: Case) -> list[Finding]:
     """Look at all of it. Takes no longer than the slowest check may, and raises nothing."""
     rest = _all_begun(_ON_THE_REST, case)
-    found = [*case.findings, *_database(case), *_all_of(rest)]
+    found = [*case.findings, *of_the_database(case), *_all_of(rest)]
     return [finding.without(case.secrets) for finding in found]
 
 
-def _database(case: Case) -> list[Finding]:
+def of_the_database(case: Case) -> list[Finding]:
     """What the database is asked, once it is known to answer; and of what is in it, once that is known to be ours."""
     url = case.settings.database_url
     if url is None and not (case.settings.data_dir / "postgres").exists():
@@ -63,8 +63,11 @@ def _database(case: Case) -> list[Finding]:
         )
         found = warning("database", says, "pressroom serve; or DATABASE_URL for a server of yours")
         return [found, _unknown(*_OF_THE_DATABASE, *_IN_THE_DATABASE)]
-    seconds = _EMBEDDED_SECONDS if url is None else _ANSWER_SECONDS
-    reached = Check("database", _reached, seconds, 'pg_isready --dbname "$DATABASE_URL", where the server runs')
+    if url is None:
+        log = case.settings.data_dir / "postgres" / "server.log"
+        reached = Check("database", _reached, _EMBEDDED_SECONDS, f"df {log.parent}; tail {log}; then pressroom serve")
+    else:
+        reached = Check("database", _reached, _ANSWER_SECONDS, database.START)
     found = _of(reached, _begun(reached, case))
     if _is_wrong(found):
         return [*found, _unknown(*_OF_THE_DATABASE, *_IN_THE_DATABASE)]

@@ -24,6 +24,7 @@ from pressroom.settings import MEBIBYTE, USER, Settings
 LITTLE_MB, LEAST_MB = 2048, 256
 """Free space below which it is said, and below which outputs may not find room, in MiB."""
 FEW_INODES = 1000
+OUTPUTS = "outputs"
 MOST_FOLDERS = 2000
 """Folders of users that are looked at."""
 
@@ -105,7 +106,13 @@ def _room(path: Path, what: str, wanted_mb: int) -> Finding:
     usage, inodes = shutil.disk_usage(path), os.statvfs(path)
     free = usage.free // MEBIBYTE
     says = f"{free / 1024:,.1f} GiB free of {usage.total / 2**30:,.1f} in {path}, for {what}"
-    mend = f"pressroom prune --older-than 90d; du -xh --max-depth 2 {path} | sort -h | tail"
+    # Pruning removes outputs, and needs a database that runs: it gives no room to that, nor to temporary files.
+    largest = f"du -xh --max-depth 2 {path} | sort -h | tail"
+    mend = (
+        f"pressroom prune --older-than 90d; {largest}"
+        if OUTPUTS in what
+        else f"{largest}; remove some of it, or a larger disk"
+    )
     if free < wanted_mb:
         return wrong(part, says, mend)
     if inodes.f_files and inodes.f_favail < FEW_INODES:
@@ -114,9 +121,9 @@ def _room(path: Path, what: str, wanted_mb: int) -> Finding:
 
 
 def _written(settings: Settings) -> Iterator[tuple[str, Path]]:
-    yield "outputs", settings.users_root
+    yield OUTPUTS, settings.users_root
     for root in settings.shared_roots:
-        yield "outputs", root
+        yield OUTPUTS, root
     yield "temporary files", Path(tempfile.gettempdir())
     if settings.database_url is None:
         yield "the embedded database", settings.data_dir
