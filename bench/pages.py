@@ -86,10 +86,9 @@ def fill(url, port, home):
 
 def took(client, paths, headers, turn=None):
     start = time.perf_counter()
+    turned = "" if turn is None else f"turn={turn}"
     for path in paths.split():
-        if turn is not None:
-            path += f"{'&' if '?' in path else '?'}turn={turn}"
-        answer = client.get(path, headers=headers)
+        answer = client.get(f"{path}{'&' if '?' in path else '?'}{turned}" if turned else path, headers=headers)
         assert answer.status_code == 200, f"{path}: {answer.status_code}"
     return (time.perf_counter() - start) * 1000
 
