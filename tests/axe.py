@@ -15,8 +15,9 @@ from platformdirs import user_cache_path
 from playwright.async_api import Page
 
 VERSION = "4.14.1"
-_RUN = """async () => {
-  const found = await axe.run(document, {resultTypes: ["violations"]});
+_RUN = """async (rules) => {
+  const only = rules ? {runOnly: {type: "rule", values: rules}} : {};
+  const found = await axe.run(document, {resultTypes: ["violations"], ...only});
   const told = node => `${node.html.slice(0, 150)} ${node.failureSummary}`;
   return found.violations.map(one => [one.id, one.nodes.map(told)]);
 }"""
@@ -40,11 +41,11 @@ def script() -> Path:
     return ready
 
 
-async def violations(page: Page) -> list[Any]:
-    """What is wrong with a page, by rule."""
+async def violations(page: Page, *rules: str) -> list[Any]:
+    """What is wrong with a page, by rule: those that are named, or all."""
     if not await page.evaluate("typeof axe === 'object'"):
         await page.evaluate(script().read_text() + "; undefined")
-    return await page.evaluate(_RUN)
+    return await page.evaluate(_RUN, list(rules) or None)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ request says that its page is ours (``Origin``), and brings what only our pages 
 
 import hashlib
 import hmac
+import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from pressroom.errors import NotAllowed, NotAuthenticated
 from pressroom.hosts import is_loopback, is_loopback_to_browsers
 
 CSRF_HEADER = "X-CSRF-Token"
+_TOKEN_BYTES = hashlib.sha256().digest_size
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -28,6 +30,28 @@ def derived(secret: str, purpose: str) -> bytes:
 def csrf_token(secret: str) -> str:
     """What a page of ours sends with each change in the session of ``secret``."""
     return derived(secret, "csrf").hex()
+
+
+def masked(token: str) -> str:
+    """A token as a page holds it: another text each time. A page is compressed, and how well it is would tell somebody
+    who has it loaded with texts of theirs in it, and sees its length, what else is in it."""
+    plain = bytes.fromhex(token)
+    mask = secrets.token_bytes(len(plain))
+    return mask.hex() + _without(plain, mask).hex()
+
+
+def unmasked(text: str) -> str:
+    """The token in what :func:`masked` made; any other text is answered as it is."""
+    try:
+        both = bytes.fromhex(text)
+    except ValueError:
+        return text
+    half = len(both) // 2
+    return _without(both[half:], both[:half]).hex() if len(both) == 2 * _TOKEN_BYTES else text
+
+
+def _without(some: bytes, mask: bytes) -> bytes:
+    return bytes(one ^ other for one, other in zip(some, mask, strict=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from pressroom.identity.rights import Level
 from pressroom.notebooks import finding, levels
 from pressroom.notebooks.failing_cell import FailingCell, failing_cell
 from pressroom.settings import JUPYTERHUB
-from pressroom.web.listing import seconds_of
+from pressroom.web.listing import in_order, seconds_of
 from pressroom.web.rendering import page
 from pressroom.web.routes import PageRoute, changing, see_other
 
@@ -84,6 +84,7 @@ async def show_an_execution(execution_id: Id, request: Request, parts: TheParts,
         request,
         "execution.html",
         execution=shown,
+        parameters=in_order(shown["parameters_used"]),
         notebook=names.get(row.notebook_id or 0),
         seconds=seconds_of(shown),
         usual=usual,

@@ -1,6 +1,7 @@
 """Executions as lists of pages show them."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +11,19 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from pressroom.executions import history as histories
 from pressroom.executions.history import History
 from pressroom.notebooks import finding
-from pressroom.web.rendering import moment_of
+from pressroom.web.rendering import moment_of, value_in_words
+
+IN_A_LINE = 4
+"""How many parameters a row of a list names."""
+SHORT = 24
+"""How many characters of a value it shows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """Some executions, as the API answers them, each with ``notebook``, its name where that may be seen, and
-    ``seconds``. ``total`` is ``None`` where it is not known; ``last`` is the id of the last one."""
+    """Some executions, as the API answers them, each with ``notebook``, its name where that may be seen, ``seconds``,
+    and ``line``, its first parameters in short, of which there are ``line_more``. ``total`` is ``None`` where it is
+    not known; ``last`` is the id of the last one."""
 
     rows: list[dict[str, Any]]
     total: int | None
@@ -33,7 +40,19 @@ async def listed(session: AsyncSession, history: History, limit: int) -> Listed:
     for row in rows:
         row["notebook"] = names.get(row["notebook_id"])
         row["seconds"] = seconds_of(row)
+        given = in_order(row["parameters_used"])
+        row["line"] = [(name, _short(value_in_words(value))) for name, value in given[:IN_A_LINE]]
+        row["line_more"] = len(given) - len(row["line"])
     return Listed(rows, found.total, found.last, found.more)
+
+
+def in_order(parameters: Mapping[str, Any] | None) -> list[tuple[str, Any]]:
+    """Parameters by name. They have no order in the database, which sorts them by how long their names are."""
+    return sorted((parameters or {}).items(), key=lambda pair: (pair[0].casefold(), pair[0]))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= SHORT else text[: SHORT - 1] + "…"
 
 
 def seconds_of(row: dict[str, Any]) -> float | None:

@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse
 
 from pressroom import __version__
 from pressroom.identity.authentication import known_caller, session_secret
-from pressroom.identity.cookies import csrf_token
+from pressroom.identity.cookies import csrf_token, masked
 from pressroom.identity.policy import is_admin
 from pressroom.prefix import path_inside
 from pressroom.web.assets import ASSETS, PATH
@@ -156,7 +156,7 @@ class Surroundings:
         self.is_admin = caller is not None and is_admin(caller)
         secret = session_secret(request.scope)
         self.signed_in = secret is not None
-        self.csrf = csrf_token(secret) if secret is not None else ""
+        self.csrf = masked(csrf_token(secret)) if secret is not None else ""
         given = request.cookies.get(THEME_COOKIE, "auto")
         self.theme = given if given in THEMES else "auto"
         self.said = request.query_params.get("notice", "")
@@ -188,6 +188,6 @@ def page(
     text = _environment().get_template(template).render(app=Surroundings(request), **values)
     body, told = text.encode(), {**HEADERS, "Vary": "Accept-Encoding", **(headers or {})}
     if len(body) >= LEAST_COMPRESSED and "gzip" in request.headers.get("accept-encoding", ""):
-        # What is secret in a page, the token of its forms, is worth nothing at another site: see `identity.cookies`.
+        # What is secret in a page, the token of its forms, is masked: how well it compresses tells nothing of it.
         body, told = gzip.compress(body, COMPRESSION, mtime=0), {**told, "Content-Encoding": "gzip"}
     return HTMLResponse(body, status, told)

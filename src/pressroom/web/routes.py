@@ -20,7 +20,7 @@ from pressroom.errors import Invalid, NotAuthenticated
 from pressroom.identity import audit
 from pressroom.identity.attempt import LONGEST_PATH, next_path_of
 from pressroom.identity.authentication import READING
-from pressroom.identity.cookies import CSRF_HEADER
+from pressroom.identity.cookies import CSRF_HEADER, unmasked
 from pressroom.prefix import path_inside
 from pressroom.web.rendering import page
 
@@ -84,7 +84,7 @@ async def _take_the_form(request: Request) -> None:
         )
     token = form.get(CSRF_FIELD)
     if isinstance(token, str) and CSRF_HEADER not in request.headers:
-        header = (CSRF_HEADER.lower().encode(), token.encode("latin-1", "replace"))
+        header = (CSRF_HEADER.lower().encode(), unmasked(token).encode("latin-1", "replace"))
         request.scope["headers"] = [*request.scope["headers"], header]
 
 

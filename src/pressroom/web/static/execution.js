@@ -57,8 +57,12 @@
     if (source.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 5000);
   });
 
+  let status = live.dataset.status;
   on("execution", (told) => {
     total = told.cells_total || total;
+    // What stands above says the same, with the time that it began.
+    if (told.status !== status) htmx.ajax("GET", location.href, { target: "#facts", select: "#facts", swap: "outerHTML" });
+    status = told.status;
     words.textContent = told.status === "pending" ? "Waiting for a worker" : told.cancel_requested_at ? "Stopping" : "Running";
     if (["success", "failed", "cancelled"].includes(told.status)) {
       source.close();

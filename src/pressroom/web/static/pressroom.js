@@ -183,6 +183,15 @@
     document.getElementById("main").prepend(said);
   });
 
+  /** A request that a newer one replaces, or that is under way as the page is left, is no error. */
+  document.addEventListener("htmx:beforeSend", ({ detail }) => {
+    const ended = detail.xhr.onabort;
+    detail.xhr.onabort = () => {
+      detail.error = ""; // else it is written to the console
+      ended();
+    };
+  });
+
   /** A form that changes something is sent once. */
   document.addEventListener("submit", (event) => {
     const form = event.target;
