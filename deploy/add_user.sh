@@ -13,7 +13,8 @@ name="$1" && shift
 groups="" && for group in "$@"; do groups+="${groups:+, }\"/$group\""; done
 password="$(head -c 9 /dev/urandom | base64 | tr '+/' '-_')"
 # The passwords go by the input and the environment of the container, and are no argument of a process.
-docker compose --file "$(dirname "$0")/docker-compose.yml" exec -T keycloak bash -c '
+cd "$(dirname "$0")"
+docker compose exec -T keycloak bash -c '
   KC_CLI_PASSWORD="$KC_BOOTSTRAP_ADMIN_PASSWORD" exec /opt/keycloak/bin/kcadm.sh create users --target-realm pressroom --file - \
     --no-config --server http://127.0.0.1:8080 --realm master --user "$KC_BOOTSTRAP_ADMIN_USERNAME"' <<JSON
 {"username": "$name", "enabled": true, "groups": [$groups],

@@ -10,13 +10,16 @@ if [ "$#" -ne 1 ]; then
   exit 2
 fi
 here="$(cd "$(dirname "$0")" && pwd)"
-compose() { docker compose --file "$here/docker-compose.yml" "$@"; }
+compose() { (cd "$here" && docker compose "$@"); }
 umask 077
-mkdir "$1" && folder="$(cd "$1" && pwd)"
+[ ! -e "$1" ] || { echo "$1 is there already; nothing was copied." >&2; exit 1; }
+# Under another name until it is whole.
+mkdir "$1.part" && folder="$(cd "$1.part" && pwd)"
+trap 'rm -rf "$folder"' EXIT
 
 cp "$here/.env" "$folder/env"
 compose stop jhub worker
-trap 'compose start jhub worker' EXIT
+trap 'rm -rf "$folder"; compose start jhub worker' EXIT
 # A server of your own has copies of Keycloak's database by your own means.
 if [[ $'\n'"$(compose config --services)"$'\n' == *$'\npostgres\n'* ]]; then
   compose exec -T postgres pg_dump --username=postgres --format=custom keycloak >"$folder/keycloak.dump"
@@ -25,4 +28,5 @@ compose run --rm --no-deps -T --user "$(id -u):$(id -g)" --volume "$folder:/copy
   /opt/pressroom/bin/pressroom backup /copy/pressroom.tar
 compose run --rm --no-deps -T --entrypoint tar jhub \
   --create --file=- --numeric-owner --directory=/ home var/lib/extrausers var/lib/jupyterhub >"$folder/volumes.tar"
-echo "Copied into $folder. It holds every secret and every file of the users'." >&2
+mv -T "$folder" "$1"
+echo "Copied into $1. It holds every secret and every file of the users'." >&2

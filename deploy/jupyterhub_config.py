@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 sys.path.insert(0, "/etc/jupyterhub")
+from authenticator import KeycloakAuthenticator
 from jupyterhub.handlers.base import BaseHandler
 from tornado.web import HTTPError
 
@@ -38,7 +39,7 @@ c.ConfigurableHTTPProxy.command = [
 ]
 
 # Who signs in, and with which groups, Keycloak says.
-c.JupyterHub.authenticator_class = "generic-oauth"
+c.JupyterHub.authenticator_class = KeycloakAuthenticator
 c.OAuthenticator.client_id = "jupyterhub"
 c.OAuthenticator.client_secret = os.environ["JUPYTERHUB_OIDC_CLIENT_SECRET"]
 c.OAuthenticator.login_service = "Keycloak"
@@ -141,3 +142,7 @@ c.JupyterHub.load_roles = [
     {"name": "server", "scopes": ["users:activity!user", "access:servers!server", *to_use_pressroom]},
     {"name": "pressroom-admins", "groups": ["pressroom-admins"], "scopes": ["custom:pressroom:admin"]},
 ]
+
+# Settings of an installation's own, for the Hub itself, in files that are mounted here.
+for each in sorted(Path("/etc/jupyterhub/config.d").glob("*.py")):
+    load_subconfig(str(each))  # type: ignore[name-defined]  # noqa: F821 - JupyterHub's own

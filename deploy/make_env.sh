@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Writes .env beside the compose file: every secret of the stack, drawn at random. It overwrites nothing.
+# Writes .env beside the compose file: every secret of the stack, drawn at random. It overwrites nothing: a file that is there
+# gets what it lacks, as after an upgrade.
 #
 #   deploy/make_env.sh          deploy/.env
 #   deploy/make_env.sh FILE     another file
@@ -10,13 +11,31 @@ umask 077
 secret() { head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n'; }
 # Pressroom's key is one of Fernet: 32 bytes in the base64 of URLs.
 key() { head -c 32 /dev/urandom | base64 | tr '+/' '-_'; }
+NAMES=(POSTGRES_PASSWORD PRESSROOM_DATABASE_PASSWORD KEYCLOAK_DATABASE_PASSWORD KEYCLOAK_ADMIN_PASSWORD
+  JUPYTERHUB_OIDC_CLIENT_SECRET JUPYTERHUB_CRYPT_KEY PRESSROOM_JUPYTERHUB_API_TOKEN PRESSROOM_METRICS_TOKEN
+  PRESSROOM_MACHINE_CLIENT_SECRET CONFIGPROXY_AUTH_TOKEN PRESSROOM_SECRET_KEY)
+drawn() { if [ "$1" = PRESSROOM_SECRET_KEY ]; then key; else secret; fi; }
+
+# Written under another name until it is whole.
+part="$(mktemp "$file.XXXXXX")" && trap 'rm -f "$part"' EXIT
+if [ -e "$file" ]; then
+  cp "$file" "$part"
+  added=()
+  for name in "${NAMES[@]}"; do
+    grep -q "^STACK_$name=" "$file" && continue
+    printf '\nSTACK_%s=%s\n' "$name" "$(drawn "$name")" >>"$part"
+    added+=("STACK_$name")
+  done
+  if [ "${#added[@]}" = 0 ]; then
+    echo "$file has every secret already, and stays as it is." >&2
+  else
+    mv -T "$part" "$file"
+    echo "$file had no ${added[*]}: added." >&2
+  fi
+  exit
+fi
 text="# Secrets of this stack. Keep a copy with the database's: what is encrypted is lost without them."
-for name in POSTGRES_PASSWORD PRESSROOM_DATABASE_PASSWORD KEYCLOAK_DATABASE_PASSWORD KEYCLOAK_ADMIN_PASSWORD \
-  JUPYTERHUB_OIDC_CLIENT_SECRET JUPYTERHUB_CRYPT_KEY PRESSROOM_JUPYTERHUB_API_TOKEN PRESSROOM_METRICS_TOKEN \
-  PRESSROOM_MACHINE_CLIENT_SECRET CONFIGPROXY_AUTH_TOKEN; do
-  text+=$'\n'"STACK_$name=$(secret)"
-done
-text+=$'\n'"STACK_PRESSROOM_SECRET_KEY=$(key)"
+for name in "${NAMES[@]}"; do text+=$'\n'"STACK_$name=$(drawn "$name")"; done
 text+='
 
 # PostgreSQL is one of the containers. For a server of your own, delete this line and say where the databases are:
@@ -38,13 +57,9 @@ COMPOSE_PROFILES=postgres
 # STACK_HUB_PROCESSES=4096
 # STACK_POSTGRES_MEMORY=2g
 # STACK_KEYCLOAK_MEMORY=1500m'
-# Under another name until it is whole; a link is refused where there is such a file, so of two that run at once one is.
-part="$(mktemp "$file.XXXXXX")" && trap 'rm -f "$part"' EXIT
 printf '%s\n' "$text" >"$part"
-if ! ln -T "$part" "$file" 2>/dev/null; then
-  echo "$file is there already; delete it to draw new secrets, which the data of the old ones does not know." >&2
-  exit 1
-fi
+# Of two that run at once, one is refused.
+ln -T "$part" "$file"
 # What the containers read of this folder is theirs to read, whatever umask it was cloned with; nothing of it is secret.
 folder="$(cd "$(dirname "$0")" && pwd)"
 chmod go+rX "$folder/keycloak" "$folder/postgres" "$folder"/keycloak/* "$folder"/postgres/*

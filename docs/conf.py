@@ -8,7 +8,7 @@ sys.path.insert(0, str(HERE / "extensions"))
 
 project = "Pressroom"
 project_copyright = "the Pressroom contributors"
-extensions = ["myst_parser", "sphinx.ext.autodoc", "reference_pages", "other_pages"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "reference_pages"]
 exclude_patterns = ["_build", "extensions"]
 myst_heading_anchors = 4
 nitpicky = True

@@ -27,7 +27,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             made.compose("build", "--quiet")
         made.newest = images_before(made, "before")
         with made.timed("start"):
-            made.shell(f"STACK_TAG=before {up.replace('--build', '--no-build')}")
+            made.shell(f"export STACK_TAG=before; {up.replace('--build', '--no-build')}")
         made.old = made.sql("SELECT version_num FROM alembic_version")[0][0]
         yield made
 

@@ -23,12 +23,12 @@ engine() {
     apt-get update -qq && apt-get install -qq -y --no-install-recommends docker.io iptables >/dev/null ||
       { say "No engine answers, and docker.io cannot be installed."; exit 3; }
   fi
-  # In a control group and with descriptors of its own: it stays for the next run of the tests.
+  # With a session and descriptors of its own: it stays for the next run of the tests.
   setsid nohup dockerd --storage-driver=overlay2 >"$cache/dockerd.log" 2>&1 9>&- </dev/null &
   pid=$!
   echo "$pid" >"$cache/dockerd.pid"
   for _ in $(seq 120); do
-    docker info >/dev/null 2>&1 && return
+    docker info >/dev/null 2>&1 && { say "Started a Docker Engine, which stays; kill $pid ends it."; return; }
     kill -0 "$pid" 2>/dev/null || break
     sleep 0.5
   done

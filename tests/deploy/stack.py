@@ -13,6 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "how-to" / "run-with-docker-compose.md"
 HUB, KEYCLOAK, API = "http://hub.localhost:8000", "http://keycloak.localhost:8080", "http://127.0.0.1:8002"
+TAG = "tests"
+"""Of the images that are built: not the one of a stack that may run here."""
 _MIGRATIONS = "src/pressroom/database/migrations/versions"
 
 
@@ -23,6 +25,12 @@ def run(*command: object, cwd: Path = ROOT, env: dict[str, str] | None = None, g
     if done.returncode:
         raise RuntimeError(f"{' '.join(words)}: {done.returncode}\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}")
     return done.stdout
+
+
+def example() -> str:
+    """What the page has somebody execute in a notebook."""
+    [block] = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    return block
 
 
 def commands(heading: str = "# Run the whole stack") -> list[str]:
@@ -46,19 +54,17 @@ class Stack:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {"COMPOSE_PROJECT_NAME": self.project, "STACK_REVISION": "tests"}
+        return {"COMPOSE_PROJECT_NAME": self.project, "STACK_REVISION": "tests", "STACK_TAG": TAG}
 
-    def shell(self, line: str, below: str = ".") -> str:
-        """What a line of shell prints, in the folder or in one below it."""
-        return run("bash", "-euo", "pipefail", "-c", line, cwd=self.folder / below, env=self.environment)
-
-    def inside(self, line: str) -> str:
-        """What a line prints that the page has somebody type in ``deploy``."""
-        return self.shell(line.replace("docker compose exec", "docker compose exec -T"), "deploy")
+    def shell(self, line: str) -> str:
+        """What a line prints that the page has somebody type, in ``deploy``."""
+        line = line.replace("docker compose exec", "docker compose exec -T")
+        return run("bash", "-euo", "pipefail", "-c", line, cwd=self.folder / "deploy", env=self.environment)
 
     def compose(self, *words: object, env: dict[str, str] | None = None, given: str | None = None) -> str:
-        base = ["docker", "compose", "--file", "deploy/docker-compose.yml"]
-        return run(*base, *words, cwd=self.folder, env=self.environment | (env or {}), given=given)
+        return run(
+            "docker", "compose", *words, cwd=self.folder / "deploy", env=self.environment | (env or {}), given=given
+        )
 
     def sql(self, statement: str) -> list[list[str]]:
         """The rows of a statement, as text, from Pressroom's database."""
@@ -122,7 +128,7 @@ def images_before(stack: Stack, tag: str) -> str:
     (context / _MIGRATIONS / f"{newest}.py").unlink()
     for image, user in (("pressroom-worker", "pressroom"), ("pressroom-hub", "root")):
         (context / "Dockerfile").write_text(
-            f"FROM {image}:latest\n"
+            f"FROM {image}:{TAG}\n"
             "USER root\n"
             "RUN rm -rf /opt/*/lib/python3.11/site-packages/pressroom /opt/*/*/lib/python3.11/site-packages/pressroom\n"
             "COPY src/pressroom /opt/pressroom/lib/python3.11/site-packages/pressroom\n"

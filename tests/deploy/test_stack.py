@@ -1,33 +1,28 @@
 """What an administrator takes home: the images and the stack, really built and really run.
 
 The tests stand in the order of a stack's life. What is measured is printed at the end, and told in
-docs/reference/containers.md.
+docs/reference/containers.md and the README.
 """
 
 import json
+import os
 import re
 import time
+from pathlib import Path
 
 import pytest
 from people import Person
 from playwright.sync_api import Browser, expect
-from stack import API, HUB, Stack, commands, run, stand_ins
+from stack import API, HUB, ROOT, TAG, Stack, commands, example, run, stand_ins
 
-FIRST = """
-import nbformat, os, pathlib, pressroom
-notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in (
-    'region = "EMEA"', 'import getpass, os\\nprint(region, getpass.getuser(), os.getuid())')])
-notebook.cells[0].metadata["tags"] = ["parameters"]
-path = pathlib.Path.home() / "sales.ipynb"
-nbformat.write(notebook, path)
-with pressroom.Client() as client:
-    mine = client.register("sales", path, "ana")
-    client.define(mine.id, *client.infer(mine.id).parameters)
-    done = client.execute_notebook(mine.id, {"region": "APAC"})
+FIRST = f"""
+import os
+{example().replace("print(done.status, done.output_path)", "").rstrip()}
     [output] = nbformat.read(done.output_path, 4).cells[-1].outputs
     history = [execution.id for execution in client.executions()]
-    print(mine.id, done.id, done.status, history[0], os.getuid(), *output.text.split())
+    print(sales.id, done.id, done.status, history[0], os.getuid(), *output.text.split())
 """
+AFTER_THE_CLONE = r"\d+ commands and \d+ minutes"
 KNOWN = """
 with pressroom.Client() as client:
     print(client.notebook({notebook}).id, client.execution({execution}).id, client.execution({execution}).status)
@@ -57,6 +52,11 @@ with pressroom.Client() as client:
 """
 
 
+def _into(folder: Path, line: str) -> str:
+    """A command of the page with another folder for the copy."""
+    return re.sub(r'"/var/[^"]+"', str(folder), line)
+
+
 def states(stack: Stack, ids: list[str]) -> dict[str, int]:
     rows = stack.sql(f"SELECT status, count(*) FROM notebook_executions WHERE id IN ({','.join(ids)}) GROUP BY 1")
     return {status: int(number) for status, number in rows}
@@ -71,14 +71,14 @@ def until(stack: Stack, ids: list[str], status: str, number: int, seconds: float
 
 
 def test_the_stack_of_the_version_before_is_upgraded_by_the_pages_commands(stack: Stack, ana: Person) -> None:
-    ran = ana.run(FIRST.replace("sales", "before")).split()
+    ran = ana.run(FIRST.replace('"sales', '"before')).split()
     assert ran[2] == "success"
     copy, *rest = commands("## Upgrade")
-    stack.inside(copy)
+    stack.shell(f"export STACK_TAG=before; {_into(stack.folder / 'before-the-upgrade', copy)}")
     assert stack.sql("SELECT version_num FROM alembic_version") == [[stack.old]]
     ids = " ".join(ran[:2])
     for line in rest:
-        stack.inside(line)
+        stack.shell(line)
     [[now]] = stack.sql("SELECT version_num FROM alembic_version")
     assert (now, stack.old < now) == (stack.newest, True)
     ana.come_back()
@@ -94,7 +94,9 @@ def test_the_worker_without_the_libraries_of_data_science_is_small(stack: Stack)
 
 
 def test_an_image_says_what_it_is_and_what_is_in_it(stack: Stack) -> None:
-    labels = json.loads(run("docker", "image", "inspect", "pressroom-worker", "--format", "{{json .Config.Labels}}"))
+    labels = json.loads(
+        run("docker", "image", "inspect", f"pressroom-worker:{TAG}", "--format", "{{json .Config.Labels}}")
+    )
     assert labels["org.opencontainers.image.title"] == "Pressroom"
     assert labels["org.opencontainers.image.revision"] == "tests"
     listed = (
@@ -102,9 +104,9 @@ def test_an_image_says_what_it_is_and_what_is_in_it(stack: Stack) -> None:
         "print(json.dumps({re.sub('[-_.]+', '-', each.name).lower(): each.version for each in all()}))"
     )
     for image, python, bom in (
-        ("pressroom-worker", "/opt/pressroom", "pressroom"),
-        ("pressroom-worker", "/opt/kernels/python", "kernels"),
-        ("pressroom-hub", "/opt/hub", "hub"),
+        (f"pressroom-worker:{TAG}", "/opt/pressroom", "pressroom"),
+        (f"pressroom-worker:{TAG}", "/opt/kernels/python", "kernels"),
+        (f"pressroom-hub:{TAG}", "/opt/hub", "hub"),
     ):
         inside = ["docker", "run", "--rm", "--entrypoint"]
         installed = json.loads(run(*inside, f"{python}/bin/python", image, "-c", listed))
@@ -127,7 +129,7 @@ def test_the_workers_can_change_nothing_of_their_own_and_have_few_rights(stack: 
     )
     told = run("docker", "exec", worker, "/opt/pressroom/bin/python", "-c", code).splitlines()
     assert told == ["Read-only file system"] * 4 + ["['00000000000000e1']"], "CHOWN, KILL, SETGID, SETUID"
-    user = run("docker", "image", "inspect", "pressroom-worker", "--format", "{{.Config.User}}").strip()
+    user = run("docker", "image", "inspect", f"pressroom-worker:{TAG}", "--format", "{{.Config.User}}").strip()
     assert user == "pressroom"
 
 
@@ -161,10 +163,12 @@ def test_an_administrator_is_one_and_nobody_else(chief: Person, ben: Person) -> 
 def test_the_pages_commands_of_every_day_say_who_works_and_what_is_wrong(stack: Stack) -> None:
     who, doctor, *_ = commands("## Every day")
     [[name]] = stack.sql("SELECT name FROM workers JOIN procrastinate_workers USING (id)")
-    assert name in stack.inside(who)
-    found = json.loads(stack.inside(f"{doctor.partition('#')[0].rstrip()} --json"))["findings"]
-    assert [each for each in found if each["state"] == "wrong"] == []
-    assert any("knows this service" in each["says"] for each in found)
+    assert name in stack.shell(who)
+    doctor = f"{doctor.partition('#')[0].rstrip()} --json"
+    for where in ("jhub", "worker"):
+        found = json.loads(stack.shell(doctor.replace("jhub", where)))["findings"]
+        assert [each for each in found if each["state"] == "wrong"] == [], where
+        assert any("knows this service" in each["says"] for each in found) == (where == "jhub")
 
 
 def test_a_hub_that_was_killed_comes_back_and_mistakes_no_process_for_a_server(
@@ -207,24 +211,47 @@ def test_a_stack_that_is_stopped_and_started_has_lost_nothing(stack: Stack, ana:
     assert again.run("print(open('sales.ipynb').read(1))") == "{\n"
 
 
-def test_what_was_measured_is_told(stack: Stack, ana: Person, capsys: pytest.CaptureFixture[str]) -> None:
-    """The idle stack, with the servers of two users."""
-    lines = [f"commands after the clone: {len(commands())}"]
-    took = ("images", "start", "a user", "sign-in", "first execution")
-    lines.append(f"from the clone to the first execution: {sum(stack.seconds[name] for name in took) / 60:.1f} minutes")
-    lines += [f"{name}: {stack.seconds[name]:.0f} s" for name in (*took, "stop", "start again")]
-    for image in ("pressroom-worker:latest", "pressroom-hub:latest"):
-        size = int(run("docker", "image", "inspect", image, "--format", "{{.Size}}"))
-        lines.append(f"{image}: {size / 1e6:.0f} MB")
-    lines.append(f"pressroom-worker, KERNELS=plain: {stack.seconds['size plain']:.0f} MB")
+def _rows(stack: Stack) -> dict[str, str]:
+    """What was measured, by what it is."""
+    took = {
+        "images": "the images `worker` and `hub`, built",
+        "start": "Keycloak, PostgreSQL, the Hub with Pressroom and a worker, from nothing to healthy",
+        "a user": "`add_user.sh`",
+        "sign-in": "a first sign-in, with a new password, to JupyterLab",
+        "first execution": "the page's example: a notebook registered, executed and read",
+        "stop": "the stack stopped",
+        "start again": "and started again, with three workers",
+    }
+    rows = {says: f"{stack.seconds[name]:.0f} s" for name, says in took.items()}
+    rows["`worker` without the libraries of data science"] = f"{stack.seconds['size plain']:.0f} MB"
+    for image in ("worker", "hub"):
+        size = int(run("docker", "image", "inspect", f"pressroom-{image}:{TAG}", "--format", "{{.Size}}"))
+        rows[f"`{image}`"] = f"{size / 1e6:.0f} MB"
     for service in ("postgres", "keycloak", "jhub", "worker"):
-        for container in stack.containers(service):
-            used = run("docker", "stats", "--no-stream", "--format", "{{.MemUsage}}", container).split(" / ")[0]
-            lines.append(f"memory of {service}: {used}")
+        stats = ["docker", "stats", "--no-stream", "--format", "{{.MemUsage}}"]
+        used = [run(*stats, container).split(" / ")[0] for container in stack.containers(service)]
+        rows[f"memory of `{service}`"] = ", ".join(used)
+    return rows
+
+
+def test_what_was_measured_is_told(stack: Stack, ana: Person, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of the stack at rest, with the servers of three users. ``PRESSROOM_UPDATE_SNAPSHOT`` writes it into the pages."""
+    rows = _rows(stack)
+    whole = ("images", "start", "a user", "sign-in", "first execution")
+    steps = f"{len(commands())} commands and {sum(stack.seconds[name] for name in whole) / 60:.0f} minutes"
+    table = "\n".join(["| what | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows.items())])
+    instead = f"Images that stood in for those of others: {', '.join(f'`{name}`' for name in stand_ins()) or 'none'}."
     with capsys.disabled():
-        print("\n" + "\n".join(lines))
-        print("stand-ins:", ", ".join(stand_ins()) or "none")
-    assert all(re.search(r": \d", line) for line in lines)
+        print(f"\n{table}\n{steps}\n{instead}")
+    readme, page = ROOT / "README.md", ROOT / "docs" / "reference" / "containers.md"
+    if os.environ.get("PRESSROOM_UPDATE_SNAPSHOT"):
+        readme.write_text(re.sub(AFTER_THE_CLONE, steps, readme.read_text()))
+        before, _, rest = page.read_text().partition("<!-- measured -->")
+        after = rest.partition("<!-- end -->")[2]
+        page.write_text(f"{before}<!-- measured -->\n{table}\n\n{instead}\n<!-- end -->{after}")
+    [said] = re.findall(AFTER_THE_CLONE, readme.read_text())
+    assert said.split(" and ")[0] == steps.split(" and ", maxsplit=1)[0]
+    assert re.findall(r"^\| (.*?) \| [\d<].* \|$", page.read_text(), re.MULTILINE) == list(rows)
     health = json.loads(run("curl", "-sf", f"{API}/health"))
     assert (health["status"], health["run_as"]) == ("healthy", "user")
 
@@ -250,14 +277,14 @@ def test_a_copy_is_put_back_into_an_empty_stack(stack: Stack, ana: Person, brows
     before = ana.run(EVERYTHING)
     folder = stack.folder / "copy"
     [make] = commands("## Back up and restore")
-    stack.inside(re.sub(r"/var/\S+", str(folder), make))
+    stack.shell(_into(folder, make))
     assert folder.stat().st_mode & 0o777 == 0o700
     assert {each.name for each in folder.iterdir()} == {"env", "keycloak.dump", "pressroom.tar", "volumes.tar"}
     stack.compose("down", "--volumes")
     (stack.folder / "deploy" / ".env").unlink()
     put_back, start = commands("On another machine")
-    stack.inside(re.sub(r"/var/\S+", str(folder), put_back))
-    stack.inside(start)
+    stack.shell(_into(folder, put_back))
+    stack.shell(start)
     again = Person.at(browser, "ana", ana.password)
     again.sign_in()
     assert again.run(EVERYTHING) == before

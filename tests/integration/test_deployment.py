@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from oauthenticator.generic import GenericOAuthenticator
 
 from pressroom import __version__
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 
 
-def accounts_module() -> Any:
-    spec = importlib.util.spec_from_file_location("accounts", DEPLOY / "accounts.py")
+def module_of(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, DEPLOY / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -38,7 +39,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def test_an_account_is_made_once_with_a_home_of_its_own(folders: tuple[Path, Path]) -> None:
-    made = accounts_module().Accounts(*folders)
+    made = module_of("accounts").Accounts(*folders)
     with ThreadPoolExecutor(8) as pool:
         numbers = list(pool.map(made.ensure, ["ana", "ben"] * 20))
     assert len(set(numbers)) == 2
@@ -53,7 +54,7 @@ def test_a_home_whose_account_was_lost_is_given_back_to_its_number(folders: tupl
     home = folders[1] / "cara"
     home.mkdir()
     os.chown(home, 2007, 2007)
-    made = accounts_module().Accounts(*folders)
+    made = module_of("accounts").Accounts(*folders)
     assert made.ensure("dora") == 2008, "no number of another's files"
     assert made.ensure("cara") == 2007
 
@@ -62,7 +63,7 @@ def test_what_one_that_was_killed_has_left_is_made_whole(folders: tuple[Path, Pa
     """Killed after the group and before the account, and between the making of a home and its giving away."""
     (folders[0] / "group").write_text("cara:x:2000:\ndora:x:2005:\n")
     (folders[1] / "_cara").mkdir(mode=0o700)
-    made = accounts_module().Accounts(*folders)
+    made = module_of("accounts").Accounts(*folders)
     number = made.ensure("cara")
     assert number == 2006, "no number of another's group"
     assert (folders[0] / "group").read_text() == "dora:x:2005:\ncara:x:2006:\n"
@@ -71,14 +72,14 @@ def test_what_one_that_was_killed_has_left_is_made_whole(folders: tuple[Path, Pa
 
 @pytest.mark.parametrize("name", ["root", "daemon", "Ana", "a:b", "a\nb", "../x", "", "-a", "a" * 33, "1"])
 def test_a_name_that_no_user_may_have_is_refused(folders: tuple[Path, Path], name: str) -> None:
-    module = accounts_module()
+    module = module_of("accounts")
     with pytest.raises(module.Refused):
         module.Accounts(*folders).ensure(name)
     assert list(folders[1].iterdir()) == []
 
 
 def test_a_home_that_is_roots_or_anothers_makes_no_account(folders: tuple[Path, Path]) -> None:
-    module = accounts_module()
+    module = module_of("accounts")
     made = module.Accounts(*folders)
     number = made.ensure("ana")
     for name, owner in (("erik", 0), ("fay", number)):
@@ -100,10 +101,40 @@ def test_secrets_are_drawn_once_for_one_person_to_read(tmp_path: Path) -> None:
     wanted = {part.split(":?")[0] for part in (DEPLOY / "docker-compose.yml").read_text().split("${") if ":?" in part}
     assert wanted == {*drawn, "STACK_PRESSROOM_SECRET_KEY"}
     before = file.read_text()
-    again = subprocess.run([DEPLOY / "make_env.sh", file], capture_output=True, text=True)
-    assert (again.returncode, file.read_text()) == (1, before)
-    assert "is there already" in again.stderr
+    again = subprocess.run([DEPLOY / "make_env.sh", file], capture_output=True, text=True, check=True)
+    assert file.read_text() == before
+    assert "stays as it is" in again.stderr
     assert [left.name for left in tmp_path.iterdir()] == [".env"]
+
+
+def test_a_secret_that_a_new_version_needs_is_added_and_no_other_one_changes(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    subprocess.run([DEPLOY / "make_env.sh", file], check=True)
+    kept = [line for line in file.read_text().splitlines() if not line.startswith("STACK_PRESSROOM_METRICS_TOKEN")]
+    file.write_text("\n".join([*kept, "STACK_WORKERS=3"]))
+    added = subprocess.run([DEPLOY / "make_env.sh", file], capture_output=True, text=True, check=True)
+    assert "had no STACK_PRESSROOM_METRICS_TOKEN: added" in added.stderr
+    *before, new = [line for line in file.read_text().splitlines() if line]
+    assert before == [line for line in [*kept, "STACK_WORKERS=3"] if line]
+    assert re.fullmatch("STACK_PRESSROOM_METRICS_TOKEN=[0-9a-f]{64}", new)
+    assert (file.stat().st_mode & 0o777, [left.name for left in tmp_path.iterdir()]) == (0o600, [".env"])
+
+
+async def test_who_is_signed_in_at_the_hub_stays_so_while_keycloak_is_away(unused_tcp_port: int) -> None:
+    class User:
+        name = "ana"
+
+        async def get_auth_state(self) -> dict[str, Any]:
+            return {"token_response": {"access_token": "x", "token_type": "Bearer"}, "refresh_token": "y"}
+
+    signing_in = module_of("authenticator").KeycloakAuthenticator(
+        userdata_url=f"http://127.0.0.1:{unused_tcp_port}/userinfo",
+        token_url=f"http://127.0.0.1:{unused_tcp_port}/token",
+        enable_auth_state=True,
+    )
+    assert await signing_in.refresh_user(User()) is True
+    with pytest.raises(OSError, match="refused"):
+        await GenericOAuthenticator.refresh_user(signing_in, User())
 
 
 def test_the_images_say_the_version_that_is_in_them() -> None:
