@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -279,6 +280,20 @@ def test_what_another_account_has_put_in_the_way_is_not_written_to(tmp_path: Pat
     with pytest.raises(Invalid, match="another account's"), archive.new_file(tmp_path / "room.tar"):
         pass
     assert (part.stat().st_uid, part.read_bytes()) == (54321, b"")
+
+
+def test_a_backup_for_which_there_is_no_room_is_said_and_leaves_nothing(database_url: URL, file: Path) -> None:
+    """The limit on the size of a file stands for a full disk: the system refuses to write in the same places."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    told = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        with pytest.raises(Invalid, match=r"pressroom\.tar cannot be written: File too large"):
+            making.back_up(database_url, file)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, told)
+    assert list(file.parent.iterdir()) == []
 
 
 def test_a_backup_that_is_killed_leaves_no_file_and_the_next_one_is_whole(
