@@ -381,7 +381,10 @@ def test_a_runner_that_its_user_stops_is_ended_after_the_time_limit(
     stops = """
 import glob, os, signal
 for path in glob.glob("/proc/[0-9]*/status"):
-    status = open(path).read()
+    try:
+        status = open(path).read()
+    except (FileNotFoundError, ProcessLookupError):
+        continue  # of the machine's other processes, one that has just ended
     if "pressroom-run" in status and f"Uid:\\t{os.getuid()}\\t" in status:
         os.kill(int(path.split("/")[2]), signal.SIGSTOP)
 """
