@@ -9,7 +9,7 @@ import fcntl
 import hashlib
 import os
 import tarfile
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedReader
@@ -88,11 +88,11 @@ def _part_of(path: Path) -> Generator[BinaryIO]:
         os.close(folder)
 
 
-def write_dump(file: BinaryIO, dump: BinaryIO, program: int, made_at: float) -> DumpFacts:
-    """Write what is read from ``dump`` as the first member. Its header is written last, as it holds the length."""
+def write_dump(file: BinaryIO, dump: Iterable[bytes], program: int, made_at: float) -> DumpFacts:
+    """Write the pieces of ``dump`` as the first member. Its header is written last, as it holds the length."""
     digest, size = hashlib.sha256(), 0
     file.seek(_BLOCK)
-    while chunk := dump.read(CHUNK):
+    for chunk in dump:
         digest.update(chunk)
         size += len(chunk)
         file.write(chunk)
