@@ -389,7 +389,7 @@ for path in glob.glob("/proc/[0-9]*/status"):
         os.kill(int(path.split("/")[2]), signal.SIGSTOP)
 """
     path = give(write_notebook(home_of(ana) / "stops.ipynb", stops, "1"), ana)
-    body = {"username": ana, "input_path": str(path), "parameters": {}, "timeout_seconds": 2}
+    body = {"username": ana, "input_path": str(path), "parameters": {}, "timeout_seconds": 5}
     answer = served.post("/execute", json=body)
     assert answer.status_code == 504, answer.text
     assert "did not stop when asked" in answer.json()["detail"]
