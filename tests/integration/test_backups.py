@@ -2,13 +2,11 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -279,37 +277,6 @@ def test_what_another_account_has_put_in_the_way_is_not_written_to(tmp_path: Pat
     with pytest.raises(Invalid, match="another account's"), archive.new_file(tmp_path / "room.tar"):
         pass
     assert (part.stat().st_uid, part.read_bytes()) == (54321, b"")
-
-
-def test_a_backup_that_is_killed_leaves_no_file_and_the_next_one_is_whole(
-    lived_in: dict[str, Any], database_url: URL, file: Path, tmp_path: Path
-) -> None:
-    """It is killed in the middle: pg_dump has written a part, and is held up."""
-    with contents.connected(database_url) as connection:
-        real = programs.find(connection.info.server_version // 10000, "for a test")
-    slow = tmp_path / "bin"
-    slow.mkdir()
-    for name in ("pg_restore", "psql"):
-        (slow / name).symlink_to(real.path(name))
-    begun = tmp_path / "begun"
-    os.mkfifo(begun)
-    (slow / "pg_dump").write_text(
-        f"#!/bin/sh\n[ $1 = --version ] && exec {real.path('pg_dump')} --version\n"
-        f'{real.path("pg_dump")} "$@" | {{ head -c 70000; echo > {begun}; read held < {begun}; }}\n'
-    )
-    (slow / "pg_dump").chmod(0o755)
-    path = f"{slow}:{os.environ['PATH']}"
-    for how, left in ((signal.SIGKILL, True), (signal.SIGTERM, False)):
-        making_it = subprocess.Popen([*PRESSROOM, "backup", file], env=shell(database_url, PATH=path))
-        assert begun.read_text() == "\n"
-        making_it.send_signal(how)
-        making_it.wait(30)
-        begun.write_text("go on\n")
-        assert not file.exists()
-        assert list(tmp_path.glob(".*.part")) == ([tmp_path / f".{file.name}.part"] if left else [])
-    making.back_up(database_url, file)
-    assert restoring.verified(file).manifest.made_at <= datetime.now(UTC)
-    assert list(tmp_path.glob(".*.part")) == []
 
 
 def test_the_embedded_server_is_backed_up_and_restored_by_the_commands(

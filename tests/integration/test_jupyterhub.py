@@ -62,7 +62,6 @@ def hub(
 ) -> Iterator[Hub]:
     """A Hub that has started Pressroom, and serves another that it has not, in which an analyst has signed in who is an
     account of this machine, `ana` and some digits, and `boss`, a member of the group of Pressroom's administrators."""
-    realm.admin("POST", "/groups", {"name": "pressroom-admins"})
     realm.add_user(ana.name, groups=("analysts",))
     realm.add_user("boss", groups=("pressroom-admins",))
     either = {"PRESSROOM_USERS_ROOT": str(homes), "PRESSROOM_WORKERS": "1", "PRESSROOM_PRELOAD": "none"}

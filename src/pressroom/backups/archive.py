@@ -4,11 +4,12 @@ It is written under another name beside its own, and gets its name when it is wh
 killed leaves none, and the next one of that name takes the place of what it had written.
 """
 
+import errno
 import fcntl
 import hashlib
 import os
 import tarfile
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedReader
@@ -25,6 +26,7 @@ CHUNK = 2**20
 _BLOCK = tarfile.BLOCKSIZE
 _LARGEST_MANIFEST = 2**20
 _MODE = 0o600
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,19 @@ class Archive:
 def new_file(path: Path) -> Generator[BinaryIO]:
     """A file that gets the name ``path`` at the end, unless an error is raised; for its owner alone to read.
 
-    Raises :class:`Invalid` where there is such a file already, or none can be made.
+    Raises :class:`Invalid` where there is such a file already, or none can be made, or the disk is full.
     """
+    try:
+        with _part_of(path) as file:
+            yield file
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise Invalid(f"{shown(str(path))} cannot be written: {error.strerror}. Nothing of it is left.") from error
+
+
+@contextmanager
+def _part_of(path: Path) -> Generator[BinaryIO]:
     part = path.with_name(f".{path.name}.part")
     try:
         # Not O_EXCL: what a killed one has left is written over, and whoever writes holds the lock.
@@ -75,11 +88,11 @@ def new_file(path: Path) -> Generator[BinaryIO]:
         os.close(folder)
 
 
-def write_dump(file: BinaryIO, dump: BinaryIO, program: int, made_at: float) -> DumpFacts:
-    """Write what is read from ``dump`` as the first member. Its header is written last, as it holds the length."""
+def write_dump(file: BinaryIO, dump: Iterable[bytes], program: int, made_at: float) -> DumpFacts:
+    """Write the pieces of ``dump`` as the first member. Its header is written last, as it holds the length."""
     digest, size = hashlib.sha256(), 0
     file.seek(_BLOCK)
-    while chunk := dump.read(CHUNK):
+    for chunk in dump:
         digest.update(chunk)
         size += len(chunk)
         file.write(chunk)

@@ -1,7 +1,10 @@
 """Making a backup."""
 
+import os
+import select
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -15,6 +18,8 @@ from pressroom.backups.manifest import FORMAT, DumpFacts, Manifest
 from pressroom.database import revisions
 from pressroom.database.url import safe, without_password
 from pressroom.errors import Invalid, Unavailable, shown
+
+_LOOK_SECONDS = 1.0
 
 
 def back_up(url: URL, path: Path) -> Manifest:
@@ -65,7 +70,7 @@ def _dump(url: URL, dumping: programs.Programs, snapshot: str, file: BinaryIO, m
         ) as process:
             try:
                 pipe = cast("BinaryIO", process.stdout)
-                facts = archive.write_dump(file, pipe, dumping.major, made_at.timestamp())
+                facts = archive.write_dump(file, _chunks(pipe), dumping.major, made_at.timestamp())
             except BaseException:
                 process.kill()
                 raise
@@ -74,3 +79,13 @@ def _dump(url: URL, dumping: programs.Programs, snapshot: str, file: BinaryIO, m
             said = shown(errors.read().decode(errors="replace").strip(), 500) or f"it ended with {process.returncode}"
             raise Unavailable("database", f"pg_dump failed: {without_password(said, url)}")
     return facts
+
+
+def _chunks(pipe: BinaryIO) -> Iterator[bytes]:
+    """What comes through a pipe. A signal that comes just before a read is handled after it: none reads for ever."""
+    while True:
+        while not select.select([pipe], [], [], _LOOK_SECONDS)[0]:
+            pass
+        if not (chunk := os.read(pipe.fileno(), archive.CHUNK)):
+            return
+        yield chunk

@@ -20,6 +20,8 @@ from pressroom.errors import Invalid, Unavailable, ended, shown
 
 _NO_SUCH_SETTING = b"SET transaction_timeout = 0;\n"
 """What the programs of 17 and later write first, and no server before 17 knows."""
+LOCK_SECONDS = 30.0
+"""How long a table without rows is waited for that another session holds: of a service that was not stopped, say."""
 _NEEDS_NOTHING = ("SCHEMA - public", "ACL - SCHEMA public", "COMMENT - SCHEMA public")
 """What stands in the list of a dump for the schema, which each database has."""
 
@@ -68,6 +70,7 @@ def restore(url: URL, backup: Archive) -> Manifest:
 def _before(connection: contents.Connection, there: contents.Present, role: str | None) -> str:
     """What the transaction begins with: away with the schema that has no rows, and the owner's role."""
     statements = ["BEGIN;", "SET LOCAL client_min_messages = warning;"]
+    statements.append(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s';")  # until the dump's own statements say another
     # Each table is locked and looked at again: a row may have come since.
     for table in there.empty:
         name = sql.Identifier(table).as_string(connection)
