@@ -10,6 +10,7 @@ from pathlib import Path
 from xml.etree import ElementTree as Xml
 
 import pytest
+from fastapi.routing import iter_route_contexts
 
 import api_reference
 import command_reference
@@ -18,6 +19,7 @@ from pressroom.cli.main import COMMANDS
 from pressroom.client import AsyncClient, Client
 from pressroom.rights_table import OPEN, endpoints
 from pressroom.settings import Settings
+from pressroom.web.router import router as web
 
 ROOT = Path(__file__).parents[2]
 PICTURES = sorted((ROOT / "docs" / "pictures").glob("*.svg"))
@@ -28,8 +30,11 @@ def test_every_endpoint_is_in_the_reference_with_what_it_needs() -> None:
     text = "\n".join(api_reference.pages().values())
     application = create_app(Settings())
     described = application.openapi()["paths"]
+    pages = {str(route.path) for route in iter_route_contexts(web.routes)}
     for endpoint in endpoints(application):
         path = api_reference.described_path(endpoint)
+        if path not in described and path in pages:
+            continue
         if endpoint.method == "HEAD" or path not in described:
             assert endpoint.method == "HEAD" or path in OPEN, f"{path} is described nowhere"
             continue
