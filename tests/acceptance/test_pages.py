@@ -21,7 +21,7 @@ WAITING = """import time
 from pathlib import Path
 
 print("loading", region, flush=True)
-while not Path({gate!r}).exists():
+while not Path("../gate").exists():
     time.sleep(0.05)
 """
 LOOK = "for product in range(top_n):\n    print(product)"
@@ -33,7 +33,7 @@ def gate(home: Path) -> Path:
     cells = [
         new_markdown_cell(ABOUT),
         new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}),
-        new_code_cell(WAITING.format(gate=str(home / "gate"))),
+        new_code_cell(WAITING),
         new_code_cell(LOOK),
     ]
     notebook = new_notebook(cells=cells)
@@ -81,6 +81,7 @@ async def follow(at: Looking, page: Page, gate: Path) -> None:
     await expect(page.locator("[data-part=line]")).to_contain_text("import time")
     await expect(page.locator("[data-part=output]")).to_contain_text("loading APAC")
     await expect(page.locator(".cell-running")).to_have_count(1)
+    await expect(page.locator("#facts .status-running")).to_be_visible()
     await at.look(page, "execution-running")
     other = await at.page()
     await other.goto(f"{at.url}/home")
