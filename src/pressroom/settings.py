@@ -233,6 +233,10 @@ class Settings(OidcSettings, JupyterHubSettings, SessionSettings, FrontSettings,
         default=None,
         description="How it is logged: console, for a person, or json; if left out, console on a terminal, else json.",
     )
+    metrics_host: str | None = Field(
+        default=None,
+        description="Address of the port of `pressroom worker --metrics-port`; if left out, that of PRESSROOM_HOST.",
+    )
     metrics_token: SecretStr | None = Field(
         default=None,
         description="What a program on another machine sends as its bearer token to read /metrics; if left out, only "

@@ -37,10 +37,6 @@ def worker(
     metrics_port: Annotated[
         int | None, typer.Option(help="Serve its own counters at /metrics of this port.", min=1, max=65535)
     ] = None,
-    metrics_host: Annotated[
-        str | None,
-        typer.Option(help="The address of that port, for those who bear PRESSROOM_METRICS_TOKEN; else PRESSROOM_HOST."),
-    ] = None,
 ) -> None:
     """Run a worker. SIGTERM or Ctrl-C stops it: it takes nothing new, lets executions finish for the grace period, and
     puts the rest back into the queue."""
@@ -60,19 +56,19 @@ def worker(
         name=name,
         grace_seconds=settings.worker_grace_seconds if grace is None else grace,
     )
-    metrics = metrics_port and (metrics_host or settings.host, metrics_port)
-    explained(lambda: asyncio.run(_work(settings, places, staffing, metrics or None)))
+    explained(lambda: asyncio.run(_work(settings, places, staffing, metrics_port)))
 
 
-async def _work(settings: Settings, places: Places, staffing: Staffing, metrics: tuple[str, int] | None) -> None:
+async def _work(settings: Settings, places: Places, staffing: Staffing, metrics_port: int | None) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     async with AsyncExitStack() as opened:
         database = await opened.enter_async_context(open_database(settings))
         shop = Workshop(database, places, settings, Metrics(settings.worker_lost_seconds))
-        if metrics is not None:
-            serving = serve_metrics(shop.metrics, database, *metrics, token=settings.metrics_token)
+        if metrics_port is not None:
+            host, token = settings.metrics_host or settings.host, settings.metrics_token
+            serving = serve_metrics(shop.metrics, database, host, metrics_port, token=token)
             opened.push_async_callback(ended, asyncio.create_task(serving, name="metrics"))
         crew = await opened.enter_async_context(open_crew(shop, staffing))
         known = staffing.registration()
