@@ -81,6 +81,7 @@ async def follow(at: Looking, page: Page, gate: Path) -> None:
     await expect(page.locator("[data-part=line]")).to_contain_text("import time")
     await expect(page.locator("[data-part=output]")).to_contain_text("loading APAC")
     await expect(page.locator(".cell-running")).to_have_count(1)
+    await expect(page.locator("#facts .status-running")).to_be_visible()
     await at.look(page, "execution-running")
     other = await at.page()
     await other.goto(f"{at.url}/home")

@@ -129,7 +129,7 @@ def test_executions_are_compared_and_what_differs_stands_out(
     page = browser.get(here)
     heads = re.findall(r'<th class="differs number"[^>]*><a href="[^"]+">([^<]+)</a>', page.text)
     assert [each.replace("&#34;", '"') for each in heads] == ["months", 'a "b"', "rmse"]
-    assert "2 columns are not shown, since they are the same everywhere" in page.text
+    assert "2 columns are not shown, since all executions of this page have the same there" in page.text
     assert ">same</a>" in browser.get(here, params={"all": "yes"}).text
 
     def rows(**query: str) -> list[int]:

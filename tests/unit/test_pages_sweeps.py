@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.datastructures import FormData
 
@@ -127,6 +127,8 @@ def test_a_list_whose_options_were_ticked_in_another_form_stays_one_value() -> N
     assert texts_in(definitions, FormData([("p.columns", "")]), typed=True) == {"columns": ""}
 
 
+# The first text of a run is slow to make: the table of all characters is made for it.
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(["integer", "float", "date", "string", "list", "json", "boolean", "datetime"]), st.text())
 def test_whatever_is_typed_is_read_or_said_to_be_wrong(kind: str, text: str) -> None:
     sweep = typed(Definition("a", kind), text)

@@ -39,9 +39,11 @@
 
   const again = (number) => {
     attempt = number;
-    done = 0;
+    done = length = 0;
     cells.replaceChildren();
+    output.textContent = "";
     now.hidden = true;
+    tell();
   };
 
   const source = new EventSource(live.dataset.events);
@@ -53,17 +55,28 @@
 
   // A stream that was refused is not asked for again by the browser: the session has ended, or the execution has. The page
   // says which, as often as it is loaded without scripts.
+  let lost;
   source.addEventListener("error", () => {
     if (source.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 5000);
+    else lost ??= setTimeout(() => { words.textContent = "The service is not reached; it is tried again"; }, 3000);
+  });
+  source.addEventListener("open", () => {
+    clearTimeout(lost);
+    lost = undefined;
+    say();
   });
 
-  let status = live.dataset.status;
+  let status = live.dataset.status, stopping = live.dataset.stopping === "true";
+  const say = () => {
+    words.textContent = status === "pending" ? "Waiting for a worker" : stopping ? "Stopping" : "Running";
+  };
   on("execution", (told) => {
     total = told.cells_total || total;
     // What stands above says the same, with the time that it began.
     if (told.status !== status) htmx.ajax("GET", location.href, { target: "#facts", select: "#facts", swap: "outerHTML" });
     status = told.status;
-    words.textContent = told.status === "pending" ? "Waiting for a worker" : told.cancel_requested_at ? "Stopping" : "Running";
+    stopping = Boolean(told.cancel_requested_at);
+    say();
     if (["success", "failed", "cancelled"].includes(told.status)) {
       source.close();
       location.replace(location.pathname);
