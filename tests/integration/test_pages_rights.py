@@ -123,6 +123,18 @@ def test_a_copy_of_what_was_executed_has_its_parameters_and_no_outputs(
     assert browser.get("/db/audit").json()[0]["facts"]["file"].endswith("-2.ipynb")
 
 
+def test_an_administrator_has_the_buttons_of_anybodys_execution_that_is_of_no_notebook(
+    browser: httpx.Client, notebook: Path, plain: psycopg.Connection[Any]
+) -> None:
+    sent = browser.post("/execute", json={"input_path": str(notebook)}, headers={"Prefer": "respond-async"}).json()
+    plain.execute("UPDATE notebook_executions SET username = 'bo', submitted_by = 'bo'")
+    here = f"/executions/{sent['id']}"
+    page = browser.get(here).text
+    assert f'action="{here}/cancel"' in page
+    assert browser.post(f"{here}/cancel").status_code == 303
+    assert f'action="{here}/again"' in browser.get(here).text
+
+
 def test_the_pages_of_the_service_show_what_its_endpoints_answer(
     browser: httpx.Client, notebook: Path, plain: psycopg.Connection[Any]
 ) -> None:
