@@ -40,6 +40,9 @@ def test_parameters_are_edited_all_in_one_form(browser: httpx.Client, home: Path
     form = Form(browser.get(action, params={"infer": "yes"}).text, action).fields
     assert [form[f"d.{at}.name"] for at in range(4)] == ["region", "old", "months", ""], "what the file has besides"
     assert (form["d.0.shortest"], form["d.0.options"]) == ("2", "EMEA, APAC")
+    assert form["back"] == f"{action}?infer=yes", "what was read from the file comes back after a sign-in"
+    fresh = "/notebooks/new?path=" + str(write_notebook(home / "b.ipynb", "1")).replace("/", "%2F")
+    assert Form(browser.get(fresh).text, "/notebooks/new").fields["back"] == fresh
     wrong = browser.post(action, data=form | {"d.2.low": "9", "d.2.high": "1"})
     assert (wrong.status_code, "1 parameter is not right" in wrong.text) == (422, True)
     twice = {"d.3.name": "months", "d.3.type": "string", "d.3.take": "yes"}

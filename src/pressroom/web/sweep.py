@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
 
 from pressroom.api import Id, Parts, Runner, TheParts
 from pressroom.batches import service as batches
@@ -144,6 +144,13 @@ def _tell(form: Form, error: ValidationError) -> None:
             form.problem = f"{'.'.join(names)}: {sentence}" if names else sentence
 
 
+def _drawn(form: Form, name: str, values: list[JsonValue]) -> tuple[int, list[JsonValue], bool]:
+    """How many values a parameter has, the first of them, and whether they are the ends of what a sample is drawn
+    from."""
+    ends = form.way != GRID and form.sweep.ranges[name].options is None
+    return len(values), [values[0], values[-1]] if ends else values[:6], ends
+
+
 def _page(request: Request, parts: Parts, shown: Seen, form: Form, *, status: int = 200) -> Response:
     total, limit = form.total, parts.settings.batch_limit
     over = OverLimit("executions", total, limit, "PRESSROOM_BATCH_LIMIT").detail if total > limit else None
@@ -156,7 +163,7 @@ def _page(request: Request, parts: Parts, shown: Seen, form: Form, *, status: in
         fields=sweep_fields(shown.definitions, form.texts, form.sweep.errors),
         form=form,
         ways=WAYS,
-        swept=[(name, len(values), values[:6]) for name, values in form.sweep.swept.items()],
+        swept=[(name, *_drawn(form, name, values)) for name, values in form.sweep.swept.items()],
         total=total,
         over=over,
         usual=usual,
