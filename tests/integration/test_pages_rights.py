@@ -40,6 +40,7 @@ def test_parameters_are_edited_all_in_one_form(browser: httpx.Client, home: Path
     form = Form(browser.get(action, params={"infer": "yes"}).text, action).fields
     assert [form[f"d.{at}.name"] for at in range(4)] == ["region", "old", "months", ""], "what the file has besides"
     assert (form["d.0.shortest"], form["d.0.options"]) == ("2", "EMEA, APAC")
+    assert {"d.0.low", "d.1.shortest", "d.1.pattern"} <= form.keys(), "the rules of every type, which may be changed"
     assert form["back"] == f"{action}?infer=yes", "what was read from the file comes back after a sign-in"
     fresh = "/notebooks/new?path=" + str(write_notebook(home / "b.ipynb", "1")).replace("/", "%2F")
     assert Form(browser.get(fresh).text, "/notebooks/new").fields["back"] == fresh

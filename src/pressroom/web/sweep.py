@@ -91,10 +91,14 @@ async def sweep_from_a_page(notebook_id: Id, request: Request, parts: TheParts, 
     sent = await form_of(request)
     form = await _form(shown, sweep_texts(shown.definitions, sent), text_fields(sent))
     counted = form.others.get("counted")
+    if form.way != GRID and form.others.get("count", "").strip():
+        try:  # a wrong number leaves nothing to count, and is said as what is wrong with the other fields
+            form.wanted(notebook_id)
+        except ValidationError as error:
+            _tell(form, error)
     if "look" in form.others or counted != str(form.total) or form.sweep.errors or not form.total:
-        return _page(
-            request, parts, shown, form, status=422 if form.sweep.errors and "look" not in form.others else 200
-        )
+        wrong = (form.sweep.errors or form.errors) and "look" not in form.others
+        return _page(request, parts, shown, form, status=422 if wrong else 200)
     try:
         wanted = form.wanted(notebook_id)
         async with changing(request) as session:
