@@ -127,16 +127,28 @@ def test_what_is_ticked_is_a_list_of_the_options_own_values() -> None:
 
 def test_the_call_is_quoted_for_the_shell_and_shows_no_secret() -> None:
     values = {"note": 'it\'s $(rm -rf) "x"', "top": 3}
-    made = calls("https://press.example.com", 7, "/home/ana/a b.ipynb", values, ["password"])
+    made = calls(
+        "https://press.example.com",
+        7,
+        "/home/ana/a b.ipynb",
+        values,
+        ["password"],
+        {"queue": "q 1", "timeout_seconds": 60.0},
+    )
     words = shlex.split(made.curl.replace("\\\n", " "))
-    assert json.loads(words[-1]) == {"parameters": {**values, "password": "..."}}
+    assert json.loads(words[-1]) == {
+        "parameters": {**values, "password": "..."},
+        "queue": "q 1",
+        "timeout_seconds": 60.0,
+    }
     words = shlex.split(made.command.replace("\\\n", " "))
     assert words == [
         *("pressroom", "submit", "/home/ana/a b.ipynb", "--wait", "-p", "note", values["note"], "-p", "top", "3"),
-        *("--secret", "password"),
+        *("--secret", "password", "--queue", "q 1", "--timeout", "60.0"),
     ]
     compile(made.python, "call.py", "exec")
     assert "os.environ['PASSWORD']" in made.python
+    assert "}, queue='q 1', timeout_seconds=60.0)" in made.python
 
 
 @pytest.mark.parametrize(
