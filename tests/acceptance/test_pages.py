@@ -21,7 +21,7 @@ WAITING = """import time
 from pathlib import Path
 
 print("loading", region, flush=True)
-while not Path({gate!r}).exists():
+while not Path("../gate").exists():
     time.sleep(0.05)
 """
 LOOK = "for product in range(top_n):\n    print(product)"
@@ -33,7 +33,7 @@ def gate(home: Path) -> Path:
     cells = [
         new_markdown_cell(ABOUT),
         new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}),
-        new_code_cell(WAITING.format(gate=str(home / "gate"))),
+        new_code_cell(WAITING),
         new_code_cell(LOOK),
     ]
     notebook = new_notebook(cells=cells)
