@@ -46,6 +46,15 @@ PACKAGES = [
     ),
 ]
 
+FILES = {
+    "htmx.LICENSE.txt": ("kRf+Kdn0W+I2iWY4TpIw1y3lz98ecu581O8HegVrmPQcLoPblHkESM6APUBCxasf6e3BOloQKZ4LQ5vNw/Q0Mw=="),
+    "htmx.min.js": ("CGXFnDNv5q48ciFeIyWFcfZhqYW0sSBiPO+HZDO3XLM+p8xjhezz5CCxtkXVDKfCbvF+iUhel7xoeSp19o7x7g=="),
+    "uPlot.LICENSE.txt": ("Jq1RNLJNonsKli9o1tenKiBqppxMs3bElPMv2IfNU0bXwymuiMyRl4UQgH45VJTBR1OXaDEt3+Q+WPH1O+DNVQ=="),
+    "uPlot.iife.min.js": ("jfm4wrxgq73ZXFzyYPRmgfQd7yYjtsH57SzfgjpieX4rgnfHAMAZJgQ1YLTsc6HOX+1tnGjnkFuerbc8oI2mJg=="),
+    "uPlot.min.css": ("xXYYvGoPqOjhMwkpkxWTDv7HvlyrkyEqzc4USFr/ZtBYC7eklE3DNBDccqiMj2VzRKSffZzeqVRckdYzJx9qfQ=="),
+}
+"""The SHA-512 of each file that is taken: what lies in the repository is held to it, without the internet."""
+
 
 def main() -> int:
     """The exit code."""
@@ -57,9 +66,16 @@ def main() -> int:
                 for path, name in package.files.items():
                     found = opened.extractfile(path)
                     assert found is not None, f"{package.name} has no {path}"
-                    (VENDOR / name).write_bytes(found.read())
+                    data = found.read()
+                    assert digest_of(data) == FILES[name], f"{name} is not what was pinned: {digest_of(data)}"
+                    (VENDOR / name).write_bytes(data)
         sys.stderr.write(f"{package.name} {package.version}: {', '.join(package.files.values())}\n")
     return 0
+
+
+def digest_of(data: bytes) -> str:
+    """The SHA-512 of some bytes, as npm writes it."""
+    return base64.b64encode(hashlib.sha512(data).digest()).decode()
 
 
 def fetched(package: Package, folder: Path) -> Path:
@@ -67,7 +83,7 @@ def fetched(package: Package, folder: Path) -> Path:
     command = ["npm", "pack", "--json", "--ignore-scripts", f"{package.name}@{package.version}"]
     done = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
     archive = folder / json.loads(done.stdout)[0]["filename"]
-    digest = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
+    digest = digest_of(archive.read_bytes())
     if f"sha512-{digest}" != package.integrity:
         sys.exit(f"{package.name} {package.version} is not what was pinned: sha512-{digest}")
     return archive

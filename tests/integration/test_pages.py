@@ -1,7 +1,10 @@
 """The pages over HTTP, as a browser without scripts sees them."""
 
+import json
 import re
+import shlex
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -255,10 +258,15 @@ def test_the_call_beside_the_form_is_of_what_is_typed(browser: httpx.Client, not
         browser,
         notebook,
         {"param_name": "region", "param_type": "string"},
+        {"param_name": "note", "param_type": "string", "default_value": "a note"},
     )
-    looked = browser.post(f"/notebooks/{number}/execute", data={"p.region": "LATAM", "look": "yes"})
+    typed = {"p.region": "LATAM", "p.note": "", "queue": "reports", "priority": "3"}
+    looked = browser.post(f"/notebooks/{number}/execute", data=typed | {"look": "yes"})
     assert looked.status_code == 200
     assert re.search(r'id="call-command"[^>]*>[^<]*-p region LATAM', looked.text)
+    [curl] = re.findall(r'id="call-curl"[^>]*>([^<]*)<', looked.text)
+    body = json.loads(shlex.split(unescape(curl).replace("\\\n", " "))[-1])
+    assert body == {"parameters": {"region": "LATAM", "note": ""}, "queue": "reports", "priority": 3}
     assert browser.get("/db/executions").json() == []
 
 

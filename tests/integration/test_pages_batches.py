@@ -81,6 +81,12 @@ def test_a_sample_is_drawn_by_the_same_form(browser: httpx.Client, number: int) 
     sent = {"p.months": "1..100", "p.region": ["", "EMEA"], "way": "sobol", "count": "8", "seed": "7"}
     action = f"/notebooks/{number}/sweep"
     assert "Execute 8 times" in browser.post(action, data=sent | {"look": "yes"}).text
+    for count in ("abc", "0"):
+        wrong = browser.post(action, data=sent | {"count": count, "seed": "x", "counted": "0"})
+        assert wrong.status_code == 422
+        assert 'id="f-count-error"' in wrong.text
+        assert 'id="f-seed-error"' in wrong.text, "all that is wrong is said at once"
+    assert "from 1 to 100" in browser.post(action, data=sent | {"look": "yes"}).text
     assert browser.post(action, data=sent | {"counted": "8"}).status_code == 303
     [batch] = browser.get("/db/batches").json()
     assert (batch["source"], batch["plan"]["seed"], batch["total"]) == ("sample", 7, 8)
@@ -110,7 +116,7 @@ def test_a_batch_has_a_mark_for_each_execution_and_a_map_and_what_failed_is_repe
     again = browser.post(f"{here}/retry", data={})
     assert again.status_code == 303, again.text
     page = browser.get(again.headers["Location"])
-    assert "What did not succeed is executed again" in page.text
+    assert "It is executed again: this is the new batch." in page.text
     assert f'repeats <a id="repeats" href="{here}"' in page.text
     stopped = browser.post(f"{here}/cancel", data={})
     assert "Nothing of it starts any more" in browser.get(stopped.headers["Location"]).text

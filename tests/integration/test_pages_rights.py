@@ -40,6 +40,10 @@ def test_parameters_are_edited_all_in_one_form(browser: httpx.Client, home: Path
     form = Form(browser.get(action, params={"infer": "yes"}).text, action).fields
     assert [form[f"d.{at}.name"] for at in range(4)] == ["region", "old", "months", ""], "what the file has besides"
     assert (form["d.0.shortest"], form["d.0.options"]) == ("2", "EMEA, APAC")
+    assert {"d.0.low", "d.1.shortest", "d.1.pattern"} <= form.keys(), "the rules of every type, which may be changed"
+    assert form["back"] == f"{action}?infer=yes", "what was read from the file comes back after a sign-in"
+    fresh = "/notebooks/new?path=" + str(write_notebook(home / "b.ipynb", "1")).replace("/", "%2F")
+    assert Form(browser.get(fresh).text, "/notebooks/new").fields["back"] == fresh
     wrong = browser.post(action, data=form | {"d.2.low": "9", "d.2.high": "1"})
     assert (wrong.status_code, "1 parameter is not right" in wrong.text) == (422, True)
     twice = {"d.3.name": "months", "d.3.type": "string", "d.3.take": "yes"}
@@ -121,6 +125,18 @@ def test_a_copy_of_what_was_executed_has_its_parameters_and_no_outputs(
         assert "papermill" not in json.dumps(copy)
         assert "execution_id" not in json.dumps(copy)
     assert browser.get("/db/audit").json()[0]["facts"]["file"].endswith("-2.ipynb")
+
+
+def test_an_administrator_has_the_buttons_of_anybodys_execution_that_is_of_no_notebook(
+    browser: httpx.Client, notebook: Path, plain: psycopg.Connection[Any]
+) -> None:
+    sent = browser.post("/execute", json={"input_path": str(notebook)}, headers={"Prefer": "respond-async"}).json()
+    plain.execute("UPDATE notebook_executions SET username = 'bo', submitted_by = 'bo'")
+    here = f"/executions/{sent['id']}"
+    page = browser.get(here).text
+    assert f'action="{here}/cancel"' in page
+    assert browser.post(f"{here}/cancel").status_code == 303
+    assert f'action="{here}/again"' in browser.get(here).text
 
 
 def test_the_pages_of_the_service_show_what_its_endpoints_answer(

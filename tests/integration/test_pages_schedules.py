@@ -125,6 +125,36 @@ def test_a_schedule_is_paused_run_made_up_for_and_deleted(
     assert json.dumps(told[0][1]) == json.dumps({"notebook_id": number, "schedule_id": schedule["id"]})
 
 
+@pytest.mark.parametrize(
+    ("cron", "zone", "first"),
+    [
+        ("0 6 * * *", "Asia/Tokyo", "2026-01-02T21:00:00Z"),
+        ("0 18 * * *", "America/Los_Angeles", "2026-01-04T02:00:00Z"),
+    ],
+)
+def test_days_that_have_passed_are_those_of_the_zone_of_the_schedule(
+    browser: httpx.Client, number: int, cron: str, zone: str, first: str
+) -> None:
+    wanted = {"notebook_id": number, "name": "n", "cron": cron, "timezone": zone}
+    here = f"/schedules/{browser.post('/db/schedules', json=wanted).json()['id']}"
+    looked = browser.post(f"{here}/backfill", data={"from": "2026-01-03", "to": "2026-01-05", "look": "yes"})
+    assert looked.status_code == 200
+    assert "<b>3 executions</b>" in looked.text
+    assert browser.get("/db/batches").json() == []
+    for days, said in (
+        ({"from": "2026-01-03", "to": "31.01.2026"}, "&#39;31.01.2026&#39; is no day"),
+        ({"from": "0001-01-01", "to": "9999-12-31"}, "is no day" if zone == "Asia/Tokyo" else "1970"),
+        ({"from": "9990-01-01", "to": "9990-01-02"}, "lies ahead"),
+        ({"from": "2026-01-03"}, 'id="f-to-error"'),
+    ):
+        wrong = browser.post(f"{here}/backfill", data=days)
+        assert (wrong.status_code, said in wrong.text) == (422, True), days
+    made = browser.post(f"{here}/backfill", data={"from": "2026-01-03", "to": "2026-01-03"})
+    assert made.status_code == 303, made.text
+    [execution] = browser.get("/db/executions").json()
+    assert execution["scheduled_at"] == first
+
+
 def test_a_secret_of_a_schedule_is_shown_nowhere_and_stays_until_another_is_typed(
     browser: httpx.Client, number: int, plain: psycopg.Connection[Any]
 ) -> None:

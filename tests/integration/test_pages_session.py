@@ -120,6 +120,16 @@ def test_a_session_that_ran_out_gives_the_form_back_filled_in_without_its_secret
     assert plain.execute("SELECT count(*) FROM notebook_executions").fetchone() == (0,)
 
 
+def test_a_part_of_a_page_that_is_asked_for_after_the_session_has_the_page_loaded_anew(browser: Browser) -> None:
+    sign_in(browser)
+    of_htmx = {"Accept": "*/*", "HX-Request": "true", "HX-Target": "now"}
+    assert browser.http.get("/home", headers=of_htmx).status_code == 200
+    browser.http.cookies.clear()
+    refused = browser.http.get("/home", headers=of_htmx)
+    assert (refused.status_code, refused.headers["HX-Refresh"]) == (401, "true")
+    assert "HX-Refresh" not in browser.http.get("/db/notebooks", headers=of_htmx).headers
+
+
 def test_whoever_signs_out_is_out_here_and_told_where_else(browser: Browser, number: int) -> None:
     sign_in(browser)
     token = token_in(browser.http.get("/home").text)

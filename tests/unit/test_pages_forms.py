@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from pressroom.executions.states import Status
 from pressroom.parameters.rules import Definition
 from pressroom.parameters.values import resolve
 from pressroom.schedules.schemas import ScheduleCreate
+from pressroom.schedules.upcoming import coming
 from pressroom.web.calls import calls
 from pressroom.web.forms import Field, fields_of, given_in, texts_in, texts_of_values, wrong_fields
 from pressroom.web.moments import with_zone
@@ -59,6 +61,17 @@ def test_a_range_has_a_slider_with_steps(kind: str, low: float, high: float, ste
     made = field(Definition("a", kind, rules={"min": low, "max": high}))
     assert (json.loads(made.minimum), json.loads(made.maximum), made.step) == (low, high, step)
     assert f"{low} to {high}" in made.hint
+
+
+@pytest.mark.parametrize(("low", "high"), [(-1.7e308, 1.7e308), (0.0, 5e-324), (1.0, 1.0), (0, 10**400)])
+def test_a_range_that_has_no_step_has_no_slider(low: float, high: float) -> None:
+    made = field(Definition("a", "float", rules={"min": low, "max": high}))
+    assert (made.control, made.step) == ("number", "")
+
+
+def test_the_next_times_of_a_schedule_that_has_begun_long_ago_are_those_from_now_on() -> None:
+    now, begin = datetime(2026, 11, 1, tzinfo=UTC), datetime(1, 1, 1, tzinfo=UTC)
+    assert coming("0 6 * * *", "UTC", now, 1, starts_at=begin) == [datetime(2026, 11, 1, 6, tzinfo=UTC)]
 
 
 def test_a_secret_is_never_filled_in_and_its_field_is_marked() -> None:
@@ -114,16 +127,28 @@ def test_what_is_ticked_is_a_list_of_the_options_own_values() -> None:
 
 def test_the_call_is_quoted_for_the_shell_and_shows_no_secret() -> None:
     values = {"note": 'it\'s $(rm -rf) "x"', "top": 3}
-    made = calls("https://press.example.com", 7, "/home/ana/a b.ipynb", values, ["password"])
+    made = calls(
+        "https://press.example.com",
+        7,
+        "/home/ana/a b.ipynb",
+        values,
+        ["password"],
+        {"queue": "q 1", "timeout_seconds": 60.0},
+    )
     words = shlex.split(made.curl.replace("\\\n", " "))
-    assert json.loads(words[-1]) == {"parameters": {**values, "password": "..."}}
+    assert json.loads(words[-1]) == {
+        "parameters": {**values, "password": "..."},
+        "queue": "q 1",
+        "timeout_seconds": 60.0,
+    }
     words = shlex.split(made.command.replace("\\\n", " "))
     assert words == [
         *("pressroom", "submit", "/home/ana/a b.ipynb", "--wait", "-p", "note", values["note"], "-p", "top", "3"),
-        *("--secret", "password"),
+        *("--secret", "password", "--queue", "q 1", "--timeout", "60.0"),
     ]
     compile(made.python, "call.py", "exec")
     assert "os.environ['PASSWORD']" in made.python
+    assert "}, queue='q 1', timeout_seconds=60.0)" in made.python
 
 
 @pytest.mark.parametrize(

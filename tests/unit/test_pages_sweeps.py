@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.datastructures import FormData
 
+from pressroom.batches.schemas import Range
 from pressroom.executions.recent import BatchMark
 from pressroom.executions.states import Status
 from pressroom.parameters.rules import Definition
@@ -134,6 +135,12 @@ def test_whatever_is_typed_is_read_or_said_to_be_wrong(kind: str, text: str) -> 
     sweep = typed(Definition("a", kind), text)
     assert len(sweep.errors) + len(sweep.fixed) + len(sweep.swept) <= 1
     assert bool(text.strip(" ,\t\r\n")) is False or sweep.errors or sweep.fixed or sweep.swept or not text.strip()
+
+
+def test_a_sample_of_a_range_with_a_step_is_drawn_from_its_steps() -> None:
+    stepped = typed(Definition("a", "float"), "0..1 step 0.25")
+    assert stepped.ranges["a"] == Range(options=[0.0, 0.25, 0.5, 0.75, 1.0])
+    assert typed(Definition("a", "float"), "0..1").ranges["a"] == Range(min=0, max=1)
 
 
 def mark(index: int, status: Status = Status.SUCCESS, **figures: float) -> BatchMark:

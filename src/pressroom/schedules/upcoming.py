@@ -32,7 +32,7 @@ def coming(
     ends_at: datetime | None = None,
 ) -> list[datetime]:
     """The next ticks of an expression, in UTC, ``count`` at most. Raises :class:`Invalid`."""
-    begin = now if starts_at is None else max(now, starts_at - timedelta(microseconds=1))
+    begin = now if starts_at is None or starts_at <= now else starts_at - timedelta(microseconds=1)
     found: list[datetime] = []
     for tick in ticks.following(cron, ticks.zone(timezone), begin):
         if len(found) == count or (ends_at is not None and tick > ends_at):

@@ -1,5 +1,8 @@
 """Batches: the list, and one with a mark for each of its executions."""
 
+import asyncio
+import functools
+
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -60,7 +63,8 @@ async def show_a_batch(batch_id: Id, request: Request, parts: TheParts, caller: 
     figure = asked if asked in figures else figures[1] if len(figures) > 1 else SECONDS
     # What is asked for again and again while it goes on is the parts that change.
     part = not batch.ended and request.headers.get("hx-target") == "stands"
-    return page(
+    ask = functools.partial(
+        page,
         request,
         "batch_now.html" if part else "batch.html",
         # What is asked for again and again while it goes on shows no buttons: the end brings the whole page.
@@ -69,12 +73,14 @@ async def show_a_batch(batch_id: Id, request: Request, parts: TheParts, caller: 
         ended=batch.ended,
         notebook=names.get(batch.notebook_id or 0),
         marks=marks[:MOST_MARKS],
-        heat=heat_map(grid, marks, figure),
         figures=figures,
         figure=figure,
         may_cancel=may_cancel and batch.stopping_at is None,
         may_execute=may_execute,
     )
+    if batch.total > MOST_MARKS:  # thousands of cells take a while to be written
+        return await asyncio.to_thread(lambda: ask(heat=heat_map(grid, marks, figure)))
+    return ask(heat=heat_map(grid, marks, figure))
 
 
 @router.post("/batches/{batch_id}/cancel")

@@ -16,9 +16,21 @@ class Calls:
     command: str
 
 
-def calls(address: str, notebook_id: int, path: str, parameters: Mapping[str, Any], secret: Collection[str]) -> Calls:
-    """How to execute a notebook with these parameters: by the service's ``address``, or with its file's ``path``."""
-    body = json.dumps({"parameters": {**parameters, **dict.fromkeys(secret, "...")}}, ensure_ascii=False)
+_OPTIONS = {"timeout_seconds": "--timeout"}
+"""The options of the command that are not called as the fields are."""
+
+
+def calls(
+    address: str,
+    notebook_id: int,
+    path: str,
+    parameters: Mapping[str, Any],
+    secret: Collection[str],
+    how: Mapping[str, Any],
+) -> Calls:
+    """How to execute a notebook with these parameters: by the service's ``address``, or with its file's ``path``.
+    ``how``: what is said beside the parameters, the queue and so on."""
+    body = json.dumps({"parameters": {**parameters, **dict.fromkeys(secret, "...")}, **how}, ensure_ascii=False)
     curl = [
         f"curl -X POST {shlex.quote(f'{address}/db/notebooks/{notebook_id}/executions')}",
         '  -H "Authorization: Bearer $PRESSROOM_TOKEN"',
@@ -28,17 +40,22 @@ def calls(address: str, notebook_id: int, path: str, parameters: Mapping[str, An
     python = ["import os", ""] if secret else []
     values = [f"    {name!r}: {value!r}," for name, value in parameters.items()]
     values += [f"    {name!r}: os.environ[{name.upper()!r}]," for name in secret]
+    beside = "".join(f", {name}={value!r}" for name, value in how.items())
     python += [
         "from pressroom import Client",
         "",
         f"with Client({address!r}) as client:",
-        f"    client.execute_notebook({notebook_id}, " + ("{" if values else "{})"),
+        f"    client.execute_notebook({notebook_id}, " + ("{" if values else f"{{}}{beside})"),
     ]
     if values:
-        python += [f"    {line}" for line in values] + ["    })"]
+        python += [f"    {line}" for line in values] + [f"    }}{beside})"]
     command = [f"pressroom submit {shlex.quote(path)} --wait"]
     command += [f"  -p {shlex.quote(name)} {shlex.quote(_typed(value))}" for name, value in parameters.items()]
     command += [f"  --secret {shlex.quote(name)}" for name in secret]
+    command += [
+        f"  {_OPTIONS.get(name) or '--' + name.replace('_', '-')} {shlex.quote(_typed(value))}"
+        for name, value in how.items()
+    ]
     return Calls(" \\\n".join(curl), "\n".join(python), " \\\n".join(command))
 
 

@@ -122,5 +122,6 @@ def _page(
         notes=notes,
         problem=problem,
         gone=gone,
+        inferred="infer=yes" in request.url.query or "infer=yes" in getattr(request.state, "form_page", ""),
         wrong=sum(each.error is not None for each in proposed),
     )

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from pressroom import logs
 from pressroom.api import Canceller, Id, Parts, Runner, TheParts, Viewer
 from pressroom.database.models import Execution
-from pressroom.errors import AlreadyEnded, NotFound, PressroomError
+from pressroom.errors import AlreadyEnded, NotAllowed, PressroomError
 from pressroom.executions import access, results, service
 from pressroom.executions.event_schemas import Log
 from pressroom.executions.lane import in_turn
@@ -21,7 +21,7 @@ from pressroom.identity.audit import facts
 from pressroom.identity.policy import viewer
 from pressroom.identity.principal import Principal, Scope
 from pressroom.identity.rights import Level
-from pressroom.notebooks import finding, levels
+from pressroom.notebooks import finding
 from pressroom.notebooks.failing_cell import FailingCell, failing_cell
 from pressroom.settings import JUPYTERHUB
 from pressroom.web.listing import in_order, seconds_of
@@ -69,7 +69,8 @@ async def show_an_execution(execution_id: Id, request: Request, parts: TheParts,
     async with parts.database.transaction() as session:
         row = await access.seen(session, caller, execution_id)
         shown: dict[str, Any] = ExecutionOut.model_validate(row).model_dump(mode="json")
-        rights = await _rights(session, caller, row)
+        may_cancel = await _may(session, caller, row, Level.EDITOR)
+        may_execute = await _may(session, caller, row, Level.RUNNER)
         names = await finding.names(session, viewer(caller), [row.notebook_id] if row.notebook_id else [])
         usual = await service.usual_seconds(session, row)
         root = request.scope.get("root_path", "")
@@ -100,7 +101,9 @@ async def show_an_execution(execution_id: Id, request: Request, parts: TheParts,
         attempts=[one.model_dump(mode="json") for one in tries],
         code="hide" if request.query_params.get("code") == "hide" else "show",
         has_hub=JUPYTERHUB in parts.settings.auth,
-        **rights,
+        may_cancel=may_cancel,
+        may_execute=may_execute,
+        may_copy=Scope.WRITE in caller.scopes,
     )
 
 
@@ -133,23 +136,13 @@ def _answered(shown: Any) -> dict[str, Any]:
     return shown.model_dump(mode="json")
 
 
-async def _rights(session: AsyncSession, caller: Principal, row: Execution) -> dict[str, Any]:
-    """What the caller may do with an execution, for which a page has buttons."""
-    own = caller.username in (row.username, row.submitted_by)
-    level = Level.OWNER if own else Level.VIEWER
-    if row.notebook_id is not None:
-        try:
-            notebook = await levels.require(session, caller, row.notebook_id, Level.VIEWER)
-            held = await levels.held_by(session, caller, notebook) or Level.VIEWER
-        except NotFound:  # they may see the execution alone
-            held = Level.VIEWER
-        level = max(level, held, key=lambda each: each.rank)
-    may = Scope.EXECUTE in caller.scopes
-    return {
-        "may_cancel": may and level.rank >= Level.EDITOR.rank,
-        "may_execute": may and level.rank >= Level.RUNNER.rank,
-        "may_copy": Scope.WRITE in caller.scopes,
-    }
+async def _may(session: AsyncSession, caller: Principal, row: Execution, level: Level) -> bool:
+    """Whether the caller may do with an execution what needs ``level``."""
+    try:
+        await access.require(session, caller, row, level)
+    except NotAllowed:
+        return False
+    return Scope.EXECUTE in caller.scopes
 
 
 async def _failing_cell(parts: Parts, row: Execution) -> tuple[FailingCell | None, str | None]:

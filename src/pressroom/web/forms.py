@@ -25,6 +25,8 @@ PREFIX = "p."
 LONG_TEXT = 120
 """From so many characters on, a text has several lines to be typed into."""
 SLIDER_STEPS = 100
+TINY = 1e-300
+"""Numbers that are nearer to each other, or farther apart than its reciprocal, have no slider."""
 _LOCAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?")
 YES_OR_NO = {"true": "yes", "false": "no"}
 """What the values of a boolean are called."""
@@ -112,7 +114,7 @@ def _control(schema: Mapping[str, Any], definition: Definition, text: str) -> tu
 
 def _number(schema: Mapping[str, Any], *, whole: bool) -> tuple[str, dict[str, Any]]:
     low, high = schema.get("minimum"), schema.get("maximum")
-    if low is None or high is None or low == high:
+    if low is None or high is None or not TINY < high - low < 1 / TINY:
         return ("integer" if whole else "number"), {}
     step = 1.0 if whole else 10.0 ** math.floor(math.log10((high - low) / SLIDER_STEPS))
     said = {"minimum": json.dumps(low), "maximum": json.dumps(high), "step": f"{step:g}"}

@@ -32,7 +32,8 @@ class Listed:
 
 
 async def listed(session: AsyncSession, history: History, limit: int) -> Listed:
-    """A page of a history. Nothing else is to be asked in its transaction, whose plans it changes."""
+    """A page of a history. It changes the plans of its transaction: what else is asked in it comes
+    before, or is asked by key."""
     found = await histories.page(session, history, 0, limit)
     rows: list[dict[str, Any]] = json.loads(found.body)
     ids = {row["notebook_id"] for row in rows if row["notebook_id"] is not None}

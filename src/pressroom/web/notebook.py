@@ -118,7 +118,7 @@ async def _page(
         typed=typed,
         wrong=len(typed.errors) + len(typed.how_errors),
         defaults=shown.defaults,
-        calls=_calls(request, parts, shown, typed.texts),
+        calls=_calls(request, parts, shown, typed),
         strip=strip(shown.marks),
         usual=recent.usual(shown.marks),
         trend=trend_in_words(shown.marks),
@@ -143,20 +143,26 @@ async def _description(parts: Parts, row: Notebook) -> tuple[Markup | None, str 
         return None, error.detail
 
 
-def _calls(request: Request, parts: Parts, shown: Seen, texts: Mapping[str, str]) -> Calls:
+def _calls(request: Request, parts: Parts, shown: Seen, typed: Typed) -> Calls:
     values: dict[str, JsonValue] = {}
+    given = given_in(shown.definitions, typed.texts)
     for each in shown.definitions:
-        if each.secret:
-            continue
-        values |= _value(each, texts.get(each.name, ""))
-    secret = [each.name for each in shown.definitions if each.secret]
+        if not each.secret:
+            values |= _value(each, typed.texts.get(each.name, ""), given=each.name in given)
+    # A secret that is neither asked for nor typed is not sent either.
+    secret = [each.name for each in shown.definitions if each.secret and (each.required or each.name in given)]
+    said = {name: text for name, text in typed.how.items() if text.strip()}
+    try:
+        how = HowToExecute.model_validate(said).model_dump(mode="json", include=set(said))
+    except ValidationError:
+        how = said
     address = (parts.settings.public_url or str(request.base_url)).rstrip("/")
-    return calls(address, shown.row.id, shown.row.file_path, values, secret)
+    return calls(address, shown.row.id, shown.row.file_path, values, secret, how)
 
 
-def _value(definition: Definition, text: str) -> dict[str, Any]:
-    """The value that a field gives, by its name; a wrong one as it was typed."""
-    if not text:
+def _value(definition: Definition, text: str, *, given: bool) -> dict[str, Any]:
+    """The value that a field gives, by its name, else the default; a wrong one as it was typed."""
+    if not given:
         return {} if definition.default is None else {definition.name: definition.default}
     try:
         return {definition.name: checked(definition, text, lenient=True)}

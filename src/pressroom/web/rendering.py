@@ -42,7 +42,7 @@ NOTICES = {
     "submitted": "It is submitted.",
     "again": "It is executed again: this is the new execution.",
     "batch": "The batch has begun.",
-    "batch-again": "What did not succeed is executed again: this is the new batch.",
+    "batch-again": "It is executed again: this is the new batch.",
     "batch-stopping": "Nothing of it starts any more; what runs is being stopped.",
     "scheduled": "The schedule is saved.",
     "paused": "It is paused: no tick fires until it is resumed.",

@@ -125,6 +125,9 @@ def install_error_pages(app: FastAPI) -> None:
 def _as_page(handle: Handler) -> Any:
     async def handled(request: Request, error: Exception) -> Response:
         of_ours = _IS_PAGE in request.scope or "route" not in request.scope
+        in_part = of_ours and "hx-request" in request.headers and request.method in READING
+        if in_part and isinstance(error, NotAuthenticated) and cast("Parts", request.app.state.parts).doors:
+            return _to_sign_in(request)  # a script asks for anything, not for a page
         if not (of_ours and _wants_page(request)):
             return await handle(request, error)
         doors = cast("Parts", request.app.state.parts).doors

@@ -2,8 +2,10 @@
 
 import asyncio
 import json
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
@@ -15,7 +17,7 @@ from pressroom.identity.audit import facts
 from pressroom.identity.policy import acts_for_everybody, viewer
 from pressroom.identity.principal import Principal, Scope
 from pressroom.notebooks import finding
-from pressroom.schedules import backfill, cron, history, service
+from pressroom.schedules import backfill, cron, history, service, ticks
 from pressroom.schedules.answers import answer
 from pressroom.schedules.schemas import BackfillWanted, ScheduleOut
 from pressroom.schedules.upcoming import coming
@@ -103,28 +105,50 @@ async def delete_a_schedule_from_a_page(schedule_id: Id, request: Request, calle
 async def backfill_a_schedule_from_a_page(
     schedule_id: Id, request: Request, parts: TheParts, caller: ActingRunner
 ) -> Response:
-    """Execute it for each tick of the days that were said, and show the batch; or say what is wrong with them."""
+    """Execute it for each tick of the days that were said, which are those of the schedule's own zone, and show the
+    batch; or say what is wrong with them. With ``look``, how many ticks that are is only shown."""
     sent = text_fields(await form_of(request))
+    async with parts.database.snapshot() as session:
+        schedule = await service.owned(session, caller, schedule_id)
+    place, limit = ticks.zone(schedule.timezone), parts.settings.batch_limit
     said: dict[str, Any] = {name: text for name in BACKFILL if (text := sent.get(name, "").strip())}
-    for name in ("from", "to"):
-        if name in said:
-            said[name] += {"from": "T00:00:00Z", "to": "T23:59:59Z"}[name] if len(said[name]) == 10 else ""
-    if "to" in said:
-        said["to"] = min(said["to"], datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"))
-    errors: dict[str, str] = {}
+    days, errors = _days(sent, place, datetime.now(UTC))
     try:
-        wanted = BackfillWanted.model_validate(said | {"in_order": "in_order" in sent})
+        wanted = BackfillWanted.model_validate({**said, **days, "in_order": "in_order" in sent})
+        if "look" in sent:
+            found = await asyncio.to_thread(ticks.between, schedule.cron, place, wanted.from_, wanted.to, limit + 1)
+            return await _page(request, parts, caller, schedule_id, sent, count=len(found))
         async with changing(request) as session:
             batch = await backfill.begin(session, parts.intake, caller, schedule_id, wanted)
             facts(request.scope).update(batch_id=batch.id, total=batch.total)
             made = batch.id
     except ValidationError as error:
-        errors = wrong_fields(error, of_all="from")
+        errors = wrong_fields(error, of_all="from") | errors
     except Invalid as error:
         errors = {error.where[0] if error.where and error.where[0] in BACKFILL else "from": error.detail}
     else:
         return see_other(request, f"/batches/{made}", notice="batch")
-    return await _page(request, parts, caller, schedule_id, sent, errors, status=422)
+    return await _page(request, parts, caller, schedule_id, sent, errors, status=200 if "look" in sent else 422)
+
+
+def _days(sent: Mapping[str, str], place: ZoneInfo, now: datetime) -> tuple[dict[str, datetime | None], dict[str, str]]:
+    """When the days begin and end by the clocks of ``place``, the last of them now at the latest; what is wrong with
+    a text that is no day."""
+    found: dict[str, datetime | None] = {}
+    errors: dict[str, str] = {}
+    for name, more in (("from", 0), ("to", 1)):
+        if not (text := sent.get(name, "").strip()):
+            continue
+        try:
+            day = date.fromisoformat(text) + timedelta(days=more)
+            midnight = datetime.combine(day, time.min, place).astimezone(UTC)
+        except (ValueError, OverflowError):
+            found[name], errors[name] = None, f"{text[:50]!r} is no day, such as 2026-10-31."
+            continue
+        found[name] = min(midnight - timedelta(microseconds=1), now) if more else midnight
+    if (start := found.get("from")) and start > now:
+        found["from"], errors["from"] = None, "lies ahead; ticks that are to come fire by themselves."
+    return found, errors
 
 
 async def _page(
@@ -135,8 +159,10 @@ async def _page(
     sent: dict[str, str] | None = None,
     errors: dict[str, str] | None = None,
     *,
+    count: int | None = None,
     status: int = 200,
 ) -> Response:
+    """The page; ``count``: how many ticks the days have that are typed."""
     skip = skipped(request)
     async with parts.database.snapshot() as session:
         schedule: ScheduleOut = await answer(session, await service.get(session, caller, schedule_id))
@@ -161,5 +187,7 @@ async def _page(
         on_a_page=TICKS,
         sent=sent or {},
         errors=errors or {},
+        count=count,
+        limit=parts.settings.batch_limit,
         may_change=may and Scope.EXECUTE in caller.scopes,
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
 
 from pressroom.api import Id, Parts, Runner, TheParts
 from pressroom.batches import service as batches
@@ -91,10 +91,14 @@ async def sweep_from_a_page(notebook_id: Id, request: Request, parts: TheParts, 
     sent = await form_of(request)
     form = await _form(shown, sweep_texts(shown.definitions, sent), text_fields(sent))
     counted = form.others.get("counted")
+    if form.way != GRID and form.others.get("count", "").strip():
+        try:  # a wrong number leaves nothing to count, and is said as what is wrong with the other fields
+            form.wanted(notebook_id)
+        except ValidationError as error:
+            _tell(form, error)
     if "look" in form.others or counted != str(form.total) or form.sweep.errors or not form.total:
-        return _page(
-            request, parts, shown, form, status=422 if form.sweep.errors and "look" not in form.others else 200
-        )
+        wrong = (form.sweep.errors or form.errors) and "look" not in form.others
+        return _page(request, parts, shown, form, status=422 if wrong else 200)
     try:
         wanted = form.wanted(notebook_id)
         async with changing(request) as session:
@@ -144,6 +148,13 @@ def _tell(form: Form, error: ValidationError) -> None:
             form.problem = f"{'.'.join(names)}: {sentence}" if names else sentence
 
 
+def _drawn(form: Form, name: str, values: list[JsonValue]) -> tuple[int, list[JsonValue], bool]:
+    """How many values a parameter has, the first of them, and whether they are the ends of what a sample is drawn
+    from."""
+    ends = form.way != GRID and form.sweep.ranges[name].options is None
+    return len(values), [values[0], values[-1]] if ends else values[:6], ends
+
+
 def _page(request: Request, parts: Parts, shown: Seen, form: Form, *, status: int = 200) -> Response:
     total, limit = form.total, parts.settings.batch_limit
     over = OverLimit("executions", total, limit, "PRESSROOM_BATCH_LIMIT").detail if total > limit else None
@@ -156,7 +167,7 @@ def _page(request: Request, parts: Parts, shown: Seen, form: Form, *, status: in
         fields=sweep_fields(shown.definitions, form.texts, form.sweep.errors),
         form=form,
         ways=WAYS,
-        swept=[(name, len(values), values[:6]) for name, values in form.sweep.swept.items()],
+        swept=[(name, *_drawn(form, name, values)) for name, values in form.sweep.swept.items()],
         total=total,
         over=over,
         usual=usual,

@@ -149,8 +149,9 @@ def _no_range(definition: Definition, why: str) -> ParameterInvalid:
 
 
 def _range(definition: Definition, text: str, values: list[JsonValue]) -> Range:
-    """What a sample is drawn from: all that lies between the ends of a range of numbers, or the values."""
-    if ParameterType(definition.type) in _NUMBERS and _bounds(text):
+    """What a sample is drawn from: all that lies between the ends of a range of numbers without a step, or the
+    values."""
+    if ParameterType(definition.type) in _NUMBERS and (bounds := _bounds(text)) and bounds[2] is None:
         return Range(min=cast("float", values[0]), max=cast("float", values[-1]))
     return Range(options=values)
 

@@ -154,6 +154,15 @@
     form.dispatchEvent(new Event("change", { bubbles: true }));
   };
 
+  const say = (text, kind) => {
+    const said = document.createElement("p");
+    said.className = `flash flash-${kind}`;
+    said.setAttribute("role", "alert");
+    said.textContent = text;
+    document.getElementById("main").prepend(said);
+    return said;
+  };
+
   const giveBack = () => {
     const kept = JSON.parse(sessionStorage.getItem(keptForm));
     if (!kept) return;
@@ -164,23 +173,20 @@
       return;
     }
     const form = kept.lost && document.querySelector(`form[method=post][action="${CSS.escape(kept.action)}"]`);
-    if (kept.lost && !form) return;
+    // It belongs to the page after the sign-in; met later, it would overwrite what stands there.
     sessionStorage.removeItem(keptForm);
-    if (form) fillIn(form, kept.typed);
+    if (!form) return;
+    fillIn(form, kept.typed);
+    say("Filled in as you had sent it, but for secrets. Nothing of it was done yet.", "info");
   };
 
   /** A part of the page that could not be brought up to date says so: else it would look as if it were. */
   document.addEventListener("htmx:responseError", (event) => {
     const { status } = event.detail.xhr;
     if (document.getElementById("stale")) return;
-    const said = document.createElement("p");
-    said.id = "stale";
-    said.className = "flash flash-warn";
-    said.setAttribute("role", "alert");
-    said.textContent = status === 401
+    say(status === 401
       ? "Your session is over, and what is shown may be old. What you send now is filled in again after the sign-in."
-      : `What is shown may be old: the service answered ${status}. Load the page again.`;
-    document.getElementById("main").prepend(said);
+      : `What is shown may be old: the service answered ${status}. Load the page again.`, "warn").id = "stale";
   });
 
   /** A request that a newer one replaces, or that is under way as the page is left, is no error. */
@@ -221,7 +227,8 @@
 
   setInterval(elapse, 1000);
   enhance(document);
-  giveBack();
+  // When htmx listens: what is filled in is looked at as what is typed.
+  addEventListener("load", giveBack);
   addEventListener("load", zones);
   // Before the browser paints what came: settling comes some frames later.
   document.addEventListener("htmx:afterSwap", () => enhance(document));
