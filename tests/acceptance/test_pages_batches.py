@@ -134,7 +134,7 @@ async def schedule(at: Looking, page: Page) -> None:
     await expect(page.get_by_text("The schedule is saved.")).to_be_visible()
     [saved] = await (await page.request.get(f"{at.url}/db/schedules")).json()
     assert saved["starts_at"] == "2026-10-01T06:00:00Z", "by the reader's own clock"
-    await page.get_by_role("button", name="Run now").click()
+    await page.get_by_role("button", name="Execute now").click()
     await expect(page.locator("main .status-success").first).to_be_visible()
     await page.get_by_role("link", name=re.compile(r"^\d+$")).first.click()
     await expect(page.get_by_role("heading", name="Ticks")).to_be_visible()
