@@ -74,7 +74,8 @@ def test_the_stack_of_the_version_before_is_upgraded_by_the_pages_commands(stack
     ran = ana.run(FIRST.replace('"sales', '"before')).split()
     assert ran[2] == "success"
     copy, *rest = commands("## Upgrade")
-    stack.shell(f"export STACK_TAG=before; {_into(stack.folder / 'before-the-upgrade', copy)}")
+    # By the new version's images: the one before has no command for it.
+    stack.shell(_into(stack.folder / "before-the-upgrade", copy))
     assert stack.sql("SELECT version_num FROM alembic_version") == [[stack.old]]
     ids = " ".join(ran[:2])
     for line in rest:
