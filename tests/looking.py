@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from playwright.async_api import BrowserContext, Page, async_playwright, expect
+from playwright.async_api import BrowserContext, ConsoleMessage, Page, async_playwright, expect
 
 from axe import violations
 
@@ -44,9 +44,14 @@ class Looking:
 
     async def page(self) -> Page:
         page = await self.context.new_page()
-        page.on("console", lambda told: self.complaints.append(told.text) if told.type == "error" else None)
+        page.on("console", self._told)
+        page.on("response", lambda r: print("RESP", r.status, r.url, page.url) if r.status >= 400 else None)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         return page
+
+    def _told(self, told: ConsoleMessage) -> None:
+        if told.type == "error":
+            self.complaints.append(f"{told.text} ({told.location['url']})")
 
     async def look(self, page: Page, name: str) -> None:
         """There is no barrier in either scheme, and nothing is wider than the page."""

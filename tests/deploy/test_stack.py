@@ -275,7 +275,9 @@ def test_whoever_is_disabled_at_keycloak_gets_no_new_server(stack: Stack, ben: P
 
 
 def test_a_copy_is_put_back_into_an_empty_stack(stack: Stack, ana: Person, browser: Browser) -> None:
-    before = ana.run(EVERYTHING)
+    known = Person.at(browser, "ana", ana.password)
+    known.sign_in()
+    before = known.run(EVERYTHING)
     folder = stack.folder / "copy"
     [make] = commands("## Back up and restore")
     stack.shell(_into(folder, make))
