@@ -111,6 +111,8 @@ async def schedule_from_a_page(request: Request, parts: TheParts, caller: Acting
         return await _page(request, shown, form)
     try:
         said = {name: value for name, value in form.said().items() if value is not None}
+        # As over the API, whoever may act for others names them.
+        said |= {"username": fields["username"]} if fields.get("username") else {}
         parameters = form.given()
         wanted = ScheduleCreate.model_validate(said | {"notebook_id": shown.row.id, "parameters": parameters})
         async with changing(request) as session:
