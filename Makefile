@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 UV := $(VENV)/bin/uv
+# Modules are compiled once, and not by each of the hundreds of commands that the tests call.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help setup demo serve test test-deploy chaos endurance browser faketime systemd keycloak jupyterhub axe assets pictures docs docs-links lint format types contracts audit wheel bench lock clean
 
