@@ -133,8 +133,10 @@ def test_a_notebook_in_a_users_server_calls_without_any_argument(hub: Hub, realm
         [execution] = client.executions()
         assert (execution.id, execution.username) == (int(execution_id), ana.name)
         assert execution.parameters_used == {"region": "APAC"}
-    with Client(hub.service, token=realm.token("boss")) as client:
+    with Client(hub.service, token=realm.token("ben")) as client:
         assert list(client.executions()) == []
+    with Client(hub.service, token=realm.token("boss")) as client:
+        assert [each.id for each in client.executions()] == [execution.id], "an administrator by either door"
 
 
 async def test_the_hub_says_who_calls_and_what_the_token_is_good_for(
