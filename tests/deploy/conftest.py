@@ -6,13 +6,14 @@ from collections.abc import Iterator
 import pytest
 from people import Person
 from playwright.sync_api import Browser, sync_playwright
-from stack import Stack, cloned, commands, images_before
+from stack import LISTEN, Stack, cloned, commands, images_before
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        there = f"--host-resolver-rules=MAP *.localhost {LISTEN}"
+        chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox", there])
         yield chromium
         chromium.close()
 

@@ -12,7 +12,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "how-to" / "run-with-docker-compose.md"
-HUB, KEYCLOAK, API = "http://hub.localhost:8000", "http://keycloak.localhost:8080", "http://127.0.0.1:8002"
+LISTEN = "127.0.0.9"
+"""Where the ports are published: a Pressroom on the usual address of this machine is in nobody's way."""
+HUB, API = "http://hub.localhost:8000", f"http://{LISTEN}:8002"
 TAG = "tests"
 """Of the images that are built: not the one of a stack that may run here."""
 _MIGRATIONS = "src/pressroom/database/migrations/versions"
@@ -54,7 +56,12 @@ class Stack:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {"COMPOSE_PROJECT_NAME": self.project, "STACK_REVISION": "tests", "STACK_TAG": TAG}
+        return {
+            "COMPOSE_PROJECT_NAME": self.project,
+            "STACK_REVISION": "tests",
+            "STACK_TAG": TAG,
+            "STACK_LISTEN": LISTEN,
+        }
 
     def shell(self, line: str) -> str:
         """What a line prints that the page has somebody type, in ``deploy``."""
