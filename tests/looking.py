@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from playwright.async_api import BrowserContext, ConsoleMessage, Page, Response, async_playwright, expect
+from playwright.async_api import BrowserContext, ConsoleMessage, Page, async_playwright, expect
 
 from axe import violations
 
@@ -45,7 +45,6 @@ class Looking:
     async def page(self) -> Page:
         page = await self.context.new_page()
         page.on("console", self._told)
-        page.on("response", _show_refusal)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         return page
 
@@ -65,12 +64,6 @@ class Looking:
                 await page.evaluate(_AS_IT_WAS)
         wide = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert wide <= 0, f"{name} is {wide} pixels too wide"
-
-
-async def _show_refusal(response: Response) -> None:
-    """For whoever reads why a test failed."""
-    if response.status >= 400:
-        print(response.status, response.url, (await response.text())[:2000])
 
 
 @asynccontextmanager

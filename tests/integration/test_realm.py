@@ -56,4 +56,6 @@ def test_browsers_need_pkce_and_come_back_to_us_only(shipped_realm: Realm) -> No
 
 def test_nobody_is_in_it_yet(shipped_realm: Realm) -> None:
     assert shipped_realm.admin("GET", "/users") == []
-    assert {group["name"] for group in shipped_realm.admin("GET", "/groups")} == {"analysts", "finance"}
+    assert {group["name"] for group in shipped_realm.admin("GET", "/groups")} == {
+        *("analysts", "finance", "jupyterhub-admins", "pressroom-admins")
+    }
