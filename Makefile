@@ -32,7 +32,7 @@ test: setup browser faketime systemd keycloak jupyterhub axe  ## Run all the tes
 
 test-deploy: setup browser keycloak  ## Build the images, start the stack and use it; needs root, for a Docker Engine where none runs
 	@environment="$$(tests/deploy/engine.sh)" && eval "$$environment" && tests/deploy/stand_ins.sh \
-	  && PRESSROOM_PICTURES= $(VENV)/bin/pytest -x -s -o norecursedirs= tests/deploy
+	  && PRESSROOM_PICTURES= $(VENV)/bin/pytest -x -s -o norecursedirs=".*" tests/deploy
 
 chaos: setup faketime  ## Run the chaos tests alone; PRESSROOM_CHAOS_EXECUTIONS=300 for a larger storm
 	$(VENV)/bin/pytest -s tests/chaos
