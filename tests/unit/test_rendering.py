@@ -55,6 +55,16 @@ def test_images_of_outputs_and_attachments_are_in_the_page() -> None:
     assert body(rendered(drawn, text)).count(f"data:image/png;base64,{PIXEL}") == 2
 
 
+def test_a_result_that_is_recorded_has_no_look_and_does_not_cost_the_page() -> None:
+    recorded = {"application/vnd.pressroom.result+json": {"name": "rmse", "value": 0.25}}
+    outputs = [new_output("display_data", data=recorded), new_output("stream", text="all done\n")]
+    both = new_output("execute_result", data=recorded | {"text/plain": "a quarter"})
+    page = body(rendered(new_code_cell("record()", outputs=outputs), new_code_cell("value", outputs=[both])))
+    assert "all done" in page
+    assert "a quarter" in page
+    assert "rmse" not in page
+
+
 def test_a_missing_attachment_does_not_cost_the_page() -> None:
     assert "after" in rendered(new_markdown_cell("![x](attachment:gone.png) after"))
 

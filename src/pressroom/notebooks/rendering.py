@@ -75,6 +75,8 @@ def to_html(notebook: bytes, *, hide_input: bool) -> bytes:
     content.metadata.pop("widgets", None)
     for cell in content.cells:
         _complete(cell)
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if _has_a_look(output)]
     exporter = HTMLExporter(
         config=Config({"NbConvertBase": {"display_data_priority": _PRIORITY}}),
         raw_template=_TEMPLATE,
@@ -96,6 +98,12 @@ def _title(notebook: NotebookNode) -> str:
     papermill = cast("dict[str, Any]", notebook.metadata).get("papermill")
     path = cast("dict[str, Any]", papermill).get("input_path") if isinstance(papermill, dict) else None
     return PurePosixPath(path).stem if isinstance(path, str) and path else "Notebook"
+
+
+def _has_a_look(output: NotebookNode) -> bool:
+    """Whether there is something of an output for a page. Of a recorded result alone there is not: nbconvert would show
+    nothing of it, and warn each time."""
+    return "data" not in output or any(kind in output.data for kind in _PRIORITY)
 
 
 def _complete(cell: NotebookNode) -> None:
