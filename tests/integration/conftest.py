@@ -1,4 +1,4 @@
-"""What tests share: a queue; a receiver of webhooks, executions to tell of, and a worker of the chores."""
+"""What tests share: a queue; a receiver of webhooks, executions to tell of, a worker of the chores; what asks for pages."""
 
 import json
 import threading
@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
 import procrastinate
 import psycopg
 import pytest
@@ -15,6 +16,7 @@ from sqlalchemy import URL, select, text
 
 from line import Line, Other, open_line
 from own_issuer import OwnIssuer
+from page_forms import HTML
 from pressroom.database.models import Delivery, Execution, Notebook, Notification
 from pressroom.database.session import Database
 from pressroom.database.url import conninfo
@@ -196,3 +198,10 @@ async def other(line: Line) -> AsyncIterator[Other]:
     """Somebody else's connection."""
     async with await psycopg.AsyncConnection.connect(conninfo(line.database.url), autocommit=True) as connection:
         yield connection
+
+
+@pytest.fixture
+def browser(service: Any) -> Iterator[httpx.Client]:
+    """What asks for pages, as a browser without scripts does."""
+    with httpx.Client(base_url=service.url, headers=HTML, timeout=60) as client:
+        yield client

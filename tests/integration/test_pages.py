@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -27,12 +26,6 @@ since = "2026-10-01"
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"workers": 0})
-
-
-@pytest.fixture
-def browser(service: Any) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=service.url, headers=HTML, timeout=60) as client:
-        yield client
 
 
 def test_the_root_is_the_home_page_for_browsers_and_a_map_for_programs(browser: httpx.Client) -> None:

@@ -2,7 +2,6 @@
 what executions would have recorded is written into their rows."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import httpx
 import psycopg
 import pytest
 
-from page_forms import HTML, Form, registered
+from page_forms import Form, registered
 from pressroom.settings import Settings
 
 GRID = {"p.months": "1, 2", "p.region": ["", "EMEA", "APAC"]}
@@ -19,12 +18,6 @@ GRID = {"p.months": "1, 2", "p.region": ["", "EMEA", "APAC"]}
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"workers": 0, "batch_limit": 500})
-
-
-@pytest.fixture
-def browser(service: Any) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=service.url, headers=HTML, timeout=60) as client:
-        yield client
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import httpx
 import psycopg
 import pytest
 
-from page_forms import HTML, Form, registered
+from page_forms import Form, registered
 from pressroom.settings import Settings
 
 write_notebook = pytest.write_notebook  # type: ignore[attr-defined]
@@ -19,12 +18,6 @@ write_notebook = pytest.write_notebook  # type: ignore[attr-defined]
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"workers": 0})
-
-
-@pytest.fixture
-def browser(service: Any) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=service.url, headers=HTML, timeout=60) as client:
-        yield client
 
 
 def test_parameters_are_edited_all_in_one_form(browser: httpx.Client, home: Path) -> None:

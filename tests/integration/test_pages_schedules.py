@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
-from page_forms import HTML, Form, registered
+from page_forms import Form, registered
 from pressroom.settings import Settings
 
 KEY = Fernet.generate_key().decode()
@@ -21,12 +20,6 @@ KEY = Fernet.generate_key().decode()
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"workers": 0, "secret_key": SecretStr(KEY)})
-
-
-@pytest.fixture
-def browser(service: Any) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=service.url, headers=HTML, timeout=60) as client:
-        yield client
 
 
 @pytest.fixture

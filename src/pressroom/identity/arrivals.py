@@ -1,4 +1,5 @@
-"""Browsers that come back from where their users sign in, with or without having done so; whichever the door."""
+"""Browsers that come back from where their users sign in, with or without having done so, and that leave; whichever the
+door."""
 
 from collections.abc import Awaitable
 from typing import cast
@@ -7,11 +8,12 @@ from urllib.parse import urlencode
 from fastapi import Request, Response
 from starlette.responses import RedirectResponse
 
-from pressroom.api import Parts, problem_response, refused
+from pressroom.api import Parts, problem_response, record, refused
 from pressroom.errors import Invalid, NotAllowed, NotAuthenticated, NotFound, PressroomError, Unavailable
 from pressroom.identity import attempt as attempts
 from pressroom.identity import audit, sessions
 from pressroom.identity.audit import Entry
+from pressroom.identity.authentication import session_secret
 from pressroom.identity.cookies import Site
 from pressroom.identity.pages import page
 from pressroom.identity.principal import Principal
@@ -51,6 +53,20 @@ async def signed_in(
     site.take(response, attempts.PURPOSE)
     site.give(response, secret)
     return response
+
+
+async def signed_out(request: Request, parts: Parts, caller: Principal) -> tuple[Site, str | None]:
+    """End the session that a request is known by. Whose cookie the answer is to take away, and where the browser is
+    signed out at the issuer as well, if there is such a place. Raises :class:`Invalid` where there is no session."""
+    secret, site = session_secret(request.scope), Site.of(request.scope, parts.settings.public_url)
+    if secret is None or site is None:
+        raise Invalid("There is no session to end: this request is not known by one.")
+    async with parts.database.transaction() as session:
+        kept = await sessions.end(session, secret)
+        entry = await record(request, session)
+    await parts.audit.tell(entry)
+    door = parts.doors.get(caller.source)
+    return site, None if door is None else await door.leave(site, kept)
 
 
 async def in_words(request: Request, parts: Parts, answer: Awaitable[Response]) -> Response:

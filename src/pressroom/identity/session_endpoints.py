@@ -5,13 +5,12 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
 
-from pressroom.api import Reader, TheParts, problems, record
+from pressroom.api import Reader, TheParts, problems
 from pressroom.errors import Invalid, NotFound
-from pressroom.identity import sessions
-from pressroom.identity.arrivals import NO_DOOR, in_words, site_of
+from pressroom.identity.arrivals import NO_DOOR, in_words, signed_out, site_of
 from pressroom.identity.attempt import next_path_of
 from pressroom.identity.authentication import session_secret
-from pressroom.identity.cookies import Site, csrf_token
+from pressroom.identity.cookies import csrf_token
 from pressroom.identity.pages import page
 from pressroom.identity.session_schemas import SessionOut, SignedOut
 
@@ -38,16 +37,9 @@ async def read_the_session(request: Request, caller: Reader, response: Response)
 async def sign_out(request: Request, parts: TheParts, caller: Reader, response: Response) -> SignedOut:
     """End the browser's session. The browser then goes to `continue_at`, to be signed out at the issuer as well."""
     response.headers["Cache-Control"] = "no-store"
-    secret, site = session_secret(request.scope), Site.of(request.scope, parts.settings.public_url)
-    if secret is None or site is None:
-        raise Invalid("There is no session to end: this request is not known by one.")
-    async with parts.database.transaction() as session:
-        kept = await sessions.end(session, secret)
-        entry = await record(request, session)
-    await parts.audit.tell(entry)
+    site, address = await signed_out(request, parts, caller)
     site.take(response)
-    door = parts.doors.get(caller.source)
-    return SignedOut(continue_at=None if door is None else await door.leave(site, kept))
+    return SignedOut(continue_at=address)
 
 
 @router.get("/login", include_in_schema=False)

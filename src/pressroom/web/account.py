@@ -3,12 +3,10 @@
 from fastapi import APIRouter, Request, Response
 from starlette.responses import RedirectResponse
 
-from pressroom.api import Reader, TheParts, record
+from pressroom.api import Reader, TheParts
 from pressroom.errors import Invalid
-from pressroom.identity import sessions
+from pressroom.identity.arrivals import signed_out
 from pressroom.identity.attempt import next_path_of
-from pressroom.identity.authentication import session_secret
-from pressroom.identity.cookies import Site
 from pressroom.web.rendering import THEME_COOKIE, THEMES, page
 from pressroom.web.routes import PageRoute
 
@@ -37,15 +35,8 @@ async def choose_appearance(request: Request, _: Reader, theme: str = "auto", ba
 @router.post("/sign-out")
 async def sign_out_from_a_page(request: Request, parts: TheParts, caller: Reader) -> Response:
     """End the browser's session, and say where to sign out at the issuer."""
-    secret, site = session_secret(request.scope), Site.of(request.scope, parts.settings.public_url)
-    if secret is None or site is None:
-        raise Invalid("There is no session to end: this request is not known by one.")
-    async with parts.database.transaction() as session:
-        kept = await sessions.end(session, secret)
-        entry = await record(request, session)
-    await parts.audit.tell(entry)
+    site, address = await signed_out(request, parts, caller)
     door = parts.doors.get(caller.source)
-    address = None if door is None else await door.leave(site, kept)
     # Not sent there at once: a form of ours leads to this service alone.
     response = page(request, "signed_out.html", address=address, title=door.title if door else "")
     site.take(response)
