@@ -1,4 +1,4 @@
-"""What tests share: a queue; a receiver of webhooks, executions to tell of, a worker of the chores; what asks for pages."""
+"""What tests share: a queue; a receiver of webhooks, executions to tell of, a worker of the chores, a browser."""
 
 import json
 import threading
