@@ -151,8 +151,11 @@ def test_executions_are_compared_and_what_differs_stands_out(
     assert csv is not None
     assert "results.rmse" in browser.get(csv[1].replace("&amp;", "&")).text
 
-    two = browser.get("/difference", params={"executions": [str(each) for each in ids]})
+    # Of two that were ticked, the older one is the one before, as a list has the newest first; a link says which is.
+    two = browser.get("/difference", params={"executions": [str(each) for each in reversed(ids)]})
     assert two.status_code == 200, two.text
+    turned = browser.get("/difference", params={"executions": f"{ids[1]},{ids[0]}"})
+    assert "-1</td>" in turned.text
     assert "+1</td>" in two.text
     assert "The cells are not compared" in two.text, "neither wrote an output"
     one = browser.get("/difference", params={"executions": str(ids[0])})

@@ -109,7 +109,10 @@ async def choose_a_comparison(request: Request, parts: TheParts, caller: Viewer)
 @router.get("/difference")
 async def show_difference(request: Request, parts: TheParts, caller: Viewer) -> Response:
     """What differs between two executions: parameters, results, and the code cells of what they left."""
-    ids = _ids(request.query_params.getlist("executions"))
+    given = request.query_params.getlist("executions")
+    ids = _ids(given)
+    if len(given) == 2:  # two that were ticked, in the order of a list; a link says which one comes first
+        ids.sort()
     if len(ids) != 2:
         raise Invalid(f"Choose two executions to see what differs between them; {len(ids)} were chosen.")
     async with parts.database.transaction() as session:

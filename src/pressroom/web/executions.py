@@ -51,6 +51,11 @@ class Filters:
         said = {name for name, text in self.texts.items() if text} - {"after", "order"}
         return bool(said or self.statuses or self.parameters)
 
+    @property
+    def more(self) -> bool:
+        """Whether a field that is folded away says anything that is seen nowhere else: the notebook is in the title."""
+        return bool({name for name, text in self.texts.items() if text} - {"after", "notebook_id"})
+
 
 @router.get("/executions")
 async def show_executions(request: Request, parts: TheParts, caller: Reader) -> Response:
