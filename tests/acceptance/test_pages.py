@@ -64,6 +64,9 @@ async def fill_in(at: Looking, page: Page) -> None:
     await page.locator("[name='p.top_n']").fill("500")
     await page.get_by_label("region").select_option("APAC")
     await expect(page.locator("#call-curl")).to_contain_text('"region": "APAC"')
+    await page.get_by_role("button", name="Copy", exact=True).first.click()
+    await expect(page.get_by_role("button", name="Copied", exact=True)).to_be_visible()
+    assert '"region": "APAC"' in await page.evaluate("navigator.clipboard.readText()")
     await page.get_by_role("button", name="Execute", exact=True).click()
     wrong = page.locator(".field-error")
     await expect(wrong).to_have_count(1)
@@ -118,6 +121,14 @@ async def look_around(at: Looking, page: Page, notebook: str) -> None:
     await expect(page.get_by_text("No notebook matches")).to_be_visible()
     await page.goto(f"{at.url}/ui")
     await at.look(page, "ui")
+    await page.emulate_media(color_scheme="light")
+    paper = "getComputedStyle(document.body).backgroundColor"
+    light = await page.evaluate(paper)
+    await page.get_by_role("button", name="Dark", exact=True).click()
+    assert await page.evaluate(paper) != light
+    await page.reload()
+    assert await page.evaluate(paper) != light, "it stays as it was chosen"
+    await page.get_by_role("button", name="Auto", exact=True).click()
     refused = await page.goto(f"{at.url}/executions/2000000000")
     assert refused is not None
     assert refused.status == 404
@@ -127,6 +138,7 @@ async def look_around(at: Looking, page: Page, notebook: str) -> None:
 @pytest.mark.parametrize(("name", "width"), [("laptop", 1280), ("phone", 390)])
 async def test_from_a_file_to_its_result(service: Any, gate: Path, name: str, width: int) -> None:
     async with looking(service.url, name, width) as at:
+        await at.context.grant_permissions(["clipboard-read", "clipboard-write"])
         page = await at.page()
         await page.goto(at.url)
         await expect(page.get_by_role("heading", name="Begin here")).to_be_visible()

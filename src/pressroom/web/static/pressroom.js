@@ -52,8 +52,14 @@
     for (const button of root.querySelectorAll("button[data-copy][hidden]")) {
       const said = button.textContent;
       button.addEventListener("click", async () => {
-        await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
-        button.textContent = "Copied";
+        const text = document.getElementById(button.dataset.copy);
+        try {
+          await navigator.clipboard.writeText(text.textContent);
+          button.textContent = "Copied";
+        } catch { // the browser does not allow it
+          getSelection().selectAllChildren(text);
+          button.textContent = "Selected";
+        }
         setTimeout(() => { button.textContent = said; }, 1500);
       });
       button.hidden = !navigator.clipboard;
