@@ -6,7 +6,7 @@ UV := $(VENV)/bin/uv
 # Modules are compiled once, and not by each of the hundreds of commands that the tests call.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup demo serve test test-deploy chaos endurance browser faketime systemd keycloak jupyterhub axe assets pictures docs docs-links lint format types contracts audit wheel bench lock clean
+.PHONY: help setup demo serve test test-deploy chaos endurance accounts browser faketime systemd keycloak jupyterhub axe assets pictures docs docs-links lint format types contracts audit wheel bench lock clean
 
 help:  ## Say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -26,7 +26,7 @@ demo: setup  ## Execute an example with parameters, show its history, and leave 
 serve: setup  ## Run the service
 	$(VENV)/bin/pressroom serve
 
-test: setup browser faketime systemd keycloak jupyterhub axe  ## Run all the tests
+test: setup accounts browser faketime systemd keycloak jupyterhub axe  ## Run all the tests
 	$(VENV)/bin/pytest -n 3 --dist worksteal --ignore tests/chaos
 	$(VENV)/bin/pytest -n 3 --dist worksteal tests/chaos
 
@@ -39,6 +39,9 @@ chaos: setup faketime  ## Run the chaos tests alone; PRESSROOM_CHAOS_EXECUTIONS=
 
 endurance: setup  ## Execute 2,000 notebooks in a row and look for what is left of them
 	PRESSROOM_ENDURANCE=2000 $(VENV)/bin/pytest tests/integration/test_press_endurance.py
+
+accounts: setup  ## Let the accounts that the tests make come to Python, where a folder above it is closed to them
+	@$(VENV)/bin/python tests/accounts.py
 
 browser:  ## Install the Chromium that a test looks at pages with, where there is none
 	@test -x /usr/bin/chromium || { apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium >/dev/null; }
