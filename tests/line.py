@@ -87,8 +87,13 @@ async def until(condition: Callable[[], Awaitable[Any]]) -> None:
             await asyncio.sleep(0.01)
 
 
+LISTENING = """pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+AND state = 'idle' AND query LIKE '%LISTEN%procrastinate%'"""
+"""Connections that listen for jobs: what is submitted before they do wakes nobody."""
+
+
 class Work:
-    """A crew without a poll, and the ends of what it runs."""
+    """A crew, and the ends of what it runs."""
 
     def __init__(self, crew: Crew, ends: asyncio.Queue[int]) -> None:
         self.crew, self._ends = crew, ends
@@ -101,9 +106,9 @@ class Work:
 
 @asynccontextmanager
 async def working(
-    line: Line, *, grace: float = 0, queues: list[str] | None = None, **settings: Any
+    line: Line, *, grace: float = 0, queues: list[str] | None = None, poll: float = 3600, **settings: Any
 ) -> AsyncIterator[Work]:
-    """A crew at work on a line."""
+    """A crew at work on a line, which hears of what is submitted, and looks for it every ``poll`` seconds."""
     ends: asyncio.Queue[int] = asyncio.Queue()
 
     def watch(execution_id: int, event: object) -> None:
@@ -112,5 +117,10 @@ async def working(
 
     async with open_crew(line.shop(**settings), Staffing(2, queues=queues, grace_seconds=grace), watch) as crew:
         for worker in crew._workers:
-            worker.fetch_job_polling_interval = 3600
+            worker.fetch_job_polling_interval = poll
+
+        async def listening() -> bool:
+            return await line.count(LISTENING) >= len(crew._workers)
+
+        await until(listening)
         yield Work(crew, ends)

@@ -156,9 +156,8 @@ async def test_a_chore_that_is_killed_in_the_middle_is_finished_by_the_next_work
         await session.execute(
             text("UPDATE procrastinate_jobs SET status = 'doing' WHERE task_name = 'pressroom.clear_batch'")
         )
-    async with working(line, worker_lost_seconds=1.0) as work:
-        for worker in work.crew._workers:
-            worker.fetch_job_polling_interval = 0.2  # what is put back is told to nobody, as other chores
+    # What is put back is told to nobody, as other chores.
+    async with working(line, poll=0.2, worker_lost_seconds=1.0):
 
         async def over() -> bool:
             return (await stands(line, batch_id)).status == "cancelled"
