@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
-from playwright.async_api import Page
+from playwright.async_api import Page, expect
 
 from keycloak import Realm
 from looking import Looking
@@ -75,7 +75,7 @@ async def come_in(at: Looking, username: str, path: str) -> Page:
     page = await at.page()
     await page.goto(at.url + path)
     await fill_in(page, username)
-    await page.wait_for_url(at.url + path)
+    await expect(page).to_have_url(at.url + path)
     return page
 
 
