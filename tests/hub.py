@@ -47,11 +47,12 @@ pressroom["url"] = facts["service"]
 pressroom["command"] = facts["command"]
 pressroom["environment"] = facts["environment"]
 pressroom["timeout"] = 300  # the machine may do much else
-outside = {{name: value for name, value in pressroom.items() if name != "command"}} | facts["outside"]
-c.JupyterHub.services.append(outside)
-for role in pressroom_roles:
-    if "access:services!service=pressroom" in role["scopes"]:
-        role["scopes"].append("access:services!service=" + outside["name"])
+for more in facts["outside"]:
+    outside = {{name: value for name, value in pressroom.items() if name != "command"}} | more
+    c.JupyterHub.services.append(outside)
+    for role in pressroom_roles:
+        if "access:services!service=pressroom" in role["scopes"]:
+            role["scopes"].append("access:services!service=" + outside["name"])
 c.JupyterHub.services.append({{"name": "tester", "api_token": facts["token"]}})
 c.JupyterHub.services.append({{"name": "reports", "api_token": facts["reports"]}})
 c.JupyterHub.load_roles.append({{
@@ -127,8 +128,9 @@ class Hub:
     _process: subprocess.Popen[str] | None = None
     _listener: threading.Thread | None = None
 
-    def configure(self) -> None:
-        """Write the configuration, and let Keycloak send people back here."""
+    def configure(self, *, outside: bool = True) -> None:
+        """Write the configuration, and let Keycloak send people back here. ``outside``: there is the other service, for
+        which the Hub waits when it starts."""
         public, inner, proxy, service, self.outside_at = (f"http://127.0.0.1:{free_port()}" for _ in range(5))
         self.url, self.api, self.service = public, f"{inner}/hub/api", f"{public}/services/pressroom"
         self.outside = f"{public}/services/{OUTSIDE}"
@@ -140,7 +142,7 @@ class Hub:
             "service": service,
             "command": [str(PYTHON / "pressroom"), "serve"],
             "environment": {"PATH": os.environ["PATH"]} | self.environment,
-            "outside": {"name": OUTSIDE, "url": self.outside_at, "api_token": self.outside_token},
+            "outside": [{"name": OUTSIDE, "url": self.outside_at, "api_token": self.outside_token}] if outside else [],
             "token": self.token,
             "reports": self.reports,
             "url": public,

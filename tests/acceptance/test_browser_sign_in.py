@@ -3,37 +3,20 @@
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
-import psycopg
 import pytest
 from playwright.async_api import BrowserContext, Page, async_playwright, expect
 
 from keycloak import Realm, own_server
 from pressroom.settings import Settings
+from signed_in import Stage, fill_in, staged
 
-Service = pytest.Service  # type: ignore[attr-defined]
 write_notebook = pytest.write_notebook  # type: ignore[attr-defined]
 CHROMIUM = "/usr/bin/chromium"
 PICTURES = os.environ.get("PRESSROOM_PICTURES")
 """A folder for pictures of the pages, to look at."""
-
-
-@dataclass
-class Stage:
-    """The service, and the realm that its people sign in at."""
-
-    url: str
-    realm: Realm
-    database: psycopg.Connection[Any]
-    users: Path
-
-    def rows(self, statement: str) -> list[tuple[Any, ...]]:
-        return self.database.execute(statement).fetchall()  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -41,18 +24,6 @@ def people(realm: Realm) -> Realm:
     """The realm, with one more who may execute."""
     realm.add_user("cara", groups=("analysts",))
     return realm
-
-
-@contextmanager
-def staged(settings: Settings, realm: Realm) -> Iterator[Stage]:
-    changes = {"auth": ["oidc"], "oidc_issuer": realm.issuer}
-    assert settings.database_url is not None
-    with (
-        Service(settings.model_copy(update=changes)) as running,
-        psycopg.connect(settings.database_url.get_secret_value().replace("+psycopg", ""), autocommit=True) as plain,
-    ):
-        realm.change_client("pressroom", rootUrl=running.url)
-        yield Stage(running.url, realm, plain, settings.users_root)
 
 
 @pytest.fixture
@@ -82,13 +53,6 @@ async def sign_in(page: Page, url: str, username: str) -> None:
     await page.get_by_role("link", name="Sign in").click()
     await fill_in(page, username)
     await expect(page.get_by_text(f"Signed in as {username}")).to_be_visible(timeout=60_000)
-
-
-async def fill_in(page: Page, username: str) -> None:
-    """Keycloak's form."""
-    await page.locator("#username").fill(username)
-    await page.locator("#password").fill(f"password of {username}")
-    await page.locator("#kc-login").click()
 
 
 FETCH = """async ([path, method, body, token]) => {

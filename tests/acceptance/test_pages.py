@@ -186,3 +186,16 @@ async def test_a_failure_begins_with_the_error_and_its_cell_and_a_question_comes
         await page.get_by_role("button", name="Cancel it").click()
         await expect(page.locator("main .status-cancelled").first).to_be_visible()
         assert at.complaints == []
+
+
+async def test_a_page_with_nothing_on_it_says_so_without_a_barrier(service: Any) -> None:
+    async with looking(service.url, "laptop", 1280) as at:
+        page = await at.page()
+        for path in (
+            *("/notebooks", "/notebooks?q=x", "/notebooks/files", "/executions", "/executions?status=failed"),
+            *("/batches", "/schedules", "/service/workers", "/tokens"),
+        ):
+            await page.goto(at.url + path)
+            await expect(page.locator("main .empty").first).to_be_visible()
+            await at.look(page, "empty")
+        assert at.complaints == []

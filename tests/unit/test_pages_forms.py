@@ -10,8 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from starlette.datastructures import FormData
+from starlette.requests import Request
+from starlette.types import Message
 
 from pressroom.batches.schemas import Range
+from pressroom.errors import Invalid
 from pressroom.executions.recent import Mark
 from pressroom.executions.states import Status
 from pressroom.parameters.rules import Definition
@@ -22,6 +25,7 @@ from pressroom.web.calls import calls
 from pressroom.web.forms import Field, fields_of, given_in, texts_in, texts_of_values, wrong_fields
 from pressroom.web.moments import with_zone
 from pressroom.web.rendering import bytes_in_words, moment_of, seconds_in_words
+from pressroom.web.routes import form_of
 from pressroom.web.schedule_form import schedule_fields
 from pressroom.web.strips import strip, trend_in_words
 from pressroom.wire import MAX_EVENT_ID, id_in
@@ -230,3 +234,12 @@ def test_what_is_no_id_is_none(text: str) -> None:
 def test_a_text_of_several_lines_has_a_field_of_several_lines_in_a_schedule() -> None:
     [made] = schedule_fields([Definition("note", "string")], {"note": "one\ntwo"}, {})
     assert (made.control, made.text) == ("textarea", "one\ntwo")
+
+
+async def test_a_form_that_the_browser_gave_up_sending_is_no_failure_of_the_service() -> None:
+    async def left() -> Message:
+        return {"type": "http.disconnect"}
+
+    headers = [(b"content-type", b"application/x-www-form-urlencoded")]
+    with pytest.raises(Invalid, match="did not come whole"):
+        await form_of(Request({"type": "http", "method": "POST", "headers": headers}, left))

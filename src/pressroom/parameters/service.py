@@ -21,6 +21,20 @@ from pressroom.parameters.values import resolve
 ROWS = TypeAdapter(list[ParameterOut])
 
 
+def check(fields: ParameterFields) -> None:
+    """Raise :class:`RuleInvalid` where a definition is wrong in itself."""
+    definition = Definition(
+        name=fields.param_name,
+        type=fields.param_type,
+        required=fields.required,
+        default=fields.default_value,
+        description=fields.description,
+        rules=fields.validation_rules or {},
+        secret=fields.secret,
+    )
+    check_definition(definition)
+
+
 async def add(session: AsyncSession, notebook_id: int, wanted: Sequence[ParameterFields]) -> list[Parameter]:
     """Add definitions to a notebook, all or none.
 
@@ -29,6 +43,7 @@ async def add(session: AsyncSession, notebook_id: int, wanted: Sequence[Paramete
     """
     rows: list[Parameter] = []
     for fields in wanted:
+        check(fields)
         row = Parameter(
             notebook_id=notebook_id,
             param_name=fields.param_name,
@@ -39,7 +54,6 @@ async def add(session: AsyncSession, notebook_id: int, wanted: Sequence[Paramete
             validation_rules=fields.validation_rules,
             secret=fields.secret,
         )
-        check_definition(definition_of(row))
         if any(other.param_name == row.param_name for other in rows):
             raise AlreadyExists("parameter of this list", "param_name", row.param_name)
         rows.append(row)

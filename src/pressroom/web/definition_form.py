@@ -8,6 +8,7 @@ from typing import cast
 from pydantic import JsonValue, ValidationError
 
 from pressroom.errors import ParameterInvalid, RuleInvalid
+from pressroom.parameters import service
 from pressroom.parameters.rules import Definition, ParameterType, canonical
 from pressroom.parameters.schemas import ParameterFields
 from pressroom.parameters.sealing import SecretKeys
@@ -128,15 +129,11 @@ def definitions(settings: Settings, proposed: Sequence[Proposed]) -> list[Parame
         try:
             if each.secret:
                 SecretKeys.of(settings).require_for_definition(each.name)
-            found.append(each.fields())
+            wanted = each.fields()
+            service.check(wanted)
+            found.append(wanted)
         except (RuleInvalid, ParameterInvalid) as error:
             each.error = error.detail
         except ValidationError as error:
             each.error = "; ".join(map(sentence_of, error.errors()))
     return found
-
-
-def explain(proposed: Sequence[Proposed], error: RuleInvalid | ParameterInvalid) -> None:
-    """Put what the service says of a definition beside it."""
-    for each in proposed:
-        each.error = error.detail if each.name == error.parameter else None

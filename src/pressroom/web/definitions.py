@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from pressroom.api import Editor, Id, TheParts
 from pressroom.database.models import Notebook, Parameter
-from pressroom.errors import AlreadyExists, ParameterInvalid, PressroomError, RuleInvalid
+from pressroom.errors import AlreadyExists, PressroomError
 from pressroom.identity.audit import facts
 from pressroom.identity.rights import Level
 from pressroom.notebooks import levels
@@ -17,7 +17,7 @@ from pressroom.parameters import service
 from pressroom.parameters.proposals import propose
 from pressroom.parameters.schemas import ParameterFields
 from pressroom.settings import MEBIBYTE
-from pressroom.web.definition_form import TYPES, Proposed, definitions, explain, proposed_in
+from pressroom.web.definition_form import TYPES, Proposed, definitions, proposed_in
 from pressroom.web.rendering import page
 from pressroom.web.routes import PageRoute, changing, form_of, see_other, text_fields
 
@@ -64,9 +64,6 @@ async def save_definitions(notebook_id: Id, request: Request, parts: TheParts, c
             await levels.require(session, caller, notebook_id, Level.EDITOR)
             left_out = {each.name for each in proposed if not each.take}
             facts(request.scope).update(await _save(session, notebook_id, wanted, left_out))
-    except (RuleInvalid, ParameterInvalid) as error:
-        explain(proposed, error)
-        return _page(request, notebook, proposed, status=error.status)
     except AlreadyExists as error:
         return _page(request, notebook, proposed, problem=error.detail, status=error.status)
     return see_other(request, f"/notebooks/{notebook_id}", notice="parameters")

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
 from pressroom.api import Parts, TheParts, Writer
-from pressroom.errors import ParameterInvalid, PressroomError, RuleInvalid
+from pressroom.errors import PressroomError
 from pressroom.identity.audit import facts
 from pressroom.identity.principal import Principal
 from pressroom.notebooks import service
@@ -19,7 +19,7 @@ from pressroom.parameters import service as parameters
 from pressroom.parameters.proposals import propose
 from pressroom.parameters.schemas import ParameterFields
 from pressroom.settings import MEBIBYTE
-from pressroom.web.definition_form import MOST_PARAMETERS, TYPES, Proposed, definitions, explain, proposed_in
+from pressroom.web.definition_form import MOST_PARAMETERS, TYPES, Proposed, definitions, proposed_in
 from pressroom.web.forms import wrong_fields
 from pressroom.web.rendering import page
 from pressroom.web.routes import PageRoute, changing, form_of, see_other, text_fields
@@ -89,9 +89,6 @@ async def register_from_a_page(request: Request, parts: TheParts, caller: Writer
     except ValidationError as error:
         form.errors = {_field_name(name): sentence for name, sentence in wrong_fields(error).items()}
         return _page(request, form, status=422)
-    except (RuleInvalid, ParameterInvalid) as error:
-        explain(form.proposed, error)
-        return _page(request, form, status=error.status)
     except PressroomError as error:
         if error.status == 409 and error.facts.get("field") in ("name", "file_path"):
             form.errors[_field_name(error.facts["field"])] = error.detail

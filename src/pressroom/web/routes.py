@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 
 from fastapi import FastAPI, Request, Response
 from starlette.datastructures import FormData
+from starlette.requests import ClientDisconnect
 from starlette.responses import RedirectResponse
 
 from pressroom.api import PROBLEM_JSON, Parts, transaction
@@ -51,8 +52,12 @@ class PageRoute(CallerFirst):
 
 
 async def form_of(request: Request) -> FormData:
-    """The fields of the form that was sent."""
-    return await request.form()
+    """The fields of the form that was sent. Raises :class:`Invalid` where it did not come whole: a page gives up
+    what it asks for while one types, once more is typed."""
+    try:
+        return await request.form()
+    except ClientDisconnect as error:
+        raise Invalid("The form did not come whole.") from error
 
 
 def text_fields(form: FormData) -> dict[str, str]:

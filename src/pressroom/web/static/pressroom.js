@@ -154,6 +154,7 @@
       else if (values.length && !isSecret(form, control.name)) {
         control.value = values.at(-1);
         delete control.dataset.local;
+        control.dispatchEvent(new Event("input")); // for its slider
       }
     }
     enhance(form);
