@@ -67,11 +67,15 @@ class Looking:
 
 
 @asynccontextmanager
-async def looking(url: str, name: str, width: int) -> AsyncIterator[Looking]:
+async def looking(url: str, name: str, width: int, *, scripts: bool = True) -> AsyncIterator[Looking]:
+    """``scripts=False``: as somebody sees the pages whose browser executes none."""
     async with async_playwright() as playwright:
         chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         context = await chromium.new_context(
-            viewport={"width": width, "height": 900}, timezone_id="Europe/Berlin", locale="en-GB"
+            viewport={"width": width, "height": 900},
+            timezone_id="Europe/Berlin",
+            locale="en-GB",
+            java_script_enabled=scripts,
         )
         context.set_default_timeout(60_000)
         expect.set_options(timeout=30_000)
