@@ -76,9 +76,7 @@ async def filtered(at: Looking, page: Page, notebook: int) -> None:
     assert await ids(page) == [12, 24, 36, 48, 60, 72, 84]
     await expect(page.locator("tbody .status-failed")).to_have_count(1)
     await at.look(page, "executions-filtered")
-    browser = at.context.browser
-    assert browser is not None
-    other = await browser.new_context(timezone_id="Asia/Tokyo", locale="en-GB")
+    other = await at.browser.new_context(timezone_id="Asia/Tokyo", locale="en-GB")
     sent = await other.new_page()
     await sent.goto(page.url)
     assert await ids(sent) == await ids(page)

@@ -89,6 +89,7 @@ async def changed(at: Looking, page: Page, http: httpx.Client, here: str) -> Non
     await page.get_by_label("Cron expression").fill("30 7 * * 1-5")
     await expect(page.locator("#times")).to_contain_text("At 07:30")
     await expect(page.locator("#times li")).to_have_count(5)
+    await expect(page.locator("#times")).to_contain_text("The next times, by your own clock")
     await page.get_by_role("button", name="Save").click()
     await expect(page.get_by_text("The schedule is saved.")).to_be_visible()
     await expect(page.get_by_role("heading", name="Sales of the month")).to_be_visible()

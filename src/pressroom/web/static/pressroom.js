@@ -6,6 +6,7 @@
 
   /** Times in the reader's own zone; UTC stays as the text on hover. */
   const localTimes = (root) => {
+    for (const said of root.querySelectorAll("[data-utc]")) said.textContent = "by your own clock";
     for (const time of root.querySelectorAll("time[datetime]:not([title])")) {
       const moment = new Date(time.dateTime);
       const year = moment.getFullYear() === new Date().getFullYear() ? {} : { year: "numeric" };
