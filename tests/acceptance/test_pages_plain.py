@@ -57,6 +57,7 @@ async def executed(at: Looking, page: Page, gate: Path) -> None:
     await page.wait_for_url("**/executions/*")
     await expect(page.locator("#live [data-part=output]")).to_contain_text("loading APAC 3")
     await expect(page.locator("#live .cell-running")).to_have_count(1)
+    await expect(page.locator("#live [data-part=now]")).to_have_text("import time for some time")
     await at.look(page, "plain-running")
     gate.touch()
     await expect(page.locator("main .status-success").first).to_be_visible()
@@ -80,6 +81,7 @@ async def cancelled(at: Looking, page: Page) -> None:
     await page.get_by_role("button", name="Cancel", exact=True).click()
     await page.get_by_role("button", name="Cancel it").click()
     await expect(page.locator("main .status-cancelled").first).to_be_visible()
+    await expect(page.get_by_text("It was asked to stop")).to_have_count(0)
     await at.look(page, "plain-cancelled")
 
 
