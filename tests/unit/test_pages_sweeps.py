@@ -74,6 +74,14 @@ def test_the_number_is_that_of_all_combinations_and_one_value_is_none_of_them() 
     assert read(definitions, {"c": "7"}).combinations == 0, "nothing is swept"
 
 
+def test_each_of_several_times_has_its_zone() -> None:
+    sweep = typed(Definition("a", "datetime"), "2026-10-31T08:00, 2026-11-01T08:00+01:00")
+    assert sweep.swept == {"a": ["2026-10-31T08:00Z", "2026-11-01T08:00+01:00"]}
+    options = ["2026-10-31T08:00:00", "2026-11-01T08:00:00Z"]
+    ticked = typed(Definition("a", "datetime", rules={"options": options}), "\n".join(options))
+    assert ticked.swept == {"a": options}
+
+
 def test_a_default_is_one_value_whatever_is_in_it_and_a_secret_too() -> None:
     assert typed(Definition("a", "string", default="one, two"), "one, two").fixed == {"a": "one, two"}
     assert typed(Definition("a", "json", default={"a": 1}), '{"a": 1}').fixed == {"a": {"a": 1}}

@@ -63,9 +63,8 @@ async def begin(
     :class:`Invalid` where there are none or ``to`` lies ahead, and what beginning a batch raises.
     """
     schedule = await service.owned(session, principal, schedule_id)
+    require_forwards(wanted)
     with about("to"):
-        if wanted.to < wanted.from_:
-            raise Invalid("to must not lie before from.")
         if wanted.to > await due.moment(session):
             raise Invalid("to lies ahead; ticks that are to come fire by themselves.")
     most = intake.settings.batch_limit
@@ -93,6 +92,13 @@ async def begin(
         scheduled=found,
     )
     return await batches.begin(session, intake, by, plan)
+
+
+def require_forwards(wanted: BackfillWanted) -> None:
+    """Raise :class:`Invalid` for a range whose end lies before its start."""
+    with about("to"):
+        if wanted.to < wanted.from_:
+            raise Invalid("to must not lie before from.")
 
 
 def _ticks(schedule: Schedule, wanted: BackfillWanted, most: int) -> list[datetime]:

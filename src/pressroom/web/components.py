@@ -25,6 +25,7 @@ _DEFINITIONS = [
     Definition("top_n", "integer", default=8, description="How many are shown.", rules={"min": 1, "max": 50}),
     Definition("share", "float", required=True, rules={"min": 0, "max": 1}),
     Definition("since", "date", default="2026-10-01"),
+    Definition("not_before", "datetime", default="2026-10-31T08:00:00Z"),
     Definition("detailed", "boolean", default=True),
     Definition("columns", "list", default=["units"], rules={"options": ["units", "revenue", "margin"]}),
     Definition("settings", "json", default={"currency": "EUR"}),

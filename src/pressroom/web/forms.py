@@ -6,7 +6,6 @@ what is wrong with it. An empty field is a parameter that was not given.
 
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -14,8 +13,9 @@ from typing import Any, cast
 from pydantic import JsonValue, ValidationError
 from starlette.datastructures import FormData, QueryParams
 
-from pressroom.parameters.rules import Definition, schema_of
+from pressroom.parameters.rules import Definition, ParameterType, schema_of
 from pressroom.press.masks import MARK
+from pressroom.web.moments import same, to_the_second, with_zone
 from pressroom.web.rendering import value_in_words
 from pressroom.web.routes import SECRET_PREFIX
 from pressroom.wire import sentence_of
@@ -27,7 +27,6 @@ LONG_TEXT = 120
 SLIDER_STEPS = 100
 TINY = 1e-300
 """Numbers that are nearer to each other, or farther apart than its reciprocal, have no slider."""
-_LOCAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?")
 YES_OR_NO = {"true": "yes", "false": "no"}
 """What the values of a boolean are called."""
 
@@ -44,7 +43,8 @@ class Option:
 @dataclass(frozen=True, slots=True)
 class Field:
     """One field. ``control`` says which; ``text`` is what is in it, ``error`` what is wrong with that. ``hint`` is what
-    may be typed. ``minimum``, ``maximum`` and ``step`` are those of a slider or a date."""
+    may be typed. ``minimum``, ``maximum`` and ``step`` are those of a slider or a date. ``moment``: it is typed by the
+    reader's own clock, where a script tells it."""
 
     name: str
     label: str
@@ -59,6 +59,7 @@ class Field:
     maximum: str = ""
     step: str = ""
     placeholder: str = ""
+    moment: bool = False
 
 
 def fields_of(definitions: Sequence[Definition], texts: Mapping[str, str], errors: Mapping[str, str]) -> list[Field]:
@@ -70,6 +71,8 @@ def _field(definition: Definition, typed: str | None, error: str | None) -> Fiel
     schema = schema_of(definition)
     text = typed if typed is not None else text_of(schema.get("default"))
     control, more = _control(schema, definition, text)
+    if control == "datetime":
+        text = to_the_second(text) or ""
     prefix = SECRET_PREFIX if definition.secret else PREFIX
     return Field(
         name=prefix + definition.name,
@@ -103,9 +106,9 @@ def _control(schema: Mapping[str, Any], definition: Definition, text: str) -> tu
         bounds = {"minimum": schema.get("formatMinimum", ""), "maximum": schema.get("formatMaximum", "")}
         return "date", bounds
     if schema.get("format") == "date-time":
-        # The browser's own control has no zone: what has one is typed.
-        local = not text or _LOCAL.fullmatch(text)
-        return ("datetime" if local else "text"), {"placeholder": "2026-10-31T08:00:00Z"}
+        # The browser's own control would show nothing of what is no time, or is finer.
+        shown = not text or to_the_second(text)
+        return ("datetime" if shown else "text"), {"placeholder": "2026-10-31T08:00:00Z", "moment": True}
     if kind == "string":
         long = "\n" in text or len(text) > LONG_TEXT
         return ("textarea" if long else "text"), {}
@@ -135,8 +138,6 @@ def _hint(schema: Mapping[str, Any], definition: Definition) -> str:
         said.append("a list: JSON, or texts separated by commas")
     elif kind is None and "enum" not in schema:
         said.append("JSON")
-    elif schema.get("format") == "date-time":
-        said.append("a time; UTC where no zone is said")
     elif kind == "integer":
         said.append("a whole number")
     said += _range(schema)
@@ -155,6 +156,8 @@ def _hint(schema: Mapping[str, Any], definition: Definition) -> str:
 def _range(schema: Mapping[str, Any]) -> list[str]:
     low = schema.get("minimum", schema.get("formatMinimum"))
     high = schema.get("maximum", schema.get("formatMaximum"))
+    if schema.get("format") == "date-time":
+        low, high = (with_zone(bound) if bound else None for bound in (low, high))
     more, less = ("later", "earlier") if "format" in schema else ("more", "less")
     if low is not None and high is not None:
         return [f"{low} to {high}"]
@@ -178,14 +181,16 @@ def _list_in(text: str) -> list[JsonValue]:
 
 def texts_in(definitions: Sequence[Definition], sent: FormData | QueryParams, *, typed: bool = False) -> dict[str, str]:
     """What was typed into the fields of parameters, by the parameters' names; those that were not sent are left out.
-    Of a list with options, those that were ticked are one JSON text. ``typed``: this form has one field for a list, and
-    what comes as several was ticked in another."""
+    Of a list with options, those that were ticked are one JSON text. A time has its zone. ``typed``: this form has one
+    field for a list, and what comes as several was ticked in another."""
     found: dict[str, str] = {}
     for definition in definitions:
         values = sent_of(definition, sent)
         if not values:
             continue
         text = values[-1].replace("\r\n", "\n")
+        if definition.type == ParameterType.DATETIME:
+            text = _timed(definition, text)
         schema = schema_of(definition)
         if "items" not in schema or (len(values) == 1 and (typed or _list_in(text))):
             found[definition.name] = text
@@ -193,6 +198,14 @@ def texts_in(definitions: Sequence[Definition], sent: FormData | QueryParams, *,
         each = {text_of(one): one for one in schema["items"]["enum"]}
         found[definition.name] = json.dumps([each.get(one, one) for one in values if one], ensure_ascii=False)
     return found
+
+
+def _timed(definition: Definition, text: str) -> str:
+    """A time with its zone; or the default or one of the options, if it is that moment, as it is written there: a
+    control that has no zone has sent it in other words."""
+    schema = schema_of(definition)
+    known = map(text_of, cast("list[JsonValue]", [schema.get("default"), *schema.get("enum", [])]))
+    return next((one for one in known if same(text.strip(), one)), None) or with_zone(text.strip())
 
 
 def sent_of(definition: Definition, sent: FormData | QueryParams) -> list[str]:
@@ -223,8 +236,9 @@ def given_in(definitions: Sequence[Definition], texts: Mapping[str, str]) -> dic
 
 def texts_of_values(definitions: Sequence[Definition], values: Mapping[str, JsonValue]) -> dict[str, str]:
     """The texts of an earlier execution's values; of those that are secret, none."""
-    return {
-        each.name: text_of(values[each.name])
-        for each in definitions
-        if each.name in values and not each.secret and values[each.name] != MARK
-    }
+    found: dict[str, str] = {}
+    for each in definitions:
+        if each.name in values and not each.secret and values[each.name] != MARK:
+            text = text_of(values[each.name])
+            found[each.name] = _timed(each, text) if each.type == ParameterType.DATETIME else text
+    return found

@@ -116,6 +116,7 @@ async def backfill_a_schedule_from_a_page(
     try:
         wanted = BackfillWanted.model_validate({**said, **days, "in_order": "in_order" in sent})
         if "look" in sent:
+            backfill.require_forwards(wanted)
             found = await asyncio.to_thread(ticks.between, schedule.cron, place, wanted.from_, wanted.to, limit + 1)
             return await _page(request, parts, caller, schedule_id, sent, count=len(found))
         async with changing(request) as session:

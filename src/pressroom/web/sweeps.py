@@ -21,6 +21,7 @@ from pressroom.errors import ParameterInvalid
 from pressroom.parameters.rules import Definition, ParameterType, canonical, schema_of
 from pressroom.parameters.values import checked, concealed
 from pressroom.web.forms import YES_OR_NO, Field, Option, fields_of, sent_of, text_of, texts_in
+from pressroom.web.moments import with_zone
 
 MOST_VALUES = 10_000
 """Values that one parameter may have."""
@@ -88,8 +89,11 @@ def _values(definition: Definition, text: str) -> list[JsonValue]:
         low, high, step = bounds
         return _days(definition, low, high, step) if kind is ParameterType.DATE else _steps(definition, low, high, step)
     if kind in _STRUCTURED or _options(definition) is not None or "\n" in text.strip():
-        return [line.strip() for line in text.split("\n") if line.strip()]
-    return [part.strip() for part in text.split(",") if part.strip()]
+        parts = [line.strip() for line in text.split("\n") if line.strip()]
+    else:
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+    zoneless = kind is ParameterType.DATETIME and _options(definition) is None
+    return [with_zone(part) for part in parts] if zoneless else list[JsonValue](parts)
 
 
 def _bounds(text: str) -> tuple[str, str, str | None] | None:

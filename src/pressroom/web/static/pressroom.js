@@ -6,6 +6,7 @@
 
   /** Times in the reader's own zone; UTC stays as the text on hover. */
   const localTimes = (root) => {
+    for (const said of root.querySelectorAll("[data-utc]")) said.textContent = "by your own clock";
     for (const time of root.querySelectorAll("time[datetime]:not([title])")) {
       const moment = new Date(time.dateTime);
       const year = moment.getFullYear() === new Date().getFullYear() ? {} : { year: "numeric" };
@@ -104,25 +105,49 @@
 
   const two = (number) => String(number).padStart(2, "0");
 
-  /** Times are typed by the reader's own clock, and sent in UTC. */
+  const iso = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(\.\d+)?(Z|[+-]\d\d:\d\d)?)?$/;
+
+  /** A time in its parts; nothing for what is none, a day that is in no calendar too, which a browser takes for another. */
+  const partsOf = (text) => {
+    const [, day, clock = "00:00", fraction = "", zone] = iso.exec(text) ?? [];
+    const counted = new Date(`${day}T${clock}Z`);
+    return day && !Number.isNaN(counted.getTime()) && counted.toISOString().startsWith(day) ? { day, clock, fraction, zone } : null;
+  };
+
+  /** Each time of a field, of which there may be several, in lines or between commas. What is none stays as it is. */
+  const eachTime = (text, put) => text.split(/([,\n])/).map((part) => part.replace(/\S(?:.*\S)?/, put)).join("");
+
+  /** A time as the reader's own clock has it; one without a zone is UTC. */
+  const byOwnClock = (text, between) => {
+    const said = partsOf(text);
+    if (!said) return text;
+    const moment = new Date(`${said.day}T${said.clock}${said.zone ?? "Z"}`);
+    const day = [String(moment.getFullYear()).padStart(4, "0"), two(moment.getMonth() + 1), two(moment.getDate())];
+    const second = moment.getSeconds() || said.fraction ? `:${two(moment.getSeconds())}${said.fraction}` : "";
+    return `${day.join("-")}${between}${two(moment.getHours())}:${two(moment.getMinutes())}${second}`;
+  };
+
+  /** What was typed by the reader's own clock, in UTC. */
+  const inUtc = (text) => {
+    const typed = partsOf(text);
+    if (!typed || typed.zone) return text;
+    return `${new Date(`${typed.day}T${typed.clock}`).toISOString().slice(0, -".000Z".length)}${typed.fraction}Z`;
+  };
+
+  /** Times are typed by the reader's own clock, and sent in UTC; one that nobody touched is sent as it came, since an
+   * hour comes twice when clocks are put back. */
   const moments = (root) => {
-    for (const field of root.querySelectorAll("input[data-moment]:not([data-local])")) {
-      field.dataset.local = "";
-      const said = field.value ? new Date(field.value) : null;
-      if (said && !Number.isNaN(said.getTime())) {
-        field.value = `${said.getFullYear()}-${two(said.getMonth() + 1)}-${two(said.getDate())} ${two(said.getHours())}:${two(said.getMinutes())}`;
-      }
-      field.placeholder = field.placeholder.replace("T", " ").replace("Z", "");
-      const hint = document.getElementById(`${field.id}-hint`);
-      if (hint) hint.textContent = "By your own clock";
+    for (const field of root.querySelectorAll("[data-moment]:not([data-shown])")) {
+      const between = field.type === "datetime-local" ? "T" : " ";
+      field.value = eachTime(field.dataset.moment, (text) => byOwnClock(text, between));
+      field.dataset.shown = field.value;
+      if (field.placeholder) field.placeholder = eachTime(field.placeholder, (text) => byOwnClock(text, " "));
+      document.getElementById(`${field.id}-clock`).textContent = "By your own clock";
     }
   };
   document.addEventListener("formdata", (event) => {
-    for (const field of event.target.querySelectorAll("input[data-local]")) {
-      const parts = /^\s*(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d))?)?\s*$/.exec(field.value);
-      if (!parts) continue;
-      const [year, month, day, hour, least, second] = parts.slice(1).map((part) => Number(part ?? 0));
-      event.formData.set(field.name, new Date(year, month - 1, day, hour, least, second).toISOString().replace(".000Z", "Z"));
+    for (const field of event.target.querySelectorAll("[data-shown]")) {
+      event.formData.set(field.name, field.value === field.dataset.shown ? field.dataset.moment : eachTime(field.value, inUtc));
     }
   });
 
@@ -152,8 +177,10 @@
       const values = typed.filter(([name]) => name === control.name).map(([, value]) => value);
       if (control.type === "checkbox") control.checked = values.includes(control.value);
       else if (values.length && !isSecret(form, control.name)) {
-        control.value = values.at(-1);
-        delete control.dataset.local;
+        if ("moment" in control.dataset) {
+          control.dataset.moment = values.at(-1);
+          delete control.dataset.shown;
+        } else control.value = values.at(-1);
         control.dispatchEvent(new Event("input")); // for its slider
       }
     }
