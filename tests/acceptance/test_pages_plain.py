@@ -78,15 +78,20 @@ async def executed(at: Looking, page: Page, gate: Path) -> None:
 
 
 async def cancelled(at: Looking, page: Page) -> None:
-    """It is asked for without scripts too."""
+    """It is asked first on a page that stays as long as somebody thinks about it."""
     await page.get_by_role("button", name="Execute again").click()
     await expect(page.get_by_text("this is the new execution")).to_be_visible()
     await comes(page, page.locator("#live [data-part=output]", has_text="loading APAC 3"))
-    await page.get_by_role("button", name="Cancel", exact=True).click()
+    here = page.url.partition("?")[0]
+    await expect(page.locator("meta[http-equiv=refresh]")).to_have_count(1)
+    await page.get_by_role("link", name="Cancel", exact=True).click()
     await expect(page.get_by_role("heading", name="Cancel this execution?")).to_be_visible()
-    await page.get_by_role("button", name="Leave it").click()
-    await expect(page.get_by_role("heading", name="Cancel this execution?")).to_be_hidden()
-    await page.get_by_role("button", name="Cancel", exact=True).click()
+    await expect(page.locator("meta[http-equiv=refresh]")).to_have_count(0)
+    await at.look(page, "plain-question")
+    await page.get_by_role("link", name="Leave it").click()
+    await page.wait_for_url(here)
+    await expect(page.locator("main .status-running").first).to_be_visible()
+    await page.get_by_role("link", name="Cancel", exact=True).click()
     await page.get_by_role("button", name="Cancel it").click()
     await comes(page, page.locator("main .status-cancelled"))
     await expect(page.get_by_text("It was asked to stop")).to_have_count(0)
@@ -105,9 +110,13 @@ async def swept(at: Looking, page: Page, notebook: str, gate: Path) -> None:
     await page.get_by_role("button", name="Count").click()
     await expect(page.locator(".total")).to_contain_text("4 executions")
     await at.look(page, "plain-sweep")
-    gate.touch()
     await page.get_by_role("button", name="Execute 4 times").click()
     await page.wait_for_url("**/batches/*")
+    await page.get_by_role("link", name="Cancel", exact=True).click()
+    await expect(page.get_by_role("heading", name="Cancel this batch?")).to_be_visible()
+    await expect(page.locator("meta[http-equiv=refresh]")).to_have_count(0)
+    await page.get_by_role("link", name="Leave it").click()
+    gate.touch()
     await comes(page, page.get_by_role("heading", name="4 of 4 executions ended"))
     await expect(page.locator(".heat a")).to_have_count(4)
     await at.look(page, "plain-batch")
