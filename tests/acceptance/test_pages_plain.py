@@ -1,11 +1,12 @@
 """The pages in a browser that executes no scripts: from a file to its result, a cancellation, a sweep, a schedule."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Locator, Page, expect
 
 from looking import Looking, looking
 
@@ -26,6 +27,13 @@ def gate(home: Path) -> Path:
     """The file whose making lets the notebook go on."""
     write_notebook(home / "sales.ipynb", WORK, parameters=PARAMETERS)
     return home / "gate"
+
+
+async def comes(page: Page, part: Locator) -> None:
+    """Load a page that goes on again, as somebody does who does not wait for it to do so by itself."""
+    async with asyncio.timeout(60):
+        while not await part.count():
+            await page.reload()
 
 
 async def registered(at: Looking, page: Page) -> str:
@@ -55,7 +63,7 @@ async def executed(at: Looking, page: Page, gate: Path) -> None:
     await page.get_by_label("top_n", exact=True).fill("3")
     await page.get_by_role("button", name="Execute", exact=True).click()
     await page.wait_for_url("**/executions/*")
-    await expect(page.locator("#live [data-part=output]")).to_contain_text("loading APAC 3")
+    await comes(page, page.locator("#live [data-part=output]", has_text="loading APAC 3"))
     await expect(page.locator("#live .cell-running")).to_have_count(1)
     await expect(page.locator("#live [data-part=now]")).to_have_text("import time for some time")
     await at.look(page, "plain-running")
@@ -70,17 +78,22 @@ async def executed(at: Looking, page: Page, gate: Path) -> None:
 
 
 async def cancelled(at: Looking, page: Page) -> None:
-    """It is asked for without scripts too."""
+    """It is asked first on a page that stays as long as somebody thinks about it."""
     await page.get_by_role("button", name="Execute again").click()
     await expect(page.get_by_text("this is the new execution")).to_be_visible()
-    await expect(page.locator("#live [data-part=output]")).to_contain_text("loading APAC 3")
-    await page.get_by_role("button", name="Cancel", exact=True).click()
+    await comes(page, page.locator("#live [data-part=output]", has_text="loading APAC 3"))
+    here = page.url.partition("?")[0]
+    await expect(page.locator("meta[http-equiv=refresh]")).to_have_count(1)
+    await page.get_by_role("link", name="Cancel", exact=True).click()
     await expect(page.get_by_role("heading", name="Cancel this execution?")).to_be_visible()
-    await page.get_by_role("button", name="Leave it").click()
-    await expect(page.get_by_role("heading", name="Cancel this execution?")).to_be_hidden()
-    await page.get_by_role("button", name="Cancel", exact=True).click()
+    await expect(page.locator("meta[http-equiv=refresh]")).to_have_count(0)
+    await at.look(page, "plain-question")
+    await page.get_by_role("link", name="Leave it").click()
+    await page.wait_for_url(here)
+    await expect(page.locator("main .status-running").first).to_be_visible()
+    await page.get_by_role("link", name="Cancel", exact=True).click()
     await page.get_by_role("button", name="Cancel it").click()
-    await expect(page.locator("main .status-cancelled").first).to_be_visible()
+    await comes(page, page.locator("main .status-cancelled"))
     await expect(page.get_by_text("It was asked to stop")).to_have_count(0)
     await at.look(page, "plain-cancelled")
 
@@ -97,9 +110,14 @@ async def swept(at: Looking, page: Page, notebook: str, gate: Path) -> None:
     await page.get_by_role("button", name="Count").click()
     await expect(page.locator(".total")).to_contain_text("4 executions")
     await at.look(page, "plain-sweep")
-    gate.touch()
     await page.get_by_role("button", name="Execute 4 times").click()
-    await expect(page.get_by_role("heading", name="4 of 4 executions ended")).to_be_visible()
+    await page.wait_for_url("**/batches/*")
+    await page.get_by_role("link", name="Cancel", exact=True).click()
+    await expect(page.get_by_role("heading", name="Cancel this batch?")).to_be_visible()
+    await expect(page.locator("meta[http-equiv=refresh]")).to_have_count(0)
+    await page.get_by_role("link", name="Leave it").click()
+    gate.touch()
+    await comes(page, page.get_by_role("heading", name="4 of 4 executions ended"))
     await expect(page.locator(".heat a")).to_have_count(4)
     await at.look(page, "plain-batch")
 

@@ -47,7 +47,8 @@ async def show_batches(request: Request, parts: TheParts, caller: Reader) -> Res
 
 @router.get("/batches/{batch_id}")
 async def show_a_batch(batch_id: Id, request: Request, parts: TheParts, caller: Viewer) -> Response:
-    """One batch, as it stands. ``show=NAME`` says which figure the map of a grid is of."""
+    """One batch, as it stands. ``show=NAME`` says which figure the map of a grid is of; ``ask=cancel`` asks whether it
+    is to be cancelled."""
     async with parts.database.snapshot() as session:
         row = await service.seen(session, caller, batch_id)
         batch = await standing_of(session, row)
@@ -75,6 +76,7 @@ async def show_a_batch(batch_id: Id, request: Request, parts: TheParts, caller: 
         marks=marks[:MOST_MARKS],
         figures=figures,
         figure=figure,
+        asking="ask" in request.query_params,
         may_cancel=may_cancel and batch.stopping_at is None,
         may_execute=may_execute,
     )

@@ -65,7 +65,7 @@ class Course:
 @router.get("/executions/{execution_id}")
 async def show_an_execution(execution_id: Id, request: Request, parts: TheParts, caller: Viewer) -> Response:
     """One execution, while it goes on and afterwards. ``code=hide`` shows its notebook without the code, and
-    ``cells=show`` what each cell took."""
+    ``cells=show`` what each cell took; ``ask=cancel`` asks whether it is to be cancelled."""
     async with parts.database.transaction() as session:
         row = await access.seen(session, caller, execution_id)
         shown: dict[str, Any] = ExecutionOut.model_validate(row).model_dump(mode="json")
@@ -100,6 +100,7 @@ async def show_an_execution(execution_id: Id, request: Request, parts: TheParts,
         files=[_answered(one) for one in files],
         attempts=[one.model_dump(mode="json") for one in tries],
         code="hide" if request.query_params.get("code") == "hide" else "show",
+        asking="ask" in request.query_params,
         has_hub=JUPYTERHUB in parts.settings.auth,
         may_cancel=may_cancel,
         may_execute=may_execute,

@@ -151,7 +151,13 @@
     }
   });
 
+  /** What works by scripts alone. */
+  const scripted = (root) => {
+    for (const one of root.querySelectorAll("[data-scripted]")) one.hidden = false;
+  };
+
   const enhance = (root) => {
+    scripted(root);
     moments(root);
     localTimes(root);
     sliders(root);
