@@ -76,19 +76,30 @@ def workers(count: int, work, *arguments) -> Iterator[None]:
             process.join()
 
 
+def command(*arguments: str) -> list[str]:
+    """``pressroom`` with these arguments."""
+    return [sys.executable, "-m", "pressroom.cli", *arguments]
+
+
+def environment(url: URL, home: Path) -> dict[str, str]:
+    """What tells the product of its database and of its users, of whom there is one."""
+    told = {
+        "DATABASE_URL": libpq(url),
+        "PRESSROOM_USERS_ROOT": str(home.parent),
+        "PRESSROOM_LOCAL_USER": home.name,
+    }
+    return os.environ | told
+
+
 @contextmanager
 def serving(url: URL, home: Path, *flags: str) -> Iterator[tuple[int, int]]:
     """``pressroom serve`` on a free port: the port, and the process's id."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         port = listening.getsockname()[1]
-    environment = os.environ | {
-        "DATABASE_URL": libpq(url),
-        "PRESSROOM_USERS_ROOT": str(home.parent),
-        "PRESSROOM_LOCAL_USER": home.name,
-    }
-    command = [sys.executable, "-m", "pressroom.cli", "serve", "--port", str(port), "--log-level", "warning", *flags]
-    process = subprocess.Popen(command, env=environment)
+    process = subprocess.Popen(
+        command("serve", "--port", str(port), "--log-level", "warning", *flags), env=environment(url, home)
+    )
     try:
         for _ in range(300):
             try:

@@ -117,6 +117,13 @@ async def look_around(at: Looking, page: Page, notebook: str) -> None:
     await page.get_by_label("Search").press_sequentially("regi")
     await expect(page).to_have_url(f"{at.url}/notebooks?q=regi&owner=&tag=")
     await at.look(page, "notebooks")
+    await at.context.set_offline(True)
+    await page.get_by_label("Search").fill("regio")
+    away = page.get_by_text("the service cannot be reached")
+    await expect(away).to_be_visible()
+    await at.context.set_offline(False)
+    await page.get_by_label("Search").fill("region")
+    await expect(away).to_be_hidden()
     await page.get_by_label("Search").fill("nothing like it")
     await expect(page.get_by_text("No notebook matches")).to_be_visible()
     await page.goto(f"{at.url}/ui")
@@ -152,8 +159,8 @@ async def test_from_a_file_to_its_result(service: Any, gate: Path, name: str, wi
         await page.get_by_role("link", name="Again with changes").click()
         await expect(page.locator("[name='p.top_n']")).to_have_value("3")
         await look_around(at, page, notebook)
-        # The browser itself remarks on the form that was refused, and on the page that is not there.
-        remarks = re.compile(r"Failed to load resource: .* status of (404|422)")
+        # The browser itself remarks on the form that was refused, the page that is not there, and the service.
+        remarks = re.compile(r"Failed to load resource: (.* status of (404|422)|net::ERR_INTERNET)|htmx:sendError")
         assert [each for each in at.complaints if not remarks.match(each)] == []
 
 

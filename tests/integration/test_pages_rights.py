@@ -39,8 +39,12 @@ def test_parameters_are_edited_all_in_one_form(browser: httpx.Client, home: Path
     assert Form(browser.get(fresh).text, "/notebooks/new").fields["back"] == fresh
     wrong = browser.post(action, data=form | {"d.2.low": "9", "d.2.high": "1"})
     assert (wrong.status_code, "1 parameter is not right" in wrong.text) == (422, True)
-    twice = {"d.3.name": "months", "d.3.type": "string", "d.3.take": "yes"}
-    assert browser.post(action, data=form | twice).status_code == 409
+    before = browser.get(f"/db/parameters/notebook/{number}").json()
+    for name in ("months", "region"):
+        twice = browser.post(action, data=form | {"d.3.name": name, "d.3.type": "string", "d.3.take": "yes"})
+        assert (twice.status_code, "1 parameter is not right" in twice.text) == (422, True)
+        assert f"Another parameter of this form is called &#39;{name}&#39;." in twice.text
+    assert browser.get(f"/db/parameters/notebook/{number}").json() == before, "none is changed in another's name"
     changed = {name: value for name, value in form.items() if name != "d.1.take"}
     changed |= {"d.0.default": "APAC", "d.3.name": "limit", "d.3.type": "float", "d.3.take": "yes", "d.3.high": "1.5"}
     asked = browser.post(action, data=changed)

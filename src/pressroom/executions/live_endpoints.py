@@ -11,6 +11,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from pressroom.api import Id, Parts, TheParts, Transaction, Viewer, problems
+from pressroom.compression import compressed
 from pressroom.database.models import Execution
 from pressroom.errors import Invalid, NotAllowed, NotebookInvalid, NotFound, TooLarge, Unavailable
 from pressroom.executions import access, service
@@ -129,6 +130,7 @@ async def download_the_output(execution_id: Id, parts: TheParts, caller: Viewer)
 )
 async def read_the_output(
     execution_id: Id,
+    request: Request,
     parts: TheParts,
     caller: Viewer,
     code: Annotated[
@@ -142,9 +144,11 @@ async def read_the_output(
     data = await asyncio.to_thread(outputs.read, parts.places, execution, _limit_bytes(parts))
     try:
         page = await asyncio.to_thread(to_html, data, hide_input=code == "hide")
+        accepted = request.headers.get("accept-encoding", "")
+        body, told = await asyncio.to_thread(compressed, page, accepted)
     except NotebookInvalid as error:  # it is no fault of the request
         raise NotFound("page of execution", execution_id, error.detail) from error
-    return Response(page, media_type=HTML, headers=dict(SANDBOX))
+    return Response(body, media_type=HTML, headers={**SANDBOX, **told})
 
 
 async def _execution(parts: Parts, caller: Principal, execution_id: int) -> Execution:

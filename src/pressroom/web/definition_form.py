@@ -123,8 +123,12 @@ def proposed_in(sent: Mapping[str, str]) -> list[Proposed]:
 def definitions(settings: Settings, proposed: Sequence[Proposed]) -> list[ParameterFields]:
     """The definitions that are taken; what is wrong with one stands beside it."""
     found: list[ParameterFields] = []
+    named: set[str] = set()
     for each in proposed:
-        if not each.take:
+        if each.name in named:
+            each.error = f"Another parameter of this form is called {each.name!r}."
+        named.add(each.name)
+        if not each.take or each.error:
             continue
         try:
             if each.secret:

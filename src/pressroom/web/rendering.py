@@ -1,6 +1,5 @@
 """Pages: a template, what stands around it, and what a browser is told of it."""
 
-import gzip
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from pressroom import __version__
+from pressroom.compression import compressed
 from pressroom.identity.authentication import known_caller, session_secret
 from pressroom.identity.cookies import csrf_token, masked
 from pressroom.identity.policy import is_admin
@@ -29,10 +29,6 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "X-Frame-Options": "DENY",
 }
-LEAST_COMPRESSED = 1000
-"""Bytes from which on a page is compressed."""
-COMPRESSION = 5
-"""As small as it gets within a millisecond."""
 THEMES = ("auto", "light", "dark")
 THEME_COOKIE = "pressroom_theme"
 NOTICES = {
@@ -186,8 +182,6 @@ def page(
 ) -> HTMLResponse:
     """The page of a template, to whoever sent the request. ``values`` are what the template names."""
     text = _environment().get_template(template).render(app=Surroundings(request), **values)
-    body, told = text.encode(), {**HEADERS, "Vary": "Accept-Encoding", **(headers or {})}
-    if len(body) >= LEAST_COMPRESSED and "gzip" in request.headers.get("accept-encoding", ""):
-        # What is secret in a page, the token of its forms, is masked: how well it compresses tells nothing of it.
-        body, told = gzip.compress(body, COMPRESSION, mtime=0), {**told, "Content-Encoding": "gzip"}
-    return HTMLResponse(body, status, told)
+    # What is secret in a page, the token of its forms, is masked: how well it compresses tells nothing of it.
+    body, told = compressed(text.encode(), request.headers.get("accept-encoding", ""))
+    return HTMLResponse(body, status, {**HEADERS, **told, **(headers or {})})

@@ -220,13 +220,22 @@
     say("Filled in as you had sent it, but for secrets. Nothing of it was done yet.", "info");
   };
 
-  /** A part of the page that could not be brought up to date says so: else it would look as if it were. */
-  document.addEventListener("htmx:responseError", (event) => {
-    const { status } = event.detail.xhr;
+  /** A part of the page that could not be brought up to date says so, until it is: else it would look as if it were. */
+  const stale = (why) => ({ detail }) => {
     if (document.getElementById("stale")) return;
-    say(status === 401
-      ? "Your session is over, and what is shown may be old. What you send now is filled in again after the sign-in."
-      : `What is shown may be old: the service answered ${status}. Load the page again.`, "warn").id = "stale";
+    const said = say(why(detail.xhr.status), "warn");
+    said.id = "stale";
+    said.dataset.path = detail.pathInfo.requestPath;
+  };
+  document.addEventListener("htmx:responseError", stale((status) => (status === 401
+    ? "Your session is over, and what is shown may be old. What you send now is filled in again after the sign-in."
+    : `What is shown may be old: the service answered ${status}. Load the page again.`)));
+  const away = stale(() => "What is shown may be old: the service cannot be reached. It is asked again.");
+  document.addEventListener("htmx:sendError", away);
+  document.addEventListener("htmx:timeout", away);
+  document.addEventListener("htmx:afterRequest", ({ detail }) => {
+    const said = document.getElementById("stale");
+    if (detail.successful && said?.dataset.path === detail.pathInfo.requestPath) said.remove();
   });
 
   /** A request that a newer one replaces, or that is under way as the page is left, is no error. */
