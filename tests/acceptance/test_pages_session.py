@@ -132,3 +132,25 @@ async def test_a_page_that_is_followed_leads_to_the_sign_in_when_the_session_is_
         await expect(page.locator("main .status-success").first).to_be_visible()
         await expect(page.frame_locator("iframe.sheet").get_by_text("done", exact=True)).to_be_visible()
         assert unexplained(at, 401) == []
+
+
+async def test_tabs_whose_session_is_over_each_come_back_to_where_they_were(stage: Stage, number: int) -> None:
+    here = f"/notebooks/{number}"
+    async with looking(stage.url, "laptop", 1280) as at:
+        page = await come_in(at, "cara", here)
+        other = await at.page()
+        await other.goto(f"{at.url}/executions")
+        stage.end_sessions()
+        await page.reload()
+        await other.reload()
+        await expect(other.locator("#password")).to_be_visible()
+        await fill_in(page, "cara")
+        await expect(page).to_have_url(at.url + here)
+        # Keycloak itself goes on in the tabs in which it asks for the password as well.
+        await expect(other).to_have_url(f"{at.url}/executions")
+        await page.locator("[name='p.months']").fill("5")
+        await page.get_by_role("button", name="Execute", exact=True).click()
+        await expect(page.locator("main .status-success").first).to_be_visible()
+        await other.get_by_role("button", name="Sign out").click()
+        await expect(other.get_by_role("heading", name="You are signed out")).to_be_visible()
+        assert unexplained(at, 401) == []

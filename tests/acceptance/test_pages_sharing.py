@@ -61,6 +61,8 @@ async def test_an_owner_lets_somebody_use_a_notebook_and_takes_it_back(stage: St
         await take_back(page, "dora", "Leave it")
         await expect(page.get_by_role("heading", name="Take this back from dora?")).to_be_hidden()
         await page.get_by_role("button", name="Take back from dora").click()
+        asked = page.get_by_role("heading", name="Take this back from dora?")
+        await expect(asked).to_have_css("text-align", "start")
         await at.look(page, "grant-question")
         await page.get_by_role("button", name="Take it back").click()
         await expect(page.get_by_text("What others may do is saved.")).to_be_visible()

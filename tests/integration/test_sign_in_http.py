@@ -83,6 +83,36 @@ def test_each_sign_in_has_a_session_of_its_own_and_ends_the_one_before(
     assert plain.execute("SELECT count(*) FROM sessions").fetchone() == (1,)
 
 
+def test_tabs_that_sign_in_at_once_each_come_back_to_where_they_were_in_one_session(
+    browsers: Callable[[], Browser], issuer: OwnIssuer, plain: psycopg.Connection[Any]
+) -> None:
+    browser = browsers()
+    first = browser.begin("/redoc")
+    second = browser.begin("/docs?a=1")
+    issuer.nonce = first["nonce"]
+    assert browser.come_back(first["state"]).headers["Location"].endswith("/redoc")
+    token = browser.http.get("/session").json()["csrf_token"]
+    issuer.nonce = second["nonce"]
+    assert browser.come_back(second["state"]).headers["Location"].endswith("/docs?a=1")
+    assert browser.http.get("/session").json()["csrf_token"] == token, "the forms of the first tab's page are taken"
+    assert plain.execute("SELECT count(*) FROM sessions").fetchone() == (1,)
+    third = browser.begin("/redoc")
+    plain.execute("UPDATE sessions SET username = 'ana', created_at = now()")
+    issuer.nonce = third["nonce"]
+    browser.come_back(third["state"])
+    assert browser.whoami() == "ben", "whoever signs in is not who did before"
+
+
+def test_a_browser_holds_the_sign_ins_that_began_last(browsers: Callable[[], Browser], issuer: OwnIssuer) -> None:
+    browser = browsers()
+    begun = [browser.begin("/docs?" + "a" * 1900) for _ in range(5)]
+    held = [name for name in browser.http.cookies if name.startswith("pressroom_login-")]
+    assert held == [f"pressroom_login-{asked['state'][:16]}" for asked in begun[-3:]]
+    issuer.nonce = begun[-2]["nonce"]
+    assert browser.come_back(begun[0]["state"]).status_code == 401
+    assert browser.come_back(begun[-2]["state"]).status_code == 303
+
+
 def test_a_sign_in_that_somebody_else_began_is_none(
     browsers: Callable[[], Browser], issuer: OwnIssuer, plain: psycopg.Connection[Any]
 ) -> None:
@@ -146,7 +176,7 @@ def test_behind_a_public_address_the_browser_comes_back_to_that(settings: Settin
         asked = parse_qs(urlsplit(sent.headers["Location"]).query)
         assert asked["redirect_uri"] == ["https://p.example.com/press/login/callback"]
         cookie = sent.headers["Set-Cookie"]
-        assert cookie.startswith("__Secure-pressroom-login=")
+        assert cookie.startswith(f"__Secure-pressroom-login-{asked['state'][0][:16]}=")
         assert "; HttpOnly; Max-Age=600; Path=/press; SameSite=lax; Secure" in cookie
         issuer.nonce = asked["nonce"][0]
         back = httpx.get(

@@ -10,8 +10,8 @@ from starlette.responses import RedirectResponse
 
 from pressroom.api import Parts, problem_response, record, refused
 from pressroom.errors import Invalid, NotAllowed, NotAuthenticated, NotFound, PressroomError, Unavailable
-from pressroom.identity import attempt as attempts
 from pressroom.identity import audit, sessions
+from pressroom.identity.attempt import Attempt
 from pressroom.identity.audit import Entry
 from pressroom.identity.authentication import session_secret
 from pressroom.identity.cookies import Site
@@ -33,9 +33,10 @@ def site_of(request: Request, parts: Parts) -> Site:
 
 
 async def signed_in(
-    request: Request, parts: Parts, principal: Principal, next_path: str, **more: str | None
+    request: Request, parts: Parts, principal: Principal, attempt: Attempt, **more: str | None
 ) -> Response:
-    """Begin a session, in place of the one that the browser may have, and send it to ``next_path``. ``more`` is that of
+    """Begin a session, in place of the one that the browser may have, and send it to where the attempt leads. One that
+    another of its tabs began meanwhile goes on, or the forms of that tab's page would be refused. ``more`` is that of
     :meth:`Sessions.start`."""
     site = site_of(request, parts)
     try:
@@ -43,14 +44,17 @@ async def signed_in(
     except NotAuthenticated:  # there are several: whichever was ours, it is not what the browser is given now
         old = None
     async with parts.database.transaction() as session:
-        if old is not None:
+        secret = None
+        if old is not None and await sessions.goes_on(session, old, principal, attempt.seconds):
+            secret = old
+        elif old is not None:
             await sessions.end(session, old)
-        secret = await cast("Sessions", parts.sessions).start(session, principal, **more)
+        secret = secret or await cast("Sessions", parts.sessions).start(session, principal, **more)
         entry = Entry.of(request.scope, principal)
         await audit.record(session, entry)
     await parts.audit.tell(entry)
-    response = RedirectResponse(site.url + next_path, 303, {"Cache-Control": "no-store"})
-    site.take(response, attempts.PURPOSE)
+    response = RedirectResponse(site.url + attempt.next_path, 303, {"Cache-Control": "no-store"})
+    site.take(response, attempt.purpose)
     site.give(response, secret)
     return response
 

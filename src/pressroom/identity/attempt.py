@@ -5,7 +5,9 @@ import hmac
 import re
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 from urllib.parse import unquote
 
 from joserfc.util import urlsafe_b64decode, urlsafe_b64encode
@@ -13,13 +15,31 @@ from joserfc.util import urlsafe_b64decode, urlsafe_b64encode
 from pressroom.errors import Invalid, NotAuthenticated
 from pressroom.identity.cookies import derived
 
-PURPOSE = "login"
-"""Of the cookie that holds an attempt."""
+PURPOSE = "login-"
+"""How the purpose of a cookie that holds an attempt begins: each has its own, since a browser whose session is over may
+be sent to the sign-in by several tabs at once."""
 SECONDS = 600
 LONGEST_PATH = 2000
+MOST_KEPT = 6000
+"""How many characters the attempts of one browser have, besides the one that began last: each request bears them."""
 _PATH = re.compile(r"/(?![/\\])[!-\[\]-~]*")
-_COOKIE = re.compile(r"([A-Za-z0-9_-]{43})\.([0-9]{1,12})\.([A-Za-z0-9_-]*)")
+_COOKIE = re.compile(r"([A-Za-z0-9_-]{43})\.([0-9]{1,15})\.([A-Za-z0-9_-]*)")
 _NOT_BEGUN = "This sign-in was not begun in this browser, or more than ten minutes ago, or it is finished already."
+
+
+def purpose_of(state: str | None) -> str:
+    """The purpose of the cookie that holds the attempt with this ``state``."""
+    return PURPOSE + (state or "")[:16]
+
+
+def too_old(held: Mapping[str, str]) -> list[str]:
+    """Of the attempts that a browser holds, by purpose, those that it is to forget as it begins another: the oldest,
+    beyond :data:`MOST_KEPT`, and what is none."""
+    found = {purpose: _COOKIE.fullmatch(cookie) for purpose, cookie in held.items()}
+    newest = sorted((-int(parts[2]), purpose) for purpose, parts in found.items() if parts)
+    sizes = accumulate(len(held[purpose]) for _, purpose in newest)
+    kept = {purpose for (_, purpose), size in zip(newest, sizes, strict=True) if size <= MOST_KEPT}
+    return [purpose for purpose in held if purpose not in kept]
 
 
 def next_path_of(path: str, prefix: str) -> str:
@@ -40,12 +60,13 @@ class Attempt:
 
     secret: str = field(repr=False)
     began: int
+    """In milliseconds."""
     next_path: str
 
     @classmethod
     def new(cls, next_path: str) -> "Attempt":
         """An attempt that begins now."""
-        return cls(secrets.token_urlsafe(32), int(time.time()), next_path)
+        return cls(secrets.token_urlsafe(32), int(time.time() * 1000), next_path)
 
     @classmethod
     def under_way(cls, cookie: str | None, state: str | None) -> "Attempt":
@@ -59,7 +80,7 @@ class Attempt:
         except (ValueError, binascii.Error, Invalid) as error:
             raise NotAuthenticated(_NOT_BEGUN) from error
         ours = hmac.compare_digest((state or "").encode(), attempt.state.encode())
-        if not ours or not 0 <= time.time() - attempt.began <= SECONDS:
+        if not ours or not 0 <= attempt.seconds <= SECONDS:
             raise NotAuthenticated(_NOT_BEGUN)
         return attempt
 
@@ -67,6 +88,16 @@ class Attempt:
     def cookie(self) -> str:
         """What the browser keeps until it comes back."""
         return f"{self.secret}.{self.began}.{urlsafe_b64encode(self.next_path.encode()).decode()}"
+
+    @property
+    def seconds(self) -> float:
+        """How long ago it began."""
+        return time.time() - self.began / 1000
+
+    @property
+    def purpose(self) -> str:
+        """That of the cookie."""
+        return purpose_of(self.state)
 
     @property
     def state(self) -> str:

@@ -95,6 +95,12 @@ class Site:
             raise NotAuthenticated(f"The cookie {wanted} was sent more than once.")
         return found[0] if found else None
 
+    def held(self, scope: Mapping[str, Any], beginning: str) -> dict[str, str]:
+        """What our cookies hold whose purposes begin so, by purpose."""
+        wanted = self._name(beginning)
+        pairs = (pair.strip().partition("=") for header in _header(scope, b"cookie") for pair in header.split(";"))
+        return {beginning + name.removeprefix(wanted): value for name, _, value in pairs if name.startswith(wanted)}
+
     def give(self, response: Response, value: str, purpose: str = "session", seconds: int | None = None) -> None:
         """Have the browser keep ``value`` for ``purpose``: until it is closed, or for so many ``seconds``."""
         response.set_cookie(

@@ -4,9 +4,8 @@ from fastapi import APIRouter, Request, Response
 
 from pressroom.api import TheParts
 from pressroom.errors import NotFound
-from pressroom.identity import attempt as attempts
 from pressroom.identity.arrivals import NO_DOOR, in_words, signed_in, site_of
-from pressroom.identity.attempt import Attempt
+from pressroom.identity.attempt import Attempt, purpose_of
 from pressroom.identity.jupyterhub import SOURCE
 from pressroom.identity.jupyterhub_sign_in import CALLBACK, HubSignIn
 
@@ -21,10 +20,9 @@ async def finish_signing_in_at_the_hub(request: Request, parts: TheParts) -> Res
         door, site = parts.doors.get(SOURCE), site_of(request, parts)
         if not isinstance(door, HubSignIn):
             raise NotFound("way to sign in", SOURCE, NO_DOOR)
-        attempt = Attempt.under_way(site.secret(request.scope, attempts.PURPOSE), request.query_params.get("state"))
+        state = request.query_params.get("state")
+        attempt = Attempt.under_way(site.secret(request.scope, purpose_of(state)), state)
         request.state.next_path = attempt.next_path
-        return await signed_in(
-            request, parts, await door.finish(site, attempt, request.query_params), attempt.next_path
-        )
+        return await signed_in(request, parts, await door.finish(site, attempt, request.query_params), attempt)
 
     return await in_words(request, parts, finish())

@@ -48,7 +48,7 @@ class HubSignIn:
             f"{self._public_api}/oauth2/authorize", state=attempt.state, code_verifier=attempt.verifier
         )
         response = RedirectResponse(address, 303, {"Cache-Control": "no-store"})
-        site.give(response, attempt.cookie, attempts.PURPOSE, attempts.SECONDS)
+        site.give(response, attempt.cookie, attempt.purpose, attempts.SECONDS)
         return response
 
     async def finish(self, site: Site, attempt: Attempt, query: Mapping[str, str]) -> Principal:

@@ -7,10 +7,9 @@ from fastapi.responses import JSONResponse
 
 from pressroom.api import Parts, TheParts, refused
 from pressroom.errors import NotAuthenticated, NotFound
-from pressroom.identity import attempt as attempts
 from pressroom.identity import audit, sessions
 from pressroom.identity.arrivals import NO_DOOR, in_words, signed_in, site_of
-from pressroom.identity.attempt import Attempt
+from pressroom.identity.attempt import Attempt, purpose_of
 from pressroom.identity.audit import Entry
 from pressroom.identity.oidc import SOURCE
 from pressroom.identity.oidc_sign_in import CALLBACK, OidcSignIn
@@ -25,15 +24,15 @@ async def finish_signing_in(request: Request, parts: TheParts) -> Response:
 
     async def finish() -> Response:
         door, site = _door(parts), site_of(request, parts)
-        cookie = site.secret(request.scope, attempts.PURPOSE)
-        attempt = Attempt.under_way(cookie, request.query_params.get("state"))
+        state = request.query_params.get("state")
+        attempt = Attempt.under_way(site.secret(request.scope, purpose_of(state)), state)
         request.state.next_path = attempt.next_path
         came = await door.finish(site, attempt, request.query_params)
         return await signed_in(
             request,
             parts,
             came.principal,
-            attempt.next_path,
+            attempt,
             subject=came.subject,
             issuer_session=came.issuer_session,
             kept=came.id_token,

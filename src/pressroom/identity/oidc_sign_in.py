@@ -81,7 +81,7 @@ class OidcSignIn:
             nonce=attempt.nonce,
         )
         response = RedirectResponse(address, 303, {"Cache-Control": "no-store"})
-        site.give(response, attempt.cookie, attempts.PURPOSE, attempts.SECONDS)
+        site.give(response, attempt.cookie, attempt.purpose, attempts.SECONDS)
         return response
 
     async def finish(self, site: Site, attempt: Attempt, query: Mapping[str, str]) -> SignedIn:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pressroom.api import Reader, TheParts, problems
 from pressroom.errors import Invalid, NotFound
 from pressroom.identity.arrivals import NO_DOOR, in_words, signed_out, site_of
-from pressroom.identity.attempt import next_path_of
+from pressroom.identity.attempt import PURPOSE, next_path_of, too_old
 from pressroom.identity.authentication import session_secret
 from pressroom.identity.cookies import csrf_token
 from pressroom.identity.pages import page
@@ -59,7 +59,10 @@ async def begin_to_sign_in(
         site = site_of(request, parts)
         request.state.next_path = path = next_path_of(next_path, site.prefix)
         if len(doors) == 1:
-            return await next(iter(doors.values())).begin(site, path)
+            response = await next(iter(doors.values())).begin(site, path)
+            for purpose in too_old(site.held(request.scope, PURPOSE)):
+                site.take(response, purpose)
+            return response
         here = f"{site.prefix}/login?"
         ways = {door.title: here + urlencode({"by": name, "next": path}) for name, door in doors.items()}
         return page("Sign in", "There are several ways to sign in.", ways)

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from joserfc import jwe
 from joserfc.jwk import OctKey
-from sqlalchemy import CursorResult, delete, or_, select
+from sqlalchemy import CursorResult, delete, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pressroom.database.models import BrowserSession
@@ -20,7 +20,7 @@ from pressroom.database.session import Database
 from pressroom.database.shared_read import SharedReads
 from pressroom.errors import NotAuthenticated
 from pressroom.identity.cookies import derived
-from pressroom.identity.principal import Principal
+from pressroom.identity.principal import Principal, Scope
 from pressroom.session_settings import SessionSettings
 
 _SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -97,6 +97,16 @@ class Sessions:
             if unused:
                 await connection.execute(_USED, {"hash": given})
         return Principal(username, frozenset(groups), frozenset(roles), frozenset(scopes), source)
+
+
+async def goes_on(session: AsyncSession, secret: str, principal: Principal, seconds: float) -> bool:
+    """Whether a session that began at most so many seconds ago is of this principal, and not over."""
+    began = BrowserSession.created_at >= func.now() - timedelta(seconds=seconds)
+    wanted = select(BrowserSession).where(BrowserSession.hash == _hash(secret), began)
+    row = await session.scalar(wanted.where(BrowserSession.expires_at > func.now()))
+    return row is not None and principal == Principal(
+        row.username, frozenset(row.groups), frozenset(row.roles), frozenset(map(Scope, row.scopes)), row.source
+    )
 
 
 async def end(session: AsyncSession, secret: str) -> str | None:
