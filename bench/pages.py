@@ -5,8 +5,9 @@ are generated in an embedded server, and ``pressroom serve`` without workers ans
 asked for in turns on one connection; each figure is the median. A page that shows what several calls answer stands
 beside all of them. No call is asked the same question twice, so each answer is made and none is kept: a kept one takes
 about 1 ms, and a page is always made. The weight is that of a page and all that it loads, as a browser gets it that has
-nothing yet, compressed; the notebook in the frame of an execution is among it. The exit code is 1 where a page takes more
-than twice as long as its calls, or than from the short history, or weighs more than 150 KB. It leaves nothing behind.
+nothing yet, compressed; the notebook in the frame of an execution is among it. The exit code is 1 where a page takes
+more than twice as long as its calls, or than from the short history, or weighs more than 150 KB. It leaves nothing
+behind.
 """
 
 import sys
