@@ -43,7 +43,7 @@ CHARTS = ("uPlot", "compare-")
 BATCH = {"grid": {"region": ["EMEA", "APAC", "LATAM", "NA"], "weeks": [1, 2, 3, 4, 5]}}
 
 
-def calls(ids: dict[str, int]) -> list[tuple[str, str]]:
+def calls(ids: dict[str, int | str]) -> list[tuple[str, str]]:
     """Pages, each with the calls of the API that answer the same. The pages of lists have 50 rows, or 200."""
     one, execution = ids["notebook"], ids["execution"]
     form = f"/db/notebooks/{one} /db/parameters/notebook/{one} /db/executions?notebook_id={one}&limit=60"
@@ -57,6 +57,10 @@ def calls(ids: dict[str, int]) -> list[tuple[str, str]]:
         ("/executions?status=failed", "/db/executions?limit=50&status=failed"),
         ("/notebooks", "/db/notebooks?limit=50 /db/executions?limit=50"),
         (f"/executions/{execution}", " ".join(f"/db/executions/{execution}{part}" for part in PARTS)),
+        (f"/difference?executions={execution},{execution}", f"/db/executions/{execution}/diff?with={execution}"),
+        (f"/notebooks/{one}/parameters", f"/db/notebooks/{one} /db/parameters/notebook/{one}"),
+        (f"/schedules/{ids['schedule']}/edit", f"/db/schedules/{ids['schedule']} {form}"),
+        ("/notebooks/files", f"/list-notebooks/{ids['user']} /db/notebooks?limit=50"),
         (f"/notebooks/{one}/compare", f"/db/notebooks/{one}/compare?limit=200"),
         ("/batches", "/db/batches?limit=50"),
         (
@@ -84,7 +88,7 @@ def fill(url, port, home):
     subprocess.run(command("run", str(path)), env=environment(url, home), check=True, capture_output=True)
     with psycopg.connect(libpq(url), autocommit=True) as connection:
         [execution] = connection.execute("SELECT max(id) FROM notebook_executions WHERE status = 'success'").fetchone()
-    return {"notebook": made, "batch": batch, "execution": execution, "schedule": schedule}
+    return {"notebook": made, "batch": batch, "execution": execution, "schedule": schedule, "user": home.name}
 
 
 def took(client, paths, headers, turn=None):
