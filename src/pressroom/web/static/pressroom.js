@@ -81,12 +81,60 @@
   document.addEventListener("click", (event) => {
     const link = event.target.closest("a[data-carry]");
     if (!link) return;
+    const form = document.getElementById(link.dataset.carry);
+    if (!complete(form)) {
+      event.preventDefault();
+      halves(form)[0].focus();
+      return;
+    }
     const address = new URL(link.href);
     for (const name of [...address.searchParams.keys()]) if (name.startsWith("p.")) address.searchParams.delete(name);
-    for (const [name, value] of new FormData(document.getElementById(link.dataset.carry))) {
+    for (const [name, value] of new FormData(form)) {
       if (name.startsWith("p.") && value) address.searchParams.append(name, value);
     }
     link.href = address;
+  });
+
+  /** A date or a time of which a part is missing has no value, as if nobody had typed anything: it is sent by no form. */
+  const halves = (form) => [...form.elements].filter((one) => one.validity?.badInput && /^date/.test(one.type));
+
+  const sayHalf = (field) => {
+    if (field.dataset.half) return;
+    const said = document.createElement("span");
+    said.className = "field-error";
+    said.id = field.dataset.half = `${field.id}-half`;
+    said.setAttribute("role", "alert");
+    field.after(said);
+    said.textContent = `This is not all of a ${field.type === "date" ? "date" : "time"}, or it is in no calendar: type each part, or none.`;
+    field.dataset.told = field.getAttribute("aria-describedby") ?? "";
+    field.setAttribute("aria-describedby", `${field.dataset.told} ${said.id}`.trim());
+    field.setAttribute("aria-invalid", "true");
+  };
+
+  const whole = ({ target: field }) => {
+    if (!field.dataset?.half || field.validity.badInput) return;
+    document.getElementById(field.dataset.half).remove();
+    field.setAttribute("aria-describedby", field.dataset.told);
+    if (!document.getElementById(`${field.id}-error`)) field.removeAttribute("aria-invalid");
+    delete field.dataset.half;
+  };
+  for (const touched of ["input", "keyup", "focusout"]) document.addEventListener(touched, whole);
+
+  /** Whether all of a form is there to be sent; what is not is told of beside it. */
+  const complete = (form) => {
+    const found = halves(form);
+    for (const field of found) sayHalf(field);
+    return found.length === 0;
+  };
+
+  document.addEventListener("submit", (event) => {
+    if (complete(event.target)) return;
+    event.preventDefault();
+    halves(event.target)[0].focus();
+  });
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    const included = event.detail.elt.getAttribute("hx-include");
+    if (included && !complete(document.querySelector(included))) event.preventDefault();
   });
 
   const inWords = (seconds) => {
@@ -154,6 +202,8 @@
   /** What works by scripts alone. */
   const scripted = (root) => {
     for (const one of root.querySelectorAll("[data-scripted]")) one.hidden = false;
+    // What is wrong is said in the service's words; without scripts the browser says at least what it would leave out.
+    for (const form of root.querySelectorAll("form[data-told]")) form.noValidate = true;
   };
 
   const enhance = (root) => {
