@@ -2,7 +2,6 @@
 
 import json
 import shlex
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,7 +23,6 @@ from pressroom.schedules.schemas import ScheduleCreate
 from pressroom.schedules.upcoming import coming
 from pressroom.web.calls import calls
 from pressroom.web.forms import Field, fields_of, given_in, texts_in, texts_of_values, wrong_fields
-from pressroom.web.moments import with_zone
 from pressroom.web.rendering import bytes_in_words, moment_of, seconds_in_words
 from pressroom.web.routes import form_of
 from pressroom.web.schedule_form import schedule_fields
@@ -209,60 +207,6 @@ def test_what_is_wrong_is_said_in_the_words_of_the_api() -> None:
     with pytest.raises(ValidationError) as raised:
         Range.model_validate({"options": [1], "min": 1})
     assert wrong_fields(raised.value, of_all="count") == {"count": "say either options, or min and max"}
-
-
-@pytest.mark.parametrize(
-    ("text", "moment"),
-    [
-        ("2026-10-01", "2026-10-01T00:00Z"),
-        ("2026-10-01T08:00", "2026-10-01T08:00Z"),
-        ("2026-10-01T08:00+02:00", "2026-10-01T08:00+02:00"),
-        ("soon", "soon"),
-    ],
-)
-def test_a_time_without_a_zone_is_utc(text: str, moment: str) -> None:
-    assert with_zone(text) == moment
-
-
-WHEN = Definition("when", "datetime", rules={"min": "2026-01-01T00:00:00"})
-
-
-def sent_back(definition: Definition, text: str) -> dict[str, Any]:
-    """What is given by a field that nobody touches, of a browser without scripts: its own control knows no zone."""
-    made = field(definition, text)
-    assert made.control == "datetime"
-    sent = FormData([(made.name, made.text.removesuffix("Z").removesuffix(":00"))])
-    return given_in([definition], texts_in([definition], sent))
-
-
-def test_a_time_has_its_zone_in_the_field_in_what_is_given_and_in_the_call() -> None:
-    made = field(WHEN, "2026-10-31T08:00:00+02:00")
-    assert (made.text, made.moment, made.hint) == ("2026-10-31T06:00:00Z", True, "2026-01-01T00:00:00Z or later")
-    assert sent_back(WHEN, "2026-10-31T08:00:00+02:00") == {"when": "2026-10-31T06:00Z"}
-    for typed, zoned in (("2026-10-31", "2026-10-31T00:00Z"), (" 2026-10-31 08:00", "2026-10-31 08:00Z")):
-        assert texts_in([WHEN], FormData([("p.when", typed)])) == {"when": zoned}
-    assert texts_of_values([WHEN], {"when": "2026-10-31T08:00:00"}) == {"when": "2026-10-31T08:00:00Z"}
-    [made] = schedule_fields([replace(WHEN, default="2026-10-31T08:00:00")], {"when": "{{ scheduled_at }}"}, {})
-    assert (made.text, made.placeholder, made.moment) == ("{{ scheduled_at }}", "2026-10-31T08:00:00Z", True)
-
-
-@pytest.mark.parametrize("default", ["2026-10-31T08:00:00", "2026-10-31T10:00:00+02:00", "2026-10-31T08:00Z"])
-def test_the_moment_of_the_default_is_given_as_the_default_has_it(default: str) -> None:
-    assert sent_back(replace(WHEN, default=default), default) == {"when": default}
-    assert sent_back(replace(WHEN, default=default), "2026-10-31T08:01Z") == {"when": "2026-10-31T08:01Z"}
-
-
-def test_a_time_that_was_chosen_stays_as_its_option_has_it() -> None:
-    definition = Definition("when", "datetime", rules={"options": ["2026-10-31T08:00:00", "2026-11-30T08:00:00Z"]})
-    for option in field(definition).options:
-        given = given_in([definition], texts_in([definition], FormData([("p.when", option.value)])))
-        assert resolve([definition], given, lenient=True) == {"when": option.value}
-
-
-@pytest.mark.parametrize("text", ["soon", "2026-02-31T08:00", "2026-10-31T08:00:00.123456Z", "0001-01-01T00:00+01:00"])
-def test_what_the_browsers_own_control_cannot_show_is_a_text(text: str) -> None:
-    made = field(WHEN, text)
-    assert (made.control, made.text, made.moment) == ("text", text, True)
 
 
 @pytest.mark.parametrize(

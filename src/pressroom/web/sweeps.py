@@ -21,7 +21,7 @@ from pressroom.errors import ParameterInvalid
 from pressroom.parameters.rules import Definition, ParameterType, canonical, schema_of
 from pressroom.parameters.values import checked, concealed
 from pressroom.web.forms import YES_OR_NO, Field, Option, fields_of, sent_of, text_of, texts_in
-from pressroom.web.moments import with_zone
+from pressroom.web.moments import require_zone, with_zone
 
 MOST_VALUES = 10_000
 """Values that one parameter may have."""
@@ -93,7 +93,12 @@ def _values(definition: Definition, text: str) -> list[JsonValue]:
     else:
         parts = [part.strip() for part in text.split(",") if part.strip()]
     zoneless = kind is ParameterType.DATETIME and _options(definition) is None
-    return [with_zone(part) for part in parts] if zoneless else list[JsonValue](parts)
+    if not zoneless:
+        return list[JsonValue](parts)
+    times = [with_zone(part) for part in parts]
+    for one in times:
+        require_zone(definition, one)
+    return list[JsonValue](times)
 
 
 def _bounds(text: str) -> tuple[str, str, str | None] | None:

@@ -153,7 +153,8 @@
 
   const two = (number) => String(number).padStart(2, "0");
 
-  const iso = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(\.\d+)?(Z|[+-]\d\d:\d\d)?)?$/;
+  /** What is written otherwise stays as it is, and the service refuses it where no zone is said. */
+  const iso = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)((?<=:\d\d:\d\d)\.\d+)?(Z|[+-]\d\d:\d\d)?)?$/;
 
   /** A time in its parts; nothing for what is none, a day that is in no calendar too, which a browser takes for another. */
   const partsOf = (text) => {
@@ -162,8 +163,9 @@
     return day && !Number.isNaN(counted.getTime()) && counted.toISOString().startsWith(day) ? { day, clock, fraction, zone } : null;
   };
 
-  /** Each time of a field, of which there may be several, in lines or between commas. What is none stays as it is. */
-  const eachTime = (text, put) => text.split(/([,\n])/).map((part) => part.replace(/\S(?:.*\S)?/, put)).join("");
+  /** Each time of a field, of which there may be several, in lines or between commas; but a comma that digits follow
+   * which begin no day is one within a time. What is none stays as it is. */
+  const eachTime = (text, put) => text.split(/(,(?!\d+(?!\d*-))|\n)/).map((part) => part.replace(/\S(?:.*\S)?/, put)).join("");
 
   /** A time as the reader's own clock has it; one without a zone is UTC. */
   const byOwnClock = (text, between) => {
