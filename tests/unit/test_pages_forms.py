@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,6 +28,7 @@ from pressroom.web.rendering import bytes_in_words, moment_of, seconds_in_words
 from pressroom.web.routes import form_of
 from pressroom.web.schedule_form import schedule_fields
 from pressroom.web.strips import strip, trend_in_words
+from pressroom.web.sweeps import sweep_fields
 from pressroom.wire import MAX_EVENT_ID, id_in
 
 
@@ -82,6 +84,14 @@ def test_a_secret_is_never_filled_in_and_its_field_is_marked() -> None:
     made = field(Definition("password", "string", secret=True), "hunter2")
     assert (made.name, made.text) == ("s.password", "")
     assert texts_of_values([Definition("password", "string", secret=True)], {"password": "********"}) == {}
+
+
+@pytest.mark.parametrize("made_by", [fields_of, sweep_fields, schedule_fields])
+def test_a_secret_that_was_typed_is_to_be_typed_again(made_by: Callable[..., list[Field]]) -> None:
+    definitions = [Definition("password", "string", secret=True), Definition("note", "string")]
+    for typed, again in (("hunter2", True), ("", False)):
+        made = made_by(definitions, {"password": typed, "note": "x"}, {})
+        assert [(each.text, each.again) for each in made] == [("", again), ("x", False)]
 
 
 VALUES: dict[str, st.SearchStrategy[Any]] = {

@@ -44,7 +44,7 @@ class Option:
 class Field:
     """One field. ``control`` says which; ``text`` is what is in it, ``error`` what is wrong with that. ``hint`` is what
     may be typed. ``minimum``, ``maximum`` and ``step`` are those of a slider or a date. ``moment``: it is typed by the
-    reader's own clock, where a script tells it."""
+    reader's own clock, where a script tells it. ``again``: what was typed is a secret, and is not in it any more."""
 
     name: str
     label: str
@@ -60,11 +60,17 @@ class Field:
     step: str = ""
     placeholder: str = ""
     moment: bool = False
+    again: bool = False
 
 
 def fields_of(definitions: Sequence[Definition], texts: Mapping[str, str], errors: Mapping[str, str]) -> list[Field]:
     """A field for each parameter, with what was typed (``texts``), else its default."""
     return [_field(each, texts.get(each.name), errors.get(each.name)) for each in definitions]
+
+
+def secret_texts(definitions: Sequence[Definition], texts: Mapping[str, str]) -> dict[str, str]:
+    """Of what was typed, the secrets."""
+    return {each.name: texts[each.name] for each in definitions if each.secret and each.name in texts}
 
 
 def _field(definition: Definition, typed: str | None, error: str | None) -> Field:
@@ -85,6 +91,7 @@ def _field(definition: Definition, typed: str | None, error: str | None) -> Fiel
         hint=_hint(schema, definition),
         error=error,
         required=definition.required and definition.default is None,
+        again=definition.secret and bool(typed),
         **more,
     )
 

@@ -20,7 +20,7 @@ from pressroom.schedules import cron, service
 from pressroom.schedules.answers import answer
 from pressroom.schedules.schemas import Missed, Overlap, ScheduleCreate, ScheduleOut, ScheduleUpdate
 from pressroom.schedules.upcoming import coming
-from pressroom.web.forms import Field, fields_of, text_of, texts_in, wrong_fields
+from pressroom.web.forms import Field, fields_of, secret_texts, text_of, texts_in, wrong_fields
 from pressroom.web.moments import WANTED, moment, require_zones, with_zone
 from pressroom.web.registered import HOW, Seen, seen
 from pressroom.web.rendering import page
@@ -215,9 +215,8 @@ def schedule_fields(
 ) -> list[Field]:
     """A field for each parameter, into which a template can be typed. What is left empty is the notebook's default,
     whatever it is then, which stands there as what could be."""
-    return [
-        _field(each, made, texts) for each, made in zip(definitions, fields_of(definitions, {}, errors), strict=True)
-    ]
+    plain = fields_of(definitions, secret_texts(definitions, texts), errors)
+    return [_field(each, made, texts) for each, made in zip(definitions, plain, strict=True)]
 
 
 def _field(definition: Definition, made: Field, texts: Mapping[str, str]) -> Field:

@@ -20,7 +20,7 @@ from pressroom.batches.schemas import Range
 from pressroom.errors import ParameterInvalid
 from pressroom.parameters.rules import Definition, ParameterType, canonical, schema_of
 from pressroom.parameters.values import checked, concealed
-from pressroom.web.forms import YES_OR_NO, Field, Option, fields_of, sent_of, text_of, texts_in
+from pressroom.web.forms import YES_OR_NO, Field, Option, fields_of, secret_texts, sent_of, text_of, texts_in
 from pressroom.web.moments import require_zone, with_zone
 
 MOST_VALUES = 10_000
@@ -177,7 +177,7 @@ def _options(definition: Definition) -> list[JsonValue] | None:
 
 def sweep_fields(definitions: Sequence[Definition], texts: Mapping[str, str], errors: Mapping[str, str]) -> list[Field]:
     """A field for each parameter that several values can be typed into, or ticked."""
-    plain = fields_of(definitions, {}, errors)
+    plain = fields_of(definitions, secret_texts(definitions, texts), errors)
     return [_field(each, made, texts.get(each.name)) for each, made in zip(definitions, plain, strict=True)]
 
 
