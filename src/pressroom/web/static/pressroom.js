@@ -36,7 +36,8 @@
 
   /** Whether what is typed is JSON, said while it is typed. */
   const json = (root) => {
-    for (const area of root.querySelectorAll("textarea[data-json]")) {
+    for (const area of root.querySelectorAll("textarea[data-json]:not([data-looked-at])")) {
+      area.dataset.lookedAt = "yes";
       const said = document.getElementById(area.dataset.json);
       area.addEventListener("input", () => {
         try {
