@@ -23,6 +23,7 @@ from pressroom.parameters.values import resolve
 from pressroom.schedules.schemas import ScheduleCreate
 from pressroom.schedules.upcoming import coming
 from pressroom.web.calls import calls
+from pressroom.web.definition_form import proposed_in
 from pressroom.web.forms import Field, fields_of, given_in, texts_in, texts_of_values, wrong_fields
 from pressroom.web.rendering import bytes_in_words, moment_of, seconds_in_words
 from pressroom.web.routes import form_of
@@ -240,3 +241,9 @@ async def test_a_form_that_the_browser_gave_up_sending_is_no_failure_of_the_serv
     headers = [(b"content-type", b"application/x-www-form-urlencoded")]
     with pytest.raises(Invalid, match="did not come whole"):
         await form_of(Request({"type": "http", "method": "POST", "headers": headers}, left))
+
+
+def test_a_form_has_as_many_parameters_as_are_sent() -> None:
+    sent = {f"d.{number}.name": f"p{number}" for number in range(300)}
+    assert [each.name for each in proposed_in(sent)] == list(sent.values())
+    assert proposed_in({**sent, "d.2.name": " "})[2].name == "p3", "one without a name is none"
