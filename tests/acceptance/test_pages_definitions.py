@@ -118,3 +118,24 @@ async def test_parameters_are_changed_added_and_deleted(service: Any, home: Path
         await the_form_asks_for_them(page)
         remarks = re.compile(r"Failed to load resource: .* status of 422")
         assert [each for each in at.complaints if not remarks.match(each)] == []
+
+
+async def test_a_time_of_a_definition_is_said_to_be_in_utc(service: Any, home: Path) -> None:
+    async with looking(service.url, "laptop", 1280) as at:
+        page = await at.page()
+        number = await register(at, page, write_notebook(home / "n.ipynb", "", parameters=CELL))
+        await page.goto(f"{at.url}/notebooks/{number}/parameters")
+        months = part(page, "Parameter months")
+        default = months.get_by_label("Default")
+        await expect(default).to_have_accessible_description("What holds where nothing is given")
+        await months.get_by_label("Type").select_option("datetime")
+        for label in ("Default", "Options", "Least", "Most"):
+            said = re.compile("; UTC where no zone is said$")
+            await expect(months.get_by_label(label)).to_have_accessible_description(said)
+        await default.fill("2026-07-01 08:00")
+        await at.look(page, "definition-times")
+        await page.get_by_role("button", name="Save", exact=True).click()
+        await expect(page.get_by_text("The parameters are saved.")).to_be_visible()
+        # By the clocks of Berlin.
+        await expect(page.get_by_label("months")).to_have_value("2026-07-01T10:00")
+        assert at.complaints == []

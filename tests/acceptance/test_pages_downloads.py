@@ -70,6 +70,9 @@ async def test_what_an_executions_page_offers_is_what_comes(service: Any, http: 
         assert name == "by month.csv"
         assert list(csv.reader(io.StringIO(data.decode()))) == [["month", "units"], ["2026-09", "5"], ["2026-10", "7"]]
         assert page.url == here, "a download leaves the page where it is"
+        await page.goto(f"{at.url}/notebooks/{number}/compare")
+        assert await downloaded(page, page.get_by_role("link", name="table", exact=True)) == (name, data)
+        await page.goto(here)
 
         async with page.expect_popup() as opened:
             await page.get_by_role("link", name="Alone").click()

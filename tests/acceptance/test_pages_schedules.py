@@ -128,3 +128,27 @@ async def test_a_schedule_is_made_up_for_paused_changed_and_deleted(
         # The browser's own remarks on the two forms that were refused.
         assert [each for each in at.complaints if "status of 422" not in each] == []
         assert len(at.complaints) == 2
+
+
+_COUNT = """(said) => {
+  globalThis.told = 0;
+  new MutationObserver((changes) => { globalThis.told += changes.length; }).observe(said, { childList: true });
+}"""
+
+
+async def test_what_is_no_json_is_said_once_however_often_the_times_were_said(
+    service: Any, http: httpx.Client, home: Path
+) -> None:
+    settings = {"param_name": "settings", "param_type": "json"}
+    number = registered(http, write_notebook(home / "json.ipynb", "", parameters="settings = None"), settings)
+    async with looking(service.url, "laptop", 1280) as at:
+        page = await at.page()
+        await page.goto(f"{at.url}/schedules/new?notebook_id={number}")
+        for minute in ("01", "02", "03"):
+            await page.get_by_label("Cron expression").fill(f"{minute} 6 * * *")
+            await expect(page.locator("#times")).to_contain_text(f"At 06:{minute}")
+        await page.locator("#f-p-settings-check").evaluate(_COUNT)
+        await page.get_by_label("settings").fill("{")
+        await expect(page.locator("#f-p-settings-check")).to_contain_text("Not JSON yet")
+        assert await page.evaluate("globalThis.told") == 1
+        assert at.complaints == []

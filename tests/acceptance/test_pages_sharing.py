@@ -125,11 +125,11 @@ async def test_a_token_is_made_shown_once_used_and_revoked(stage: Stage, name: s
         assert secret not in await page.content()
         row = page.get_by_role("row").filter(has_text=f"nightly on a {name}")
         await expect(row.get_by_text("never")).to_have_count(0)
-        await row.get_by_role("button", name="Revoke", exact=True).click()
+        await row.get_by_role("button", name=f"Revoke nightly on a {name}", exact=True).click()
         await expect(page.get_by_role("heading", name=f"Revoke nightly on a {name}?")).to_be_visible()
         await page.get_by_role("button", name="Leave it").click()
         assert status("GET", "/db/notebooks") == 200
-        await row.get_by_role("button", name="Revoke", exact=True).click()
+        await row.get_by_role("button", name=f"Revoke nightly on a {name}", exact=True).click()
         await page.get_by_role("button", name="Revoke it").click()
         await expect(page.get_by_text("The token is worthless from now on.")).to_be_visible()
         await expect(row).to_contain_text("revoked")

@@ -77,6 +77,31 @@ async def swept(page: Page, http: httpx.Client, number: int) -> None:
     await expect(page.locator(".total")).to_contain_text("2 executions")
 
 
+async def refused(page: Page, http: httpx.Client, number: int) -> None:
+    """What the script does not read is not taken for UTC under a hint that says otherwise."""
+    wanted = "must be written like 2026-10-31 08:00, or with its zone, like 2026-10-31T08:00:00Z"
+    await page.goto(f"{http.base_url}/notebooks/{number}/sweep")
+    await page.get_by_label("since").fill("2026-07-01 08:00, 2026-07-02 08")
+    await expect(page.locator("#plan")).to_contain_text(wanted)
+    await page.goto(f"{http.base_url}/schedules/new?notebook_id={number}")
+    await page.get_by_label("since").fill("20260701T0800")
+    await page.get_by_role("button", name="Schedule it").click()
+    await expect(page.locator("#f-p-since-error")).to_contain_text(wanted)
+    await expect(page.get_by_label("since")).to_have_value("20260701T0800")
+    await page.get_by_text("When something comes between").click()
+    await page.get_by_label("Not before").fill("2026-07-01 08:00:00,5")
+    await page.get_by_role("button", name="Schedule it").click()
+    await expect(page.locator("#f-starts_at-error")).to_have_text(f"'2026-07-01 08:00:00,5' {wanted}.")
+    await expect(page.get_by_label("Not before")).to_have_value("2026-07-01 08:00:00,5")
+    await page.goto(f"{http.base_url}/executions")
+    await page.get_by_text("More filters").click()
+    await page.get_by_label("Submitted before").fill("2026-07-01 08")
+    await page.get_by_role("button", name="Filter", exact=True).click()
+    await expect(page.locator("#f-submitted_before-error")).to_contain_text("must say its time zone")
+    await expect(page.get_by_label("Submitted before")).to_have_value("2026-07-01 08")
+    assert http.get("/db/schedules").json() == []
+
+
 async def scheduled(page: Page, http: httpx.Client, number: int) -> None:
     """A day that is in no calendar is not taken for the next one; what stands there when it is changed is what was
     typed."""
@@ -104,10 +129,11 @@ async def test_a_time_is_typed_by_the_readers_own_clock(
         await once(at, page, http, number)
         await again(page, http, number)
         await swept(page, http, number)
+        await refused(page, http, number)
         await scheduled(page, http, number)
-        # The browser's own remarks on the two forms that were refused.
+        # The browser's own remarks on what was refused.
         assert [each for each in at.complaints if "status of 422" not in each] == []
-        assert len(at.complaints) == 2
+        assert len(at.complaints) == 5
 
 
 async def test_without_scripts_a_time_is_in_utc_and_its_field_says_so(

@@ -167,3 +167,21 @@ def test_a_secret_of_a_schedule_is_shown_nowhere_and_stays_until_another_is_type
     assert schedule["parameters"] == {"month": "2026-01", "password": "********"}
     after = plain.execute("SELECT secrets IS NOT NULL FROM schedules").fetchone()
     assert (sealed is not None, after) == (True, (True,))
+
+
+def test_a_secret_that_was_typed_and_is_not_shown_is_said_to_be_typed_again(browser: httpx.Client, number: int) -> None:
+    wanted = {"notebook_id": number, "param_name": "password", "param_type": "string", "secret": True}
+    assert browser.post("/db/parameters", json=wanted).status_code == 201
+    told = '<span class="field-again" id="f-s-password-again">Type it again: it is not shown</span>'
+    at = f"/notebooks/{number}"
+    schedule = "/schedules/new"
+    for shown, action in ((at, f"{at}/execute"), (f"{at}/sweep",) * 2, (f"{schedule}?notebook_id={number}", schedule)):
+        page = browser.get(shown)
+        form = Form(page.text, action).fields
+        assert "field-again" not in page.text
+        for sent in ({"p.top_n": "99"}, {"look": "yes"}):
+            again = browser.post(action, data=form | sent | {"s.password": "hunter2"})
+            assert told in again.text
+            assert re.search(r'<input type="password"[^>]* aria-describedby="[^"]*f-s-password-again"', again.text)
+            assert "hunter2" not in again.text
+            assert "field-again" not in browser.post(action, data=form | sent).text

@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from dataclasses import replace
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,12 +23,13 @@ from pressroom.parameters.values import resolve
 from pressroom.schedules.schemas import ScheduleCreate
 from pressroom.schedules.upcoming import coming
 from pressroom.web.calls import calls
+from pressroom.web.definition_form import proposed_in
 from pressroom.web.forms import Field, fields_of, given_in, texts_in, texts_of_values, wrong_fields
-from pressroom.web.moments import with_zone
 from pressroom.web.rendering import bytes_in_words, moment_of, seconds_in_words
 from pressroom.web.routes import form_of
 from pressroom.web.schedule_form import schedule_fields
 from pressroom.web.strips import strip, trend_in_words
+from pressroom.web.sweeps import sweep_fields
 from pressroom.wire import MAX_EVENT_ID, id_in
 
 
@@ -84,6 +85,14 @@ def test_a_secret_is_never_filled_in_and_its_field_is_marked() -> None:
     made = field(Definition("password", "string", secret=True), "hunter2")
     assert (made.name, made.text) == ("s.password", "")
     assert texts_of_values([Definition("password", "string", secret=True)], {"password": "********"}) == {}
+
+
+@pytest.mark.parametrize("made_by", [fields_of, sweep_fields, schedule_fields])
+def test_a_secret_that_was_typed_is_to_be_typed_again(made_by: Callable[..., list[Field]]) -> None:
+    definitions = [Definition("password", "string", secret=True), Definition("note", "string")]
+    for typed, again in (("hunter2", True), ("", False)):
+        made = made_by(definitions, {"password": typed, "note": "x"}, {})
+        assert [(each.text, each.again) for each in made] == [("", again), ("x", False)]
 
 
 VALUES: dict[str, st.SearchStrategy[Any]] = {
@@ -212,60 +221,6 @@ def test_what_is_wrong_is_said_in_the_words_of_the_api() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "moment"),
-    [
-        ("2026-10-01", "2026-10-01T00:00Z"),
-        ("2026-10-01T08:00", "2026-10-01T08:00Z"),
-        ("2026-10-01T08:00+02:00", "2026-10-01T08:00+02:00"),
-        ("soon", "soon"),
-    ],
-)
-def test_a_time_without_a_zone_is_utc(text: str, moment: str) -> None:
-    assert with_zone(text) == moment
-
-
-WHEN = Definition("when", "datetime", rules={"min": "2026-01-01T00:00:00"})
-
-
-def sent_back(definition: Definition, text: str) -> dict[str, Any]:
-    """What is given by a field that nobody touches, of a browser without scripts: its own control knows no zone."""
-    made = field(definition, text)
-    assert made.control == "datetime"
-    sent = FormData([(made.name, made.text.removesuffix("Z").removesuffix(":00"))])
-    return given_in([definition], texts_in([definition], sent))
-
-
-def test_a_time_has_its_zone_in_the_field_in_what_is_given_and_in_the_call() -> None:
-    made = field(WHEN, "2026-10-31T08:00:00+02:00")
-    assert (made.text, made.moment, made.hint) == ("2026-10-31T06:00:00Z", True, "2026-01-01T00:00:00Z or later")
-    assert sent_back(WHEN, "2026-10-31T08:00:00+02:00") == {"when": "2026-10-31T06:00Z"}
-    for typed, zoned in (("2026-10-31", "2026-10-31T00:00Z"), (" 2026-10-31 08:00", "2026-10-31 08:00Z")):
-        assert texts_in([WHEN], FormData([("p.when", typed)])) == {"when": zoned}
-    assert texts_of_values([WHEN], {"when": "2026-10-31T08:00:00"}) == {"when": "2026-10-31T08:00:00Z"}
-    [made] = schedule_fields([replace(WHEN, default="2026-10-31T08:00:00")], {"when": "{{ scheduled_at }}"}, {})
-    assert (made.text, made.placeholder, made.moment) == ("{{ scheduled_at }}", "2026-10-31T08:00:00Z", True)
-
-
-@pytest.mark.parametrize("default", ["2026-10-31T08:00:00", "2026-10-31T10:00:00+02:00", "2026-10-31T08:00Z"])
-def test_the_moment_of_the_default_is_given_as_the_default_has_it(default: str) -> None:
-    assert sent_back(replace(WHEN, default=default), default) == {"when": default}
-    assert sent_back(replace(WHEN, default=default), "2026-10-31T08:01Z") == {"when": "2026-10-31T08:01Z"}
-
-
-def test_a_time_that_was_chosen_stays_as_its_option_has_it() -> None:
-    definition = Definition("when", "datetime", rules={"options": ["2026-10-31T08:00:00", "2026-11-30T08:00:00Z"]})
-    for option in field(definition).options:
-        given = given_in([definition], texts_in([definition], FormData([("p.when", option.value)])))
-        assert resolve([definition], given, lenient=True) == {"when": option.value}
-
-
-@pytest.mark.parametrize("text", ["soon", "2026-02-31T08:00", "2026-10-31T08:00:00.123456Z", "0001-01-01T00:00+01:00"])
-def test_what_the_browsers_own_control_cannot_show_is_a_text(text: str) -> None:
-    made = field(WHEN, text)
-    assert (made.control, made.text, made.moment) == ("text", text, True)
-
-
-@pytest.mark.parametrize(
     "text", ["", "0", "01", "-1", "1.0", "x", "²", str(2**31), "9" * 5000], ids=lambda text: text[:12]
 )
 def test_what_is_no_id_is_none(text: str) -> None:
@@ -286,3 +241,9 @@ async def test_a_form_that_the_browser_gave_up_sending_is_no_failure_of_the_serv
     headers = [(b"content-type", b"application/x-www-form-urlencoded")]
     with pytest.raises(Invalid, match="did not come whole"):
         await form_of(Request({"type": "http", "method": "POST", "headers": headers}, left))
+
+
+def test_a_form_has_as_many_parameters_as_are_sent() -> None:
+    sent = {f"d.{number}.name": f"p{number}" for number in range(300)}
+    assert [each.name for each in proposed_in(sent)] == list(sent.values())
+    assert proposed_in({**sent, "d.2.name": " "})[2].name == "p3", "one without a name is none"

@@ -42,7 +42,7 @@ async def show_components(request: Request, _: Reader) -> Response:
     ]
     marks.append(Mark(12, Status.RUNNING, _MOMENT + timedelta(days=12), None))
     errors = {"month": "must match '^[0-9]{4}-[0-9]{2}$', not \"October\""}
-    fields = fields_of(_DEFINITIONS, {"month": "October"}, errors)
+    fields = fields_of(_DEFINITIONS, {"month": "October", "password": "typed"}, errors)
     batch = [
         BatchMark(number + 1, _STATUSES[number % 7], _MOMENT, number / 2, number, {"rmse": number / 10})
         for number in range(12)

@@ -1,5 +1,6 @@
 """The fields of a parameter's definition: its type, its default and its rules, as texts."""
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -17,7 +18,6 @@ from pressroom.settings import Settings
 from pressroom.web.forms import text_of
 from pressroom.wire import sentence_of
 
-MOST_PARAMETERS = 200
 TYPES = tuple(kind.value for kind in ParameterType)
 
 
@@ -110,7 +110,7 @@ def proposed_in(sent: Mapping[str, str]) -> list[Proposed]:
     """What was typed: the fields of parameters are ``d.NUMBER.FIELD``. One without a name is none."""
     known = [each.name for each in fields(Proposed) if each.name not in ("name", "error")]
     found: list[Proposed] = []
-    for number in range(MOST_PARAMETERS):
+    for number in itertools.count():
         name = sent.get(f"d.{number}.name")
         if name is None:
             break

@@ -15,7 +15,7 @@ from starlette.datastructures import FormData, QueryParams
 
 from pressroom.parameters.rules import Definition, ParameterType, schema_of
 from pressroom.press.masks import MARK
-from pressroom.web.moments import same, to_the_second, with_zone
+from pressroom.web.moments import in_utc, known, same, to_the_second, with_zone
 from pressroom.web.rendering import value_in_words
 from pressroom.web.routes import SECRET_PREFIX
 from pressroom.wire import sentence_of
@@ -44,7 +44,7 @@ class Option:
 class Field:
     """One field. ``control`` says which; ``text`` is what is in it, ``error`` what is wrong with that. ``hint`` is what
     may be typed. ``minimum``, ``maximum`` and ``step`` are those of a slider or a date. ``moment``: it is typed by the
-    reader's own clock, where a script tells it."""
+    reader's own clock, where a script tells it. ``again``: what was typed is a secret, and is not in it any more."""
 
     name: str
     label: str
@@ -60,6 +60,7 @@ class Field:
     step: str = ""
     placeholder: str = ""
     moment: bool = False
+    again: bool = False
 
 
 def fields_of(definitions: Sequence[Definition], texts: Mapping[str, str], errors: Mapping[str, str]) -> list[Field]:
@@ -67,9 +68,16 @@ def fields_of(definitions: Sequence[Definition], texts: Mapping[str, str], error
     return [_field(each, texts.get(each.name), errors.get(each.name)) for each in definitions]
 
 
+def secret_texts(definitions: Sequence[Definition], texts: Mapping[str, str]) -> dict[str, str]:
+    """Of what was typed, the secrets."""
+    return {each.name: texts[each.name] for each in definitions if each.secret and each.name in texts}
+
+
 def _field(definition: Definition, typed: str | None, error: str | None) -> Field:
     schema = schema_of(definition)
     text = typed if typed is not None else text_of(schema.get("default"))
+    if typed is None and definition.type == ParameterType.DATETIME:
+        text = in_utc(text)
     control, more = _control(schema, definition, text)
     if control == "datetime":
         text = to_the_second(text) or ""
@@ -83,6 +91,7 @@ def _field(definition: Definition, typed: str | None, error: str | None) -> Fiel
         hint=_hint(schema, definition),
         error=error,
         required=definition.required and definition.default is None,
+        again=definition.secret and bool(typed),
         **more,
     )
 
@@ -157,7 +166,7 @@ def _range(schema: Mapping[str, Any]) -> list[str]:
     low = schema.get("minimum", schema.get("formatMinimum"))
     high = schema.get("maximum", schema.get("formatMaximum"))
     if schema.get("format") == "date-time":
-        low, high = (with_zone(bound) if bound else None for bound in (low, high))
+        low, high = (in_utc(bound) if bound else None for bound in (low, high))
     more, less = ("later", "earlier") if "format" in schema else ("more", "less")
     if low is not None and high is not None:
         return [f"{low} to {high}"]
@@ -203,9 +212,8 @@ def texts_in(definitions: Sequence[Definition], sent: FormData | QueryParams, *,
 def _timed(definition: Definition, text: str) -> str:
     """A time with its zone; or the default or one of the options, if it is that moment, as it is written there: a
     control that has no zone has sent it in other words."""
-    schema = schema_of(definition)
-    known = map(text_of, cast("list[JsonValue]", [schema.get("default"), *schema.get("enum", [])]))
-    return next((one for one in known if same(text.strip(), one)), None) or with_zone(text.strip())
+    text = text.strip()
+    return next((one for one in known(definition) if text == one or same(text, one)), None) or with_zone(text)
 
 
 def sent_of(definition: Definition, sent: FormData | QueryParams) -> list[str]:
@@ -240,5 +248,5 @@ def texts_of_values(definitions: Sequence[Definition], values: Mapping[str, Json
     for each in definitions:
         if each.name in values and not each.secret and values[each.name] != MARK:
             text = text_of(values[each.name])
-            found[each.name] = _timed(each, text) if each.type == ParameterType.DATETIME else text
+            found[each.name] = _timed(each, in_utc(text)) if each.type == ParameterType.DATETIME else text
     return found

@@ -26,6 +26,7 @@ from pressroom.settings import MEBIBYTE
 from pressroom.web.calls import Calls, calls
 from pressroom.web.descriptions import Descriptions
 from pressroom.web.forms import fields_of, given_in, texts_in, texts_of_values, wrong_fields
+from pressroom.web.moments import require_zones
 from pressroom.web.registered import HOW, Seen, seen
 from pressroom.web.rendering import page
 from pressroom.web.routes import PageRoute, changing, form_of, see_other, text_fields
@@ -73,6 +74,7 @@ async def execute_from_a_page(notebook_id: Id, request: Request, parts: TheParts
     try:
         how = HowToExecute.model_validate({name: text for name, text in typed.how.items() if text.strip()})
         given = given_in(shown.definitions, typed.texts)
+        require_zones(shown.definitions, given)
         order = Order(given, notebook_id=notebook_id, how=how, lenient=True)
         async with changing(request) as session:
             [execution_id] = await executions.submit(session, parts.intake, caller, [order])

@@ -19,7 +19,7 @@ from pressroom.parameters import service as parameters
 from pressroom.parameters.proposals import propose
 from pressroom.parameters.schemas import ParameterFields
 from pressroom.settings import MEBIBYTE
-from pressroom.web.definition_form import MOST_PARAMETERS, TYPES, Proposed, definitions, proposed_in
+from pressroom.web.definition_form import TYPES, Proposed, definitions, proposed_in
 from pressroom.web.forms import wrong_fields
 from pressroom.web.rendering import page
 from pressroom.web.routes import PageRoute, changing, form_of, see_other, text_fields
@@ -113,7 +113,7 @@ async def _propose(parts: Parts, caller: Principal, form: Form) -> None:
         return str(place.path), propose(place.read(limit), str(place.path))
 
     form.path, (proposals, _, form.notes) = await asyncio.to_thread(read)
-    form.proposed = [Proposed.of(each) for each in proposals[:MOST_PARAMETERS]]
+    form.proposed = [Proposed.of(each) for each in proposals]
     if not form.name:
         words = PurePosixPath(form.path).stem.replace("_", " ").replace("-", " ").strip()
         form.name = words[:1].upper() + words[1:]

@@ -20,8 +20,8 @@ from pressroom.schedules import cron, service
 from pressroom.schedules.answers import answer
 from pressroom.schedules.schemas import Missed, Overlap, ScheduleCreate, ScheduleOut, ScheduleUpdate
 from pressroom.schedules.upcoming import coming
-from pressroom.web.forms import Field, fields_of, text_of, texts_in, wrong_fields
-from pressroom.web.moments import with_zone
+from pressroom.web.forms import Field, fields_of, secret_texts, text_of, texts_in, wrong_fields
+from pressroom.web.moments import WANTED, moment, require_zones, with_zone
 from pressroom.web.registered import HOW, Seen, seen
 from pressroom.web.rendering import page
 from pressroom.web.routes import PageRoute, changing, form_of, see_other, text_fields
@@ -76,6 +76,18 @@ class Form:
         """The parameters, as texts; an empty one is the notebook's default, whatever it is at the tick."""
         return {name: text for name, text in self.texts.items() if text.strip()}
 
+    def times(self) -> dict[str, datetime | None]:
+        """When it begins and ends at the earliest and the latest; what is no time, or one that nobody knows the zone
+        of, stands in the errors."""
+        found: dict[str, datetime | None] = {}
+        for name in MOMENTS:
+            text = self.others.get(name, "").strip()
+            try:
+                found[name] = moment(text) if text else None
+            except (ValueError, OverflowError):
+                self.errors.setdefault(name, f"{text[:50]!r} {WANTED}.")
+        return found
+
     def explain(self, error: PressroomError) -> None:
         """Put what the service says beside the field that it is about. Raises it where it is about the caller."""
         if isinstance(error, ParameterInvalid):
@@ -107,13 +119,15 @@ async def schedule_from_a_page(request: Request, parts: TheParts, caller: Acting
     async with parts.database.transaction() as session:
         shown = await seen(session, caller, _id(fields.get("notebook_id", "")))
     form = Form(texts_in(shown.definitions, sent, typed=True), fields)
-    if "look" in fields:
-        return await _page(request, shown, form)
+    form.times()
+    if form.errors or "look" in fields:
+        return await _page(request, shown, form, status=200 if "look" in fields else 422)
     try:
         said = {name: value for name, value in form.said().items() if value is not None}
         # As over the API, whoever may act for others names them.
         said |= {"username": fields["username"]} if fields.get("username") else {}
         parameters = form.given()
+        require_zones(shown.definitions, parameters)
         wanted = ScheduleCreate.model_validate(said | {"notebook_id": shown.row.id, "parameters": parameters})
         async with changing(request) as session:
             facts(request.scope)["notebook_id"] = shown.row.id
@@ -156,11 +170,13 @@ async def change_a_schedule_from_a_page(
         schedule = await answer(session, await service.owned(session, caller, schedule_id))
         shown = await seen(session, caller, schedule.notebook_id)
     form = Form(texts_in(shown.definitions, sent, typed=True), fields, schedule)
-    if "look" in fields:
-        return await _page(request, shown, form)
+    form.times()
+    if form.errors or "look" in fields:
+        return await _page(request, shown, form, status=200 if "look" in fields else 422)
     try:
         unchanged = untouched(schedule, form.texts)
         given = {name: text for name, text in form.given().items() if name not in unchanged}
+        require_zones(shown.definitions, given)
         kept: dict[str, JsonValue] = {
             each.name: MARK for each in shown.definitions if each.secret and schedule.parameters.get(each.name) == MARK
         }
@@ -199,9 +215,8 @@ def schedule_fields(
 ) -> list[Field]:
     """A field for each parameter, into which a template can be typed. What is left empty is the notebook's default,
     whatever it is then, which stands there as what could be."""
-    return [
-        _field(each, made, texts) for each, made in zip(definitions, fields_of(definitions, {}, errors), strict=True)
-    ]
+    plain = fields_of(definitions, secret_texts(definitions, texts), errors)
+    return [_field(each, made, texts) for each, made in zip(definitions, plain, strict=True)]
 
 
 def _field(definition: Definition, made: Field, texts: Mapping[str, str]) -> Field:
@@ -223,12 +238,7 @@ async def meaning(form: Form) -> tuple[str, list[datetime]]:
     except Invalid as error:
         form.errors.setdefault("cron", error.detail)
         return "", []
-    bounds: dict[str, datetime | None] = {}
-    for name in MOMENTS:
-        try:
-            bounds[name] = datetime.fromisoformat(said[name]).astimezone(UTC) if said[name] else None
-        except (ValueError, OverflowError):
-            form.errors.setdefault(name, f"{said[name]!r} is no time, such as 2026-10-01T08:00Z.")
+    bounds = form.times()
     try:
         ask = (said["cron"], said["timezone"], datetime.now(UTC), TIMES)
         return words, await asyncio.to_thread(lambda: coming(*ask, **bounds))

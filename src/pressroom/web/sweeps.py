@@ -20,8 +20,8 @@ from pressroom.batches.schemas import Range
 from pressroom.errors import ParameterInvalid
 from pressroom.parameters.rules import Definition, ParameterType, canonical, schema_of
 from pressroom.parameters.values import checked, concealed
-from pressroom.web.forms import YES_OR_NO, Field, Option, fields_of, sent_of, text_of, texts_in
-from pressroom.web.moments import with_zone
+from pressroom.web.forms import YES_OR_NO, Field, Option, fields_of, secret_texts, sent_of, text_of, texts_in
+from pressroom.web.moments import require_zone, with_zone
 
 MOST_VALUES = 10_000
 """Values that one parameter may have."""
@@ -93,7 +93,12 @@ def _values(definition: Definition, text: str) -> list[JsonValue]:
     else:
         parts = [part.strip() for part in text.split(",") if part.strip()]
     zoneless = kind is ParameterType.DATETIME and _options(definition) is None
-    return [with_zone(part) for part in parts] if zoneless else list[JsonValue](parts)
+    if not zoneless:
+        return list[JsonValue](parts)
+    times = [with_zone(part) for part in parts]
+    for one in times:
+        require_zone(definition, one)
+    return list[JsonValue](times)
 
 
 def _bounds(text: str) -> tuple[str, str, str | None] | None:
@@ -172,7 +177,7 @@ def _options(definition: Definition) -> list[JsonValue] | None:
 
 def sweep_fields(definitions: Sequence[Definition], texts: Mapping[str, str], errors: Mapping[str, str]) -> list[Field]:
     """A field for each parameter that several values can be typed into, or ticked."""
-    plain = fields_of(definitions, {}, errors)
+    plain = fields_of(definitions, secret_texts(definitions, texts), errors)
     return [_field(each, made, texts.get(each.name)) for each, made in zip(definitions, plain, strict=True)]
 
 

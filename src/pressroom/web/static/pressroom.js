@@ -36,7 +36,8 @@
 
   /** Whether what is typed is JSON, said while it is typed. */
   const json = (root) => {
-    for (const area of root.querySelectorAll("textarea[data-json]")) {
+    for (const area of root.querySelectorAll("textarea[data-json]:not([data-looked-at])")) {
+      area.dataset.lookedAt = "yes";
       const said = document.getElementById(area.dataset.json);
       area.addEventListener("input", () => {
         try {
@@ -81,12 +82,60 @@
   document.addEventListener("click", (event) => {
     const link = event.target.closest("a[data-carry]");
     if (!link) return;
+    const form = document.getElementById(link.dataset.carry);
+    if (!complete(form)) {
+      event.preventDefault();
+      halves(form)[0].focus();
+      return;
+    }
     const address = new URL(link.href);
     for (const name of [...address.searchParams.keys()]) if (name.startsWith("p.")) address.searchParams.delete(name);
-    for (const [name, value] of new FormData(document.getElementById(link.dataset.carry))) {
+    for (const [name, value] of new FormData(form)) {
       if (name.startsWith("p.") && value) address.searchParams.append(name, value);
     }
     link.href = address;
+  });
+
+  /** A date or a time of which a part is missing has no value, as if nobody had typed anything: it is sent by no form. */
+  const halves = (form) => [...form.elements].filter((one) => one.validity?.badInput && /^date/.test(one.type));
+
+  const sayHalf = (field) => {
+    if (field.dataset.half) return;
+    const said = document.createElement("span");
+    said.className = "field-error";
+    said.id = field.dataset.half = `${field.id}-half`;
+    said.setAttribute("role", "alert");
+    field.after(said);
+    said.textContent = `This is not all of a ${field.type === "date" ? "date" : "time"}, or it is in no calendar: type each part, or none.`;
+    field.dataset.told = field.getAttribute("aria-describedby") ?? "";
+    field.setAttribute("aria-describedby", `${field.dataset.told} ${said.id}`.trim());
+    field.setAttribute("aria-invalid", "true");
+  };
+
+  const whole = ({ target: field }) => {
+    if (!field.dataset?.half || field.validity.badInput) return;
+    document.getElementById(field.dataset.half).remove();
+    field.setAttribute("aria-describedby", field.dataset.told);
+    if (!document.getElementById(`${field.id}-error`)) field.removeAttribute("aria-invalid");
+    delete field.dataset.half;
+  };
+  for (const touched of ["input", "keyup", "focusout"]) document.addEventListener(touched, whole);
+
+  /** Whether all of a form is there to be sent; what is not is told of beside it. */
+  const complete = (form) => {
+    const found = halves(form);
+    for (const field of found) sayHalf(field);
+    return found.length === 0;
+  };
+
+  document.addEventListener("submit", (event) => {
+    if (complete(event.target)) return;
+    event.preventDefault();
+    halves(event.target)[0].focus();
+  });
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    const included = event.detail.elt.getAttribute("hx-include");
+    if (included && !complete(document.querySelector(included))) event.preventDefault();
   });
 
   const inWords = (seconds) => {
@@ -105,7 +154,8 @@
 
   const two = (number) => String(number).padStart(2, "0");
 
-  const iso = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(\.\d+)?(Z|[+-]\d\d:\d\d)?)?$/;
+  /** What is written otherwise stays as it is, and the service refuses it where no zone is said. */
+  const iso = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)((?<=:\d\d:\d\d)\.\d+)?(Z|[+-]\d\d:\d\d)?)?$/;
 
   /** A time in its parts; nothing for what is none, a day that is in no calendar too, which a browser takes for another. */
   const partsOf = (text) => {
@@ -114,8 +164,9 @@
     return day && !Number.isNaN(counted.getTime()) && counted.toISOString().startsWith(day) ? { day, clock, fraction, zone } : null;
   };
 
-  /** Each time of a field, of which there may be several, in lines or between commas. What is none stays as it is. */
-  const eachTime = (text, put) => text.split(/([,\n])/).map((part) => part.replace(/\S(?:.*\S)?/, put)).join("");
+  /** Each time of a field, of which there may be several, in lines or between commas; but a comma that digits follow
+   * which begin no day is one within a time. What is none stays as it is. */
+  const eachTime = (text, put) => text.split(/(,(?!\d+(?!\d*-))|\n)/).map((part) => part.replace(/\S(?:.*\S)?/, put)).join("");
 
   /** A time as the reader's own clock has it; one without a zone is UTC. */
   const byOwnClock = (text, between) => {
@@ -154,6 +205,8 @@
   /** What works by scripts alone. */
   const scripted = (root) => {
     for (const one of root.querySelectorAll("[data-scripted]")) one.hidden = false;
+    // What is wrong is said in the service's words; without scripts the browser says at least what it would leave out.
+    for (const form of root.querySelectorAll("form[data-told]")) form.noValidate = true;
   };
 
   const enhance = (root) => {
