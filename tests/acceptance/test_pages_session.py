@@ -154,3 +154,57 @@ async def test_tabs_whose_session_is_over_each_come_back_to_where_they_were(stag
         await other.get_by_role("button", name="Sign out").click()
         await expect(other.get_by_role("heading", name="You are signed out")).to_be_visible()
         assert unexplained(at, 401) == []
+
+
+@WIDTHS
+@pytest.mark.parametrize("note", ["short, with 'ä' & <b>", "long: " + "x" * 2500], ids=["short", "long"])
+async def test_a_form_that_is_sent_after_signing_in_anew_in_another_tab_is_filled_in_again_and_works(
+    stage: Stage, number: int, name: str, width: int, note: str
+) -> None:
+    here = f"/notebooks/{number}"
+    async with looking(stage.url, name, width) as at:
+        page = await come_in(at, "cara", here)
+        await page.get_by_label("note").fill(note)
+        await page.get_by_label("password").fill(PASSWORD)
+        before = stage.rows("SELECT count(*) FROM notebook_executions")
+        stage.end_sessions()
+        other = await at.page()
+        await other.goto(f"{at.url}/executions")
+        await fill_in(other, "cara")
+        await expect(other).to_have_url(f"{at.url}/executions")
+        await page.locator("[name='p.months']").fill("7")
+        await expect(page.get_by_text("What is shown may be old: you have signed in anew since")).to_be_visible()
+        await page.get_by_role("button", name="Execute", exact=True).click()
+        await expect(page.get_by_role("heading", name="You have signed in anew")).to_be_visible()
+        said = "Nothing was done. What you typed is filled in again on its page; secrets are not."
+        await expect(page.get_by_text(said)).to_be_visible()
+        await at.look(page, "signed-in-anew")
+        await page.get_by_role("link", name="Back to the form").click()
+        await expect(page.get_by_label("note")).to_have_value(note)
+        await expect(page.locator("[name='p.months']")).to_have_value("7")
+        await expect(page.get_by_label("password")).to_have_value("")
+        assert stage.rows("SELECT count(*) FROM notebook_executions") == before
+        await page.get_by_label("password").fill(PASSWORD)
+        await page.get_by_role("button", name="Execute", exact=True).click()
+        await expect(page.locator("main .status-success").first).to_be_visible()
+        assert unexplained(at, 401, 403) == []
+
+
+async def test_a_form_is_given_back_to_whoever_typed_it_alone(stage: Stage, number: int) -> None:
+    here, note = f"/notebooks/{number}", "of cara: " + "x" * 2500
+    async with looking(stage.url, "laptop", 1280) as at:
+        page = await come_in(at, "cara", here)
+        await page.get_by_label("note").fill(note)
+        stage.end_sessions()
+        await page.get_by_role("button", name="Execute", exact=True).click()
+        await expect(page.get_by_text("Nothing was done. What you typed is filled in again")).to_be_visible()
+        assert note in await page.evaluate("sessionStorage.getItem('pressroom.form')")
+        stage.ask("cara", "PUT", f"/db/notebooks/{number}/grants/user/dora", {"level": "runner"})
+        await page.get_by_role("link", name="Sign in").click()
+        await fill_in(page, "dora")
+        await expect(page).to_have_url(at.url + here)
+        await expect(page.locator("#call-curl")).to_contain_text("curl")
+        await page.wait_for_load_state()
+        assert await page.evaluate("sessionStorage.getItem('pressroom.form')") is None
+        await expect(page.get_by_label("note")).to_have_value("")
+        assert unexplained(at, 401) == []

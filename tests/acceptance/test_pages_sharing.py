@@ -85,17 +85,55 @@ async def test_a_group_is_let_in_and_a_name_that_is_none_is_refused_in_words(
     number = stage.registered("cara", path)
     async with looking(stage.url, name, width) as at:
         page = await come_in(at, "cara", f"/notebooks/{number}")
-        await page.get_by_label("Name", exact=True).fill("  ")
-        await page.get_by_role("button", name="Give this right").click()
-        await expect(page.get_by_text("grantee: String should have at least 1 character")).to_be_visible()
-        await page.go_back()
         await page.get_by_label("A user or a group").select_option("group")
+        await page.get_by_label("May", exact=True).select_option(label="may look at it")
+        field = page.get_by_label("Name", exact=True)
+        for wrong, why in (("  ", "at least 1 character"), ("<analysts>", "should match pattern")):
+            await field.fill(wrong)
+            await page.get_by_role("button", name="Give this right").click()
+            await expect(page.locator(".grant .field-error")).to_contain_text(why)
+            await expect(field).to_have_value(wrong)
+            await expect(field).to_have_accessible_description(re.compile(why))
+            await expect(page.get_by_label("A user or a group")).to_have_value("group")
+            await expect(page.get_by_label("May", exact=True)).to_have_value("viewer")
+        await at.look(page, "grant-wrong")
         await give(page, "analysts", "execute it")
         assert stage.ask("dora", "GET", f"/db/notebooks/{number}")["name"] == path.stem
         await take_back(page, "analysts", "Take it back")
         await expect(page.get_by_text("What others may do is saved.")).to_be_visible()
         assert stage.ask("cara", "GET", f"/db/notebooks/{number}/grants") == []
         assert unexplained(at, 422) == []
+
+
+@WIDTHS
+async def test_whoever_is_let_in_is_told_what_to_do_about_a_file_that_is_out_of_their_reach(
+    stage: Stage, name: str, width: int
+) -> None:
+    path: Path = write_notebook(stage.users / "cara" / f"at-home-{name}.ipynb", "print(1)")
+    number = stage.registered("cara", path, {"param_name": "region", "param_type": "string"})
+    async with looking(stage.url, name, width) as at, looking(stage.url, name, width) as elsewhere:
+        page = await come_in(at, "cara", f"/notebooks/{number}")
+        told = page.get_by_text("Whoever executes it does so with their own files, and has to reach this one")
+        await expect(told).to_contain_text("With run_as: owner, which the API and pressroom notebooks update set")
+        await give(page, "dora", "execute it")
+        other = await come_in(elsewhere, "dora", f"/notebooks/{number}")
+        await other.get_by_label("region").fill("APAC")
+        await other.get_by_role("button", name="Execute", exact=True).click()
+        said = other.get_by_role("alert")
+        await expect(said).to_contain_text("lies outside the directory of dora")
+        await expect(said).to_contain_text("Its owner, cara, can move it to a shared folder, or let others execute it")
+        await expect(other.get_by_label("region")).to_have_value("APAC")
+        await elsewhere.look(other, "notebook-out-of-reach")
+        stage.ask("cara", "PUT", f"/db/notebooks/{number}", {"run_as": "owner"})
+        await page.reload()
+        await expect(
+            page.get_by_text("Whoever may execute it does so as cara, with the files of cara.")
+        ).to_be_visible()
+        await other.get_by_role("button", name="Execute", exact=True).click()
+        await expect(other.locator("main .status-success").first).to_be_visible()
+        assert stage.rows("SELECT count(*) > 0 FROM audit_log WHERE status = 403 AND username = 'dora'") == [(True,)]
+        assert unexplained(elsewhere, 403) == []
+        assert unexplained(at) == []
 
 
 @WIDTHS

@@ -82,12 +82,20 @@ def test_a_form_is_taken_from_a_page_of_ours_in_the_same_session_alone(
     token = token_in(browser.http.get(f"/notebooks/{number}").text)
     assert token_in(browser.http.get(f"/notebooks/{number}").text)[64:] != token[64:], "how it compresses says nothing"
     action = f"/notebooks/{number}/execute"
-    for origin, given in ((None, ""), (None, "0" * 64), ("https://evil.example.com", token), ("null", token)):
-        refused = post(browser, action, origin, csrf_token=given)
+    evil, said = "https://evil.example.com", "In a session"
+    for origin, given, words in (
+        (None, "", said),
+        (None, "0" * 64, "You have signed in anew"),
+        (evil, token, said),
+        ("null", token, said),
+        (evil, "0" * 64, said),
+    ):
+        refused = post(browser, action, origin, csrf_token=given, back=f"/notebooks/{number}")
         assert refused.status_code == 403
-        assert "In a session" in refused.text
+        assert words in refused.text
+        assert ("Back to the form" in refused.text) == (words != said)
     assert plain.execute("SELECT count(*) FROM notebook_executions").fetchone() == (0,)
-    assert plain.execute("SELECT count(*) FROM audit_log WHERE status = 403").fetchone() == (4,)
+    assert plain.execute("SELECT count(*) FROM audit_log WHERE status = 403").fetchone() == (5,)
     done = post(browser, action, csrf_token=token, **{"p.region": "EMEA"})
     assert done.status_code == 303, done.text
     entry = "SELECT username, operation, allowed FROM audit_log ORDER BY id DESC LIMIT 1"
@@ -118,6 +126,33 @@ def test_a_session_that_ran_out_gives_the_form_back_filled_in_without_its_secret
     page = browser.http.get(sign_in(browser, next_path).headers["Location"])
     assert 'value="Île &amp; co"' in page.text
     assert plain.execute("SELECT count(*) FROM notebook_executions").fetchone() == (0,)
+
+
+def test_a_form_from_before_one_signed_in_anew_is_refused_in_words_and_given_back_without_its_secrets(
+    browser: Browser, number: int, plain: psycopg.Connection[Any]
+) -> None:
+    sign_in(browser)
+    fields = {"csrf_token": token_in(browser.http.get(f"/notebooks/{number}").text), "back": f"/notebooks/{number}"}
+    fields |= {"p.region": "Île & co", "s.password": "hunter2"}
+    plain.execute("DELETE FROM sessions")
+    sign_in(browser)
+    refused = post(browser, f"/notebooks/{number}/execute", **fields)
+    assert refused.status_code == 403
+    assert "You have signed in anew" in refused.text
+    assert "Nothing was done. What you typed is filled in again on its page; secrets are not." in refused.text
+    assert "X-CSRF-Token" not in refused.text
+    assert "hunter2" not in refused.text
+    found = re.search(r'href="([^"]+)">Back to the form', refused.text)
+    assert found is not None
+    page = browser.http.get(unescape(found[1]))
+    assert 'value="Île &amp; co"' in page.text
+    long = post(browser, f"/notebooks/{number}/execute", **fields | {"p.region": "x" * 2000})
+    assert "data-kept" in long.text, "a script gives it back"
+    assert f'href="/notebooks/{number}">Back to the form' in long.text
+    assert plain.execute("SELECT count(*) FROM notebook_executions").fetchone() == (0,)
+    sent = {"csrf_token": token_in(page.text), "p.region": fields["p.region"]}
+    done = post(browser, f"/notebooks/{number}/execute", **sent)
+    assert done.status_code == 303, done.text
 
 
 def test_a_part_of_a_page_that_is_asked_for_after_the_session_has_the_page_loaded_anew(browser: Browser) -> None:

@@ -54,6 +54,12 @@ def _without(some: bytes, mask: bytes) -> bytes:
     return bytes(one ^ other for one, other in zip(some, mask, strict=True))
 
 
+def has_token(scope: Mapping[str, Any], secret: str) -> bool:
+    """Whether the request of an ASGI scope brings the token of the session of ``secret``."""
+    given = next(_header(scope, CSRF_HEADER.lower().encode()), "")
+    return hmac.compare_digest(given.encode(), csrf_token(secret).encode())
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """Where browsers reach this service: the ``origin`` of its pages, and the ``prefix`` of all their paths."""
@@ -119,16 +125,18 @@ class Site:
 
     def require_own_page(self, scope: Mapping[str, Any], secret: str) -> None:
         """Raise :class:`NotAllowed` unless a page of this service sent the request, for the session of ``secret``."""
-        origin = next(_header(scope, b"origin"), None)
-        own = next(_header(scope, b"sec-fetch-site"), "") == "same-origin" if origin is None else origin == self.origin
-        if not own:
+        if not self.is_own_page(scope):
             raise NotAllowed(
                 "In a session, changes are taken from this service's own pages only; this request comes from another "
                 f"site, or does not say (Origin: {self.origin})."
             )
-        given = next(_header(scope, CSRF_HEADER.lower().encode()), "")
-        if not hmac.compare_digest(given.encode(), csrf_token(secret).encode()):
+        if not has_token(scope, secret):
             raise NotAllowed(f"In a session, a change needs the session's {CSRF_HEADER}, which GET /session answers.")
+
+    def is_own_page(self, scope: Mapping[str, Any]) -> bool:
+        """Whether a page of this service sent the request of an ASGI scope, as its browser says."""
+        origin = next(_header(scope, b"origin"), None)
+        return next(_header(scope, b"sec-fetch-site"), "") == "same-origin" if origin is None else origin == self.origin
 
     @property
     def _secure(self) -> bool:

@@ -3,13 +3,15 @@
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ValidationError
 
-from pressroom.api import Id, Owner
+from pressroom.api import Id, Owner, TheParts
 from pressroom.errors import Invalid
 from pressroom.identity.audit import facts
 from pressroom.identity.rights import Level
 from pressroom.notebooks import grants
 from pressroom.notebooks.grant_schemas import GrantedLevel, GranteeKind
 from pressroom.web.forms import wrong_fields
+from pressroom.web.notebook import Typed, page_of
+from pressroom.web.registered import seen
 from pressroom.web.routes import PageRoute, changing, form_of, see_other, text_fields
 from pressroom.wire import Grantee
 
@@ -25,9 +27,19 @@ class Granted(BaseModel):
 
 
 @router.post("/notebooks/{notebook_id}/grants")
-async def grant_from_a_page(notebook_id: Id, request: Request, caller: Owner) -> Response:
-    """Let a user or a group see, execute or change a notebook, in place of what they could before."""
-    wanted = _granted(text_fields(await form_of(request)))
+async def grant_from_a_page(notebook_id: Id, request: Request, parts: TheParts, caller: Owner) -> Response:
+    """Let a user or a group see, execute or change a notebook, in place of what they could before; or show its page
+    again, with what is wrong with their name."""
+    sent = text_fields(await form_of(request))
+    try:
+        wanted = _granted(sent)
+    except Invalid as error:
+        if error.where != ("grantee",):
+            raise
+        async with parts.database.transaction() as session:
+            shown = await seen(session, caller, notebook_id, Level.OWNER)
+        typed = Typed(grant=sent, grant_error=error.detail)
+        return await page_of(request, parts, caller, shown, typed, status=error.status)
     async with changing(request) as session:
         facts(request.scope).update(kind=wanted.kind, grantee=wanted.grantee, level=wanted.level)
         await grants.grant(session, caller, notebook_id, wanted.kind, wanted.grantee, Level(wanted.level))
@@ -48,5 +60,7 @@ def _granted(sent: dict[str, str]) -> Granted:
     try:
         return Granted.model_validate({**sent, "grantee": sent.get("grantee", "").strip()})
     except ValidationError as error:
-        told = "; ".join(f"{name}: {sentence}" for name, sentence in wrong_fields(error).items())
-        raise Invalid(f"{told}.") from error
+        wrong = wrong_fields(error)
+        invalid = Invalid("; ".join(f"{name}: {sentence}" for name, sentence in wrong.items()))
+        invalid.where = tuple(wrong)
+        raise invalid from error

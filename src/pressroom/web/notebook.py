@@ -11,9 +11,9 @@ from pydantic import JsonValue, ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pressroom import logs
-from pressroom.api import Id, Parts, Runner, TheParts, Viewer
+from pressroom.api import Id, Parts, Runner, TheParts, Viewer, refused
 from pressroom.database.models import Notebook
-from pressroom.errors import ParameterInvalid, PressroomError
+from pressroom.errors import ParameterInvalid, PathNotAllowed, PressroomError
 from pressroom.executions import access, recent
 from pressroom.executions import service as executions
 from pressroom.executions.options import HowToExecute
@@ -48,6 +48,9 @@ class Typed:
     problem: str | None = None
     earlier: int | None = None
     """The execution whose values are in it."""
+    grant: Mapping[str, str] = field(default_factory=dict[str, str])
+    grant_error: str | None = None
+    """Of the form that lets others use the notebook: what is in it, and what is wrong with the name."""
 
 
 @router.get("/notebooks/{notebook_id}")
@@ -58,7 +61,7 @@ async def show_a_notebook(notebook_id: Id, request: Request, parts: TheParts, ca
         texts, earlier = await _earlier(session, caller, request.query_params.get("from", ""), shown.definitions)
     texts |= texts_in(shown.definitions, request.query_params)
     how = {name: request.query_params.get(name, "") for name in HOW}
-    return await _page(request, parts, caller, shown, Typed(texts, how, earlier=earlier))
+    return await page_of(request, parts, caller, shown, Typed(texts, how, earlier=earlier))
 
 
 @router.post("/notebooks/{notebook_id}/execute")
@@ -70,7 +73,7 @@ async def execute_from_a_page(notebook_id: Id, request: Request, parts: TheParts
     form = await form_of(request)
     typed = Typed(texts_in(shown.definitions, form), {name: text_fields(form).get(name, "") for name in HOW})
     if "look" in form:  # the calls that stand beside it are of what is typed now
-        return await _page(request, parts, caller, shown, typed)
+        return await page_of(request, parts, caller, shown, typed)
     try:
         how = HowToExecute.model_validate({name: text for name, text in typed.how.items() if text.strip()})
         given = given_in(shown.definitions, typed.texts)
@@ -81,17 +84,32 @@ async def execute_from_a_page(notebook_id: Id, request: Request, parts: TheParts
             facts(request.scope)["execution_ids"] = [execution_id]
     except ValidationError as error:
         typed.how_errors = wrong_fields(error)
-        return await _page(request, parts, caller, shown, typed, status=422)
+        return await page_of(request, parts, caller, shown, typed, status=422)
     except ParameterInvalid as error:
         typed.errors = error.by_parameter
-        return await _page(request, parts, caller, shown, typed, status=error.status)
+        return await page_of(request, parts, caller, shown, typed, status=error.status)
+    except PathNotAllowed as error:
+        await refused(request, error)
+        typed.problem = f"{error.detail} {_whose_it_is(shown.row)}"
+        return await page_of(request, parts, caller, shown, typed, status=error.status)
     except PressroomError as error:
         if error.status in (401, 403, 404):
             raise
         typed.problem = error.detail
-        return await _page(request, parts, caller, shown, typed, status=error.status)
+        return await page_of(request, parts, caller, shown, typed, status=error.status)
     logs.about(execution_id)
     return see_other(request, f"/executions/{execution_id}")
+
+
+def _whose_it_is(notebook: Notebook) -> str:
+    """What can be done where a notebook's file is out of reach."""
+    if notebook.run_as == access.OWNERS:
+        return f"Its owner, {notebook.username}, can move it."
+    owner = notebook.username
+    return (
+        "Whoever executes it has to reach its file. "
+        f"Its owner, {owner}, can move it to a shared folder, or let others execute it as {owner}."
+    )
 
 
 async def _earlier(
@@ -104,9 +122,10 @@ async def _earlier(
     return texts_of_values(definitions, execution.parameters_used or {}), execution.id
 
 
-async def _page(
+async def page_of(
     request: Request, parts: Parts, caller: Principal, shown: Seen, typed: Typed, *, status: int = 200
 ) -> Response:
+    """The page of a notebook, with what was typed into its forms."""
     row = shown.row
     description, unreadable = await _description(parts, row)
     return page(

@@ -17,11 +17,11 @@ from starlette.responses import RedirectResponse
 
 from pressroom.api import PROBLEM_JSON, Parts, transaction
 from pressroom.callers_first import CallerFirst
-from pressroom.errors import Invalid, NotAuthenticated
+from pressroom.errors import Invalid, NotAllowed, NotAuthenticated
 from pressroom.identity import audit
 from pressroom.identity.attempt import LONGEST_PATH, next_path_of
-from pressroom.identity.authentication import READING
-from pressroom.identity.cookies import CSRF_HEADER, unmasked
+from pressroom.identity.authentication import READING, session_secret
+from pressroom.identity.cookies import CSRF_HEADER, Site, has_token, unmasked
 from pressroom.prefix import path_inside
 from pressroom.web.rendering import page
 
@@ -76,8 +76,9 @@ async def _take_the_form(request: Request) -> None:
     """Read the form of a caller who is known, and put its token where a script would have put it."""
     audit.facts(request.scope)
     parts = cast("Parts", request.app.state.parts)
+    as_read = {**request.scope, "method": "GET"}
     try:
-        await parts.authentication.caller({**request.scope, "method": "GET"})
+        await parts.authentication.caller(as_read)
     except NotAuthenticated:
         if _wants_page(request) and _is_small(request):
             request.state.way_back = _way_back(request, await form_of(request))
@@ -91,6 +92,10 @@ async def _take_the_form(request: Request) -> None:
     if isinstance(token, str) and CSRF_HEADER not in request.headers:
         header = (CSRF_HEADER.lower().encode(), unmasked(token).encode("latin-1", "replace"))
         request.scope["headers"] = [*request.scope["headers"], header]
+        site, secret = Site.of(request.scope, parts.settings.public_url), session_secret(as_read)
+        if site and secret and token and site.is_own_page(request.scope) and not has_token(request.scope, secret):
+            request.state.of_another_session = True  # of which the change is refused
+            request.state.way_back = _way_back(request, form)
 
 
 def _is_small(request: Request) -> bool:
@@ -144,6 +149,7 @@ def _as_page(handle: Handler) -> Any:
         problem: dict[str, Any] = json.loads(bytes(answer.body))
         headers = {name: answer.headers[name] for name in ("www-authenticate", "retry-after") if name in answer.headers}
         path, whole = getattr(request.state, "way_back", (None, False))
+        anew = isinstance(error, NotAllowed) and getattr(request.state, "of_another_session", False)
         return page(
             request,
             "problem.html",
@@ -151,6 +157,7 @@ def _as_page(handle: Handler) -> Any:
             headers=headers,
             problem=problem,
             sign_in_at=(path or "/home") if doors and isinstance(error, NotAuthenticated) else None,
+            form_at=(path or "/home") if anew else None,
             keeps=whole,
         )
 

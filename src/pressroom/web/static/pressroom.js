@@ -223,11 +223,15 @@
   const isSecret = (form, name) => name.startsWith("s.") || form.querySelector(`[name="${CSS.escape(name)}"][type=password]`)
     || (name.endsWith(".default") && form.elements[name.replace(/default$/, "secret")]?.checked);
 
-  /** What is sent is kept until the next page: should the session be over, it is filled in again after the sign-in. */
+  /** Who is signed in, as the page says; nobody, where none is. */
+  const reader = () => document.querySelector("[data-username]")?.dataset.username;
+
+  /** What is sent is kept until the next page: should the session be over, it is filled in again after the sign-in, for
+   * whoever typed it. */
   const keep = (form) => {
     const typed = [...new FormData(form)].filter(([name, value]) => typeof value === "string"
       && name !== "csrf_token" && name !== "back" && !isSecret(form, name));
-    sessionStorage.setItem(keptForm, JSON.stringify({ action: form.getAttribute("action"), typed }));
+    sessionStorage.setItem(keptForm, JSON.stringify({ by: reader(), action: form.getAttribute("action"), typed }));
   };
 
   const fillIn = (form, typed) => {
@@ -259,14 +263,18 @@
   const giveBack = () => {
     const kept = JSON.parse(sessionStorage.getItem(keptForm));
     if (!kept) return;
-    const signedOut = document.querySelector("[data-kept]");
-    if (signedOut) {
-      signedOut.hidden = false;
+    if (reader() && reader() !== kept.by) {
+      sessionStorage.removeItem(keptForm);
+      return;
+    }
+    const refused = document.querySelector("[data-kept]");
+    if (refused) {
+      refused.hidden = false;
       sessionStorage.setItem(keptForm, JSON.stringify({ ...kept, lost: true }));
       return;
     }
     const form = kept.lost && document.querySelector(`form[method=post][action="${CSS.escape(kept.action)}"]`);
-    // It belongs to the page after the sign-in; met later, it would overwrite what stands there.
+    // It belongs to the page after the sign-in or the refusal; met later, it would overwrite what stands there.
     sessionStorage.removeItem(keptForm);
     if (!form) return;
     fillIn(form, kept.typed);
@@ -275,14 +283,18 @@
 
   /** A part of the page that could not be brought up to date says so, until it is: else it would look as if it were. */
   const stale = (why) => ({ detail }) => {
-    if (document.getElementById("stale")) return;
-    const said = say(why(detail.xhr.status), "warn");
+    const text = why(detail.xhr.status);
+    const before = document.getElementById("stale");
+    if (before?.textContent === text) return;
+    before?.remove();
+    const said = say(text, "warn");
     said.id = "stale";
     said.dataset.path = detail.pathInfo.requestPath;
   };
   document.addEventListener("htmx:responseError", stale((status) => (status === 401
     ? "Your session is over, and what is shown may be old. What you send now is filled in again after the sign-in."
-    : `What is shown may be old: the service answered ${status}. Load the page again.`)));
+    : status === 403 ? "What is shown may be old: you have signed in anew since, or may no longer do this."
+      : `What is shown may be old: the service answered ${status}. Load the page again.`)));
   const away = stale(() => "What is shown may be old: the service cannot be reached. It is asked again.");
   document.addEventListener("htmx:sendError", away);
   document.addEventListener("htmx:timeout", away);
