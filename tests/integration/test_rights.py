@@ -451,9 +451,9 @@ class Stage:
         self.sql.execute(
             "INSERT INTO notebook_executions (id, notebook_id, username, input_path, output_path, parameters_used, "
             "status, submitted_by, batch_id, batch_index) SELECT nextval('notebook_executions_id_seq'), notebook_id, "
-            "username, input_path, replace(output_path, %s, currval('notebook_executions_id_seq')::text), '{}', "
+            "username, input_path, replace(output_path, %s, '-x-' || currval('notebook_executions_id_seq')), '{}', "
             "'failed', 'ana', %s, 0 FROM notebook_executions WHERE id = %s",
-            (str(ended), batches[1], ended),
+            (f"-x-{ended}", batches[1], ended),
         )
         return {
             "key": key,
