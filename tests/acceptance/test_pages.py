@@ -127,7 +127,13 @@ async def look_around(at: Looking, page: Page, notebook: str) -> None:
     await page.get_by_label("Search").fill("nothing like it")
     await expect(page.get_by_text("No notebook matches")).to_be_visible()
     await page.goto(f"{at.url}/ui")
+    first = page.locator("svg.strip:not(.strip-small) title").first
+    await expect(first).to_have_text(re.compile(r"4\.1 s, 1 Nov 2026, 09:00 \(2026-11-01 08:00:00 UTC\)$"))
     await at.look(page, "ui")
+    await page.get_by_role("button", name="Delete", exact=True).click()
+    await page.get_by_role("button", name="Delete it").click()
+    await expect(page).to_have_url(re.compile(r"/ui\??$"))
+    await expect(page.get_by_role("heading", name="Delete this example?")).to_be_hidden()
     await page.emulate_media(color_scheme="light")
     paper = "getComputedStyle(document.body).backgroundColor"
     light = await page.evaluate(paper)
@@ -160,7 +166,9 @@ async def test_from_a_file_to_its_result(service: Any, gate: Path, name: str, wi
         await expect(page.locator("[name='p.top_n']")).to_have_value("3")
         await look_around(at, page, notebook)
         # The browser itself remarks on the form that was refused, the page that is not there, and the service.
-        remarks = re.compile(r"Failed to load resource: (.* status of (404|422)|net::ERR_INTERNET)|htmx:sendError")
+        remarks = re.compile(
+            r"Failed to load resource: (.* status of (404|422)|net::ERR_INTERNET)|htmx:(afterRequest|sendError)"
+        )
         assert [each for each in at.complaints if not remarks.match(each)] == []
 
 

@@ -14,6 +14,7 @@ from playwright.async_api import expect
 
 from looking import looking
 from pressroom.settings import Settings
+from signed_in import Stage, come_in
 
 ATTACK = """
 <pre id="report"></pre>
@@ -77,6 +78,13 @@ REFUSED = {
 LEAVING = '<meta http-equiv="refresh" content="0;url=EVIL/refresh"><script>location = "EVIL/location"</script>'
 
 
+def written(home: Path, address: str) -> None:
+    """The hostile notebooks, which know another site."""
+    for name, attack in (("attack", ATTACK), ("leaving", LEAVING)):
+        show = f"from IPython.display import HTML, display\ndisplay(HTML({attack.replace('EVIL', address)!r}))"
+        nbformat.write(new_notebook(cells=[new_code_cell(show)]), home / f"{name}.ipynb")
+
+
 @pytest.fixture
 def evil() -> Iterator[tuple[str, list[str]]]:
     """Another site, and what it was asked for."""
@@ -107,9 +115,7 @@ async def test_what_a_hostile_notebook_puts_out_gets_nowhere(
     service: Any, home: Path, settings: Settings, evil: tuple[str, list[str]]
 ) -> None:
     address, asked = evil
-    for name, attack in (("attack", ATTACK), ("leaving", LEAVING)):
-        show = f"from IPython.display import HTML, display\ndisplay(HTML({attack.replace('EVIL', address)!r}))"
-        nbformat.write(new_notebook(cells=[new_code_cell(show)]), home / f"{name}.ipynb")
+    written(home, address)
     async with looking(service.url, "laptop", 1280) as at:
         await at.context.add_cookies([{"name": "pressroom_theme", "value": "dark", "url": at.url}])
         page = await at.page()
@@ -141,3 +147,45 @@ async def test_what_a_hostile_notebook_puts_out_gets_nowhere(
     with psycopg.connect(settings.database_url.get_secret_value().replace("+psycopg", "")) as plain:
         assert plain.execute("SELECT count(*) FROM access_tokens").fetchone() == (0,)
         assert plain.execute("SELECT count(*) FROM notebook_executions").fetchone() == (2,)
+
+
+async def test_it_gets_neither_the_session_nor_its_token_of_whoever_is_signed_in(
+    stage: Stage, evil: tuple[str, list[str]]
+) -> None:
+    address, asked = evil
+    home = stage.users / "cara"
+    home.mkdir()
+    written(home, address)
+    numbers = [
+        stage.ask("cara", "POST", "/execute", {"input_path": str(home / f"{name}.ipynb")})["execution_id"]
+        for name in ("attack", "leaving")
+    ]
+    async with looking(stage.url, "laptop", 1280) as at:
+        page = await come_in(at, "cara", "/home")
+        popups: list[str] = []
+        at.context.on("page", lambda page: popups.append(page.url))
+        here = f"{at.url}/executions/{numbers[0]}"
+        await page.goto(here)
+        report = page.frame_locator("iframe.sheet").locator("#report")
+        await expect(report).to_contain_text("link to the top")
+        told = await report.evaluate("node => JSON.parse(node.textContent)")
+        assert told["origin"] == "null"
+        assert {name for name in told if told[name].startswith("refused")} >= REFUSED, told
+        secrets = [cookie.get("value", "") for cookie in await at.context.cookies(at.url)]
+        secrets += [await page.locator("[name=csrf_token]").first.input_value()]
+        answer = await page.request.get(f"{at.url}/session")
+        session = await answer.json()
+        secrets += [session["csrf_token"]]
+        assert len(secrets) >= 3
+        assert all(secrets), "there is something to steal"
+        assert [secret for secret in secrets if secret in await report.inner_text()] == []
+        assert page.url == here
+        await page.goto(f"{at.url}/executions/{numbers[1]}")
+        await expect(page.locator("iframe.sheet")).to_be_visible()
+        await page.wait_for_load_state("networkidle")
+        assert page.url == f"{at.url}/executions/{numbers[1]}"
+        assert (await page.request.get(f"{at.url}/session")).ok, "the session goes on"
+        assert (asked, popups) == ([], [])
+    assert stage.rows("SELECT count(*) FROM access_tokens") == [(0,)]
+    assert stage.rows("SELECT count(*) FROM notebook_executions") == [(2,)]
+    assert stage.rows("SELECT count(*) FROM audit_log WHERE source <> 'oidc' OR NOT allowed") == [(0,)]

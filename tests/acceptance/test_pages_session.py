@@ -153,6 +153,7 @@ async def test_tabs_whose_session_is_over_each_come_back_to_where_they_were(stag
         await expect(page.locator("main .status-success").first).to_be_visible()
         await other.get_by_role("button", name="Sign out").click()
         await expect(other.get_by_role("heading", name="You are signed out")).to_be_visible()
+        await at.look(other, "signed-out")
         assert unexplained(at, 401) == []
 
 

@@ -38,7 +38,7 @@ async def grant_from_a_page(notebook_id: Id, request: Request, parts: TheParts, 
             raise
         async with parts.database.transaction() as session:
             shown = await seen(session, caller, notebook_id, Level.OWNER)
-        typed = Typed(grant=sent, grant_error=error.detail)
+        typed = Typed(grant=sent, grant_error=error.detail.removeprefix("grantee: "))
         return await page_of(request, parts, caller, shown, typed, status=error.status)
     async with changing(request) as session:
         facts(request.scope).update(kind=wanted.kind, grantee=wanted.grantee, level=wanted.level)

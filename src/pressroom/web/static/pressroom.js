@@ -4,7 +4,7 @@
 (() => {
   const minute = { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" };
 
-  /** Times in the reader's own zone; UTC stays as the text on hover. */
+  /** Times in the reader's own zone; UTC stays as the text on hover, and behind the time in a text that is only there. */
   const localTimes = (root) => {
     for (const said of root.querySelectorAll("[data-utc]")) said.textContent = "by your own clock";
     for (const time of root.querySelectorAll("time[datetime]:not([title])")) {
@@ -14,6 +14,11 @@
       const weekday = "weekday" in time.dataset ? { weekday: "short" } : {};
       time.title = time.textContent.trim();
       time.textContent = moment.toLocaleString(undefined, { ...minute, ...year, ...second, ...weekday });
+    }
+    for (const title of root.querySelectorAll("title[data-time]")) {
+      const local = new Date(title.dataset.time).toLocaleString(undefined, { ...minute, year: "numeric" });
+      title.textContent = title.textContent.replace(/[-\d]+ [:\d]+ UTC$/, (utc) => `${local} (${utc})`);
+      title.removeAttribute("data-time");
     }
   };
 
