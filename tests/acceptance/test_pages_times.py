@@ -32,8 +32,10 @@ def last(http: httpx.Client) -> dict[str, Any]:
 
 
 async def executed(page: Page) -> None:
+    """Executed to its end: the page of one that runs goes to itself anew then, whatever it was sent to meanwhile."""
     await page.get_by_role("button", name="Execute", exact=True).click()
     await page.wait_for_url("**/executions/*")
+    await expect(page.locator("iframe.sheet")).to_be_visible()
 
 
 async def once(at: Looking, page: Page, http: httpx.Client, number: int) -> None:
