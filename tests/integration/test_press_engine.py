@@ -37,7 +37,10 @@ def running() -> list[int]:
     """The kernels that this process's fork servers have forked and that live."""
     found = []
     for pid in shared_servers().pids():
-        for process in psutil.Process(pid).children(recursive=True):
+        children: list[psutil.Process] = []
+        with suppress(psutil.NoSuchProcess):  # a server that died is known until it is needed again
+            children = psutil.Process(pid).children(recursive=True)
+        for process in children:
             with suppress(psutil.NoSuchProcess):
                 waits = process.name() in ("pressroom-idle", "pressroom-wait", "pressroom-keep")
                 if not waits and process.status() != psutil.STATUS_ZOMBIE:
