@@ -10,7 +10,7 @@ import nbformat
 import psycopg
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
-from playwright.async_api import expect
+from playwright.async_api import Locator, Page, expect
 
 from looking import looking
 from pressroom.settings import Settings
@@ -85,6 +85,27 @@ def written(home: Path, address: str) -> None:
         nbformat.write(new_notebook(cells=[new_code_cell(show)]), home / f"{name}.ipynb")
 
 
+async def attacked(page: Page, address: str) -> Locator:
+    """What the notebook on this page reports of its attempts, none of which has got anywhere."""
+    await page.goto(address)
+    report = page.frame_locator("iframe.sheet").locator("#report")
+    await expect(report).to_contain_text("link to the top")
+    told = await report.evaluate("node => JSON.parse(node.textContent)")
+    assert told["origin"] == "null"
+    assert {name for name in told if told[name].startswith("refused")} >= REFUSED, told
+    assert told["window"] == "null"
+    assert page.url == address
+    return report
+
+
+async def left(page: Page, address: str) -> None:
+    """The notebook on this page has tried to lead to another site, and the page stays."""
+    await page.goto(address)
+    await expect(page.locator("iframe.sheet")).to_be_visible()
+    await page.wait_for_load_state("networkidle")
+    assert page.url == address
+
+
 @pytest.fixture
 def evil() -> Iterator[tuple[str, list[str]]]:
     """Another site, and what it was asked for."""
@@ -128,20 +149,8 @@ async def test_what_a_hostile_notebook_puts_out_gets_nowhere(
             sent = await page.request.post(f"{at.url}/execute", data={"input_path": str(home / f"{name}.ipynb")})
             assert sent.ok, await sent.text()
             numbers.append((await sent.json())["execution_id"])
-        here = f"{at.url}/executions/{numbers[0]}"
-        await page.goto(here)
-        report = page.frame_locator("iframe.sheet").locator("#report")
-        await expect(report).to_contain_text("link to the top")
-        told = await report.evaluate("node => JSON.parse(node.textContent)")
-        assert told["origin"] == "null"
-        assert {name for name in told if told[name].startswith("refused")} >= REFUSED, told
-        assert told["window"] == "null"
-        assert page.url == here
-        leaving = f"{at.url}/executions/{numbers[1]}"
-        await page.goto(leaving)
-        await expect(page.locator("iframe.sheet")).to_be_visible()
-        await page.wait_for_load_state("networkidle")
-        assert page.url == leaving
+        await attacked(page, f"{at.url}/executions/{numbers[0]}")
+        await left(page, f"{at.url}/executions/{numbers[1]}")
         assert (asked, popups, downloads) == ([], [], [])
     assert settings.database_url is not None
     with psycopg.connect(settings.database_url.get_secret_value().replace("+psycopg", "")) as plain:
@@ -164,13 +173,7 @@ async def test_it_gets_neither_the_session_nor_its_token_of_whoever_is_signed_in
         page = await come_in(at, "cara", "/home")
         popups: list[str] = []
         at.context.on("page", lambda page: popups.append(page.url))
-        here = f"{at.url}/executions/{numbers[0]}"
-        await page.goto(here)
-        report = page.frame_locator("iframe.sheet").locator("#report")
-        await expect(report).to_contain_text("link to the top")
-        told = await report.evaluate("node => JSON.parse(node.textContent)")
-        assert told["origin"] == "null"
-        assert {name for name in told if told[name].startswith("refused")} >= REFUSED, told
+        report = await attacked(page, f"{at.url}/executions/{numbers[0]}")
         secrets = [cookie.get("value", "") for cookie in await at.context.cookies(at.url)]
         secrets += [await page.locator("[name=csrf_token]").first.input_value()]
         answer = await page.request.get(f"{at.url}/session")
@@ -179,11 +182,7 @@ async def test_it_gets_neither_the_session_nor_its_token_of_whoever_is_signed_in
         assert len(secrets) >= 3
         assert all(secrets), "there is something to steal"
         assert [secret for secret in secrets if secret in await report.inner_text()] == []
-        assert page.url == here
-        await page.goto(f"{at.url}/executions/{numbers[1]}")
-        await expect(page.locator("iframe.sheet")).to_be_visible()
-        await page.wait_for_load_state("networkidle")
-        assert page.url == f"{at.url}/executions/{numbers[1]}"
+        await left(page, f"{at.url}/executions/{numbers[1]}")
         assert (await page.request.get(f"{at.url}/session")).ok, "the session goes on"
         assert (asked, popups) == ([], [])
     assert stage.rows("SELECT count(*) FROM access_tokens") == [(0,)]

@@ -54,6 +54,14 @@ def _without(some: bytes, mask: bytes) -> bytes:
     return bytes(one ^ other for one, other in zip(some, mask, strict=True))
 
 
+def _cookies(scope: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The cookies of a request, each with what it holds; one that was sent twice, twice."""
+    for header in _header(scope, b"cookie"):
+        for pair in header.split(";"):
+            name, _, value = pair.strip().partition("=")
+            yield name, value
+
+
 def has_token(scope: Mapping[str, Any], secret: str) -> bool:
     """Whether the request of an ASGI scope brings the token of the session of ``secret``."""
     given = next(_header(scope, CSRF_HEADER.lower().encode()), "")
@@ -93,10 +101,8 @@ class Site:
     def secret(self, scope: Mapping[str, Any], purpose: str = "session") -> str | None:
         """What our cookie for ``purpose`` holds. Raises :class:`NotAuthenticated` where there are several: one of them
         was put there by somebody else."""
-        wanted, found = self._name(purpose), list[str]()
-        for header in _header(scope, b"cookie"):
-            pairs = (pair.strip().partition("=") for pair in header.split(";"))
-            found += [value for name, _, value in pairs if name == wanted]
+        wanted = self._name(purpose)
+        found = [value for name, value in _cookies(scope) if name == wanted]
         if len(found) > 1:
             raise NotAuthenticated(f"The cookie {wanted} was sent more than once.")
         return found[0] if found else None
@@ -104,8 +110,8 @@ class Site:
     def held(self, scope: Mapping[str, Any], beginning: str) -> dict[str, str]:
         """What our cookies hold whose purposes begin so, by purpose."""
         wanted = self._name(beginning)
-        pairs = (pair.strip().partition("=") for header in _header(scope, b"cookie") for pair in header.split(";"))
-        return {beginning + name.removeprefix(wanted): value for name, _, value in pairs if name.startswith(wanted)}
+        found = [(name, value) for name, value in _cookies(scope) if name.startswith(wanted)]
+        return {beginning + name.removeprefix(wanted): value for name, value in found}
 
     def give(self, response: Response, value: str, purpose: str = "session", seconds: int | None = None) -> None:
         """Have the browser keep ``value`` for ``purpose``: until it is closed, or for so many ``seconds``."""

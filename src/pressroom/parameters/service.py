@@ -23,16 +23,7 @@ ROWS = TypeAdapter(list[ParameterOut])
 
 def check(fields: ParameterFields) -> None:
     """Raise :class:`RuleInvalid` where a definition is wrong in itself."""
-    definition = Definition(
-        name=fields.param_name,
-        type=fields.param_type,
-        required=fields.required,
-        default=fields.default_value,
-        description=fields.description,
-        rules=fields.validation_rules or {},
-        secret=fields.secret,
-    )
-    check_definition(definition)
+    check_definition(definition_of(fields))
 
 
 async def add(session: AsyncSession, notebook_id: int, wanted: Sequence[ParameterFields]) -> list[Parameter]:
@@ -135,8 +126,8 @@ async def filled(
     return resolve(definitions, given, lenient=lenient)
 
 
-def definition_of(row: Parameter) -> Definition:
-    """The definition that a row holds."""
+def definition_of(row: Parameter | ParameterFields) -> Definition:
+    """The definition that a row holds, or what is to be one."""
     return Definition(
         name=row.param_name,
         type=row.param_type,
