@@ -111,7 +111,9 @@ async def test_a_page_that_is_followed_leads_to_the_sign_in_when_the_session_is_
     sent = stage.ask("cara", "POST", "/execute", body, Prefer="respond-async")
     async with looking(stage.url, "laptop", 1280) as at:
         here = f"/executions/{sent['id']}"
-        page = await come_in(at, "cara", here)
+        page = await come_in(at, "cara", "/home")
+        async with page.expect_response(lambda answer: "/events" in answer.url):
+            await page.goto(at.url + here)
         await expect(page.locator("[data-part=output]")).to_contain_text("here")
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
