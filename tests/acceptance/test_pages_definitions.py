@@ -139,3 +139,31 @@ async def test_a_time_of_a_definition_is_said_to_be_in_utc(service: Any, home: P
         # By the clocks of Berlin.
         await expect(page.get_by_label("months")).to_have_value("2026-07-01T10:00")
         assert at.complaints == []
+
+
+async def test_whoever_saves_after_somebody_else_is_told_so_first(service: Any, home: Path) -> None:
+    async with looking(service.url, "laptop", 1280) as at:
+        page, other = await at.page(), await at.page()
+        number = await register(at, page, write_notebook(home / "n.ipynb", "", parameters=CELL))
+        here = f"{at.url}/notebooks/{number}/parameters"
+        await page.goto(here)
+        await part(page, "Parameter months").get_by_label("Default").fill("7")
+        await other.goto(here)
+        await part(other, "Parameter region").get_by_label("Default").fill("APAC")
+        await other.get_by_role("button", name="Save", exact=True).click()
+        await expect(other.get_by_text("The parameters are saved.")).to_be_visible()
+        await page.get_by_role("button", name="Save", exact=True).click()
+        await expect(page.get_by_text("somebody saved the parameters after you had opened this form")).to_be_visible()
+        await expect(part(page, "Parameter months").get_by_label("Default")).to_have_value("7")
+        await at.look(page, "parameters-overtaken")
+        async with page.expect_popup() as opened:
+            await page.get_by_role("link", name="what there is by now").click()
+        theirs = await opened.value
+        await expect(part(theirs, "Parameter region").get_by_label("Default")).to_have_value("APAC")
+        await part(page, "Parameter region").get_by_label("Default").fill("APAC")
+        await page.get_by_role("button", name="Save", exact=True).click()
+        await expect(page.get_by_text("The parameters are saved.")).to_be_visible()
+        await expect(page.get_by_label("region")).to_have_value("APAC")
+        await expect(page.locator("[name='p.months']")).to_have_value("7")
+        remarks = re.compile(r"Failed to load resource: .* status of 409")
+        assert [each for each in at.complaints if not remarks.match(each)] == []

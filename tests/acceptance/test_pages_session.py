@@ -211,3 +211,26 @@ async def test_a_form_is_given_back_to_whoever_typed_it_alone(stage: Stage, numb
         assert await page.evaluate("sessionStorage.getItem('pressroom.form')") is None
         await expect(page.get_by_label("note")).to_have_value("")
         assert unexplained(at, 401) == []
+
+
+@pytest.mark.parametrize("said", ["short", "long: " + "x" * 2500], ids=["short", "long"])
+async def test_a_form_that_was_given_back_replaces_nothing_that_was_saved_meanwhile_unasked(
+    stage: Stage, said: str
+) -> None:
+    path = write_notebook(stage.users / "cara" / f"edited-{len(said)}.ipynb", "", parameters="months = 3")
+    number = stage.registered("cara", path, {"param_name": "months", "param_type": "integer", "default_value": 3})
+    here = f"/notebooks/{number}/parameters"
+    async with looking(stage.url, "laptop", 1280) as at:
+        page = await come_in(at, "cara", here)
+        await page.get_by_label("Description").first.fill(said)
+        stage.end_sessions()
+        await page.get_by_role("button", name="Save", exact=True).click()
+        [there] = stage.ask("cara", "GET", f"/db/parameters/notebook/{number}")
+        stage.ask("cara", "PUT", f"/db/parameters/{there['id']}", {"default_value": 12})
+        await come_back(at, page)
+        await expect(page.get_by_label("Description").first).to_have_value(said)
+        await page.get_by_role("button", name="Save", exact=True).click()
+        await expect(page.get_by_text("somebody saved the parameters after")).to_be_visible()
+        await expect(page.get_by_label("Description").first).to_have_value(said)
+        assert stage.rows(f"SELECT default_value FROM notebook_parameters WHERE notebook_id = {number}") == [(12,)]
+        assert unexplained(at, 401, 409) == []

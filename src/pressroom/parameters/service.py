@@ -48,7 +48,7 @@ async def add(session: AsyncSession, notebook_id: int, wanted: Sequence[Paramete
         if any(other.param_name == row.param_name for other in rows):
             raise AlreadyExists("parameter of this list", "param_name", row.param_name)
         rows.append(row)
-    await _one_at_a_time(session, notebook_id)
+    await one_at_a_time(session, notebook_id)
     for row in rows:
         session.add(row)
         await _flush(session, row)
@@ -85,7 +85,7 @@ async def change(session: AsyncSession, parameter_id: int, changes: Mapping[str,
     check_definition(definition_of(parameter))
     parameter.updated_at = datetime.now(UTC)
     with session.no_autoflush:
-        await _one_at_a_time(session, parameter.notebook_id)
+        await one_at_a_time(session, parameter.notebook_id)
     await _flush(session, parameter)
     return parameter
 
@@ -139,7 +139,7 @@ def definition_of(row: Parameter | ParameterFields) -> Definition:
     )
 
 
-async def _one_at_a_time(session: AsyncSession, notebook_id: int) -> None:
+async def one_at_a_time(session: AsyncSession, notebook_id: int) -> None:
     """Wait for others who change this notebook's definitions: two claiming names in opposite order would deadlock."""
     locked = select(Notebook.id).where(Notebook.id == notebook_id).with_for_update(key_share=True)
     await session.execute(locked)

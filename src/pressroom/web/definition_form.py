@@ -3,7 +3,7 @@
 import itertools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import cast
 
 from pydantic import JsonValue, ValidationError
@@ -59,9 +59,10 @@ class Proposed:
             "yes" if fields.secret else "",
         )
 
-    def fields(self) -> ParameterFields:
-        """The definition that the fields say. Raises :class:`ParameterInvalid` for a text that is no value of the
-        type, and :class:`RuleInvalid`."""
+    def fields(self, there: ParameterFields | None = None) -> ParameterFields:
+        """The definition that the fields say. Of one that is ``there``, a default whose field was not touched stays, an
+        empty text among them. Raises :class:`ParameterInvalid` for a text that is no value of the type, and
+        :class:`RuleInvalid`."""
         if self.type not in set(ParameterType):
             raise RuleInvalid(self.name, "param_type", f"is {self.type!r}, not one of {', '.join(ParameterType)}")
         bare = Definition(self.name, self.type)
@@ -76,10 +77,13 @@ class Proposed:
             rules["options"] = self._options(bare)
         if self.pattern:
             rules["pattern"] = self.pattern
+        default = checked(bare, self.default, lenient=True) if self.default else None
+        if there and (self.type, self.default) == (there.param_type, typed_of(there.default_value)):
+            default = there.default_value
         return ParameterFields(
             param_name=self.name,
             param_type=self.type,
-            default_value=checked(bare, self.default, lenient=True) if self.default else None,
+            default_value=default,
             description=self.description or None,
             required=bool(self.required),
             validation_rules=rules or None,
@@ -97,17 +101,22 @@ class Proposed:
         return [checked(bare, part, lenient=True) for part in each]
 
 
+def typed_of(value: JsonValue) -> str:
+    """What a browser sends of a field that holds a value, and that nobody touched."""
+    return text_of(value).replace("\r\n", "\n")
+
+
 def _listed(options: JsonValue) -> str:
     """Options as they are typed: separated by commas, where none holds one."""
     if not isinstance(options, list):
         return ""
     texts = [one if isinstance(one, str) else json.dumps(one, ensure_ascii=False) for one in options]
-    plain = all(text and text == text.strip() and "," not in text and not text.startswith("[") for text in texts)
+    plain = all(text and text == text.strip() and not set(",\n") & set(text) and text[0] != "[" for text in texts)
     return ", ".join(texts) if plain else json.dumps(options, ensure_ascii=False)
 
 
 def proposed_in(sent: Mapping[str, str]) -> list[Proposed]:
-    """What was typed: the fields of parameters are ``d.NUMBER.FIELD``. One without a name is none."""
+    """What was typed: the fields of parameters are ``d.NUMBER.FIELD``. One of which nothing was typed is none."""
     known = [each.name for each in fields(Proposed) if each.name not in ("name", "error")]
     found: list[Proposed] = []
     for number in itertools.count():
@@ -115,17 +124,23 @@ def proposed_in(sent: Mapping[str, str]) -> list[Proposed]:
         if name is None:
             break
         said = {field: sent.get(f"d.{number}.{field}", "") for field in known}
-        if name.strip():
-            found.append(Proposed(name.strip(), **said))
+        typed = Proposed(name.strip(), **said)
+        if replace(typed, type="", take="") != Proposed("", type="", take=""):
+            found.append(typed)
     return found
 
 
-def definitions(settings: Settings, proposed: Sequence[Proposed]) -> list[ParameterFields]:
-    """The definitions that are taken; what is wrong with one stands beside it."""
+def definitions(
+    settings: Settings, proposed: Sequence[Proposed], there: Sequence[ParameterFields] = ()
+) -> list[ParameterFields]:
+    """The definitions that are taken, some of which are ``there`` already; what is wrong with one stands beside it."""
+    stored = {each.param_name: each for each in there}
     found: list[ParameterFields] = []
     named: set[str] = set()
     for each in proposed:
-        if each.name in named:
+        if each.take and not each.name:
+            each.error = "It has no name."
+        elif each.name in named:
             each.error = f"Another parameter of this form is called {each.name!r}."
         named.add(each.name)
         if not each.take or each.error:
@@ -133,7 +148,7 @@ def definitions(settings: Settings, proposed: Sequence[Proposed]) -> list[Parame
         try:
             if each.secret:
                 SecretKeys.of(settings).require_for_definition(each.name)
-            wanted = each.fields()
+            wanted = each.fields(stored.get(each.name))
             service.check(wanted)
             found.append(wanted)
         except (RuleInvalid, ParameterInvalid) as error:

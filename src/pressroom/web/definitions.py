@@ -18,6 +18,7 @@ from pressroom.parameters.proposals import propose
 from pressroom.parameters.schemas import ParameterFields
 from pressroom.settings import MEBIBYTE
 from pressroom.web.definition_form import TYPES, Proposed, definitions, proposed_in
+from pressroom.web.editions import EDITION_FIELD, Overtaken, edition, require_the_same
 from pressroom.web.rendering import page
 from pressroom.web.routes import PageRoute, changing, form_of, see_other, text_fields
 
@@ -31,7 +32,8 @@ async def show_definitions(notebook_id: Id, request: Request, parts: TheParts, c
     notes: list[str] = []
     async with parts.database.transaction() as session:
         notebook = await levels.require(session, caller, notebook_id, Level.EDITOR)
-        proposed = [Proposed.of(_fields_of(row)) for row in await service.of_notebook(session, notebook_id)]
+        there = await _there(session, notebook_id)
+        proposed = [Proposed.of(each) for each in there]
         if request.query_params.get("infer"):
             limit = int(parts.settings.max_notebook_mb * MEBIBYTE)
             try:
@@ -41,31 +43,38 @@ async def show_definitions(notebook_id: Id, request: Request, parts: TheParts, c
                 inferred, notes = [], [error.detail]
             known = {each.name for each in proposed}
             proposed += [Proposed.of(each) for each in inferred if each.param_name not in known]
-    return _page(request, notebook, proposed_in(request.query_params) or proposed, notes=notes)
+    typed = proposed_in(request.query_params)
+    made_from = request.query_params.get(EDITION_FIELD) if typed else None
+    return _page(request, notebook, typed or proposed, made_from or _edition(there), notes=notes)
 
 
 @router.post("/notebooks/{notebook_id}/parameters")
 async def save_definitions(notebook_id: Id, request: Request, parts: TheParts, caller: Editor) -> Response:
     """Save what was changed, add what is new, and delete what was left out, once that was confirmed; or show the form
-    again."""
+    again, where somebody else has saved since it was made too."""
     fields = text_fields(await form_of(request))
     proposed = proposed_in(fields)
     async with parts.database.transaction() as session:
         notebook = await levels.require(session, caller, notebook_id, Level.EDITOR)
-        there = {row.param_name for row in await service.of_notebook(session, notebook_id)}
-    wanted = definitions(parts.settings, proposed)
+        there = await _there(session, notebook_id)
+    names, made_from = {each.param_name for each in there}, fields.get(EDITION_FIELD) or _edition(there)
+    wanted = definitions(parts.settings, proposed, there)
     if any(each.error for each in proposed):
-        return _page(request, notebook, proposed, status=422)
-    gone = [each.name for each in proposed if not each.take and each.name in there]
+        return _page(request, notebook, proposed, made_from, status=422)
+    gone = [each.name for each in proposed if not each.take and each.name in names]
     if gone and fields.get("delete") != ", ".join(gone):
-        return _page(request, notebook, proposed, gone=gone)
+        return _page(request, notebook, proposed, made_from, gone=gone)
     try:
         async with changing(request) as session:
             await levels.require(session, caller, notebook_id, Level.EDITOR)
+            await service.one_at_a_time(session, notebook_id)
+            require_the_same(fields, _edition(await _there(session, notebook_id)))
             left_out = {each.name for each in proposed if not each.take}
             facts(request.scope).update(await _save(session, notebook_id, wanted, left_out))
+    except Overtaken as error:
+        return _page(request, notebook, proposed, error.edition, overtaken=True, status=409)
     except AlreadyExists as error:
-        return _page(request, notebook, proposed, problem=error.detail, status=error.status)
+        return _page(request, notebook, proposed, made_from, problem=error.detail, status=error.status)
     return see_other(request, f"/notebooks/{notebook_id}", notice="parameters")
 
 
@@ -86,6 +95,14 @@ async def _save(
     return {what: names for what, names in {**told, "deleted": gone}.items() if names}
 
 
+async def _there(session: AsyncSession, notebook_id: int) -> list[ParameterFields]:
+    return [_fields_of(row) for row in await service.of_notebook(session, notebook_id)]
+
+
+def _edition(there: Sequence[ParameterFields]) -> str:
+    return edition([each.model_dump(mode="json") for each in there])
+
+
 def _fields_of(row: Parameter) -> ParameterFields:
     return ParameterFields(
         param_name=row.param_name,
@@ -102,10 +119,12 @@ def _page(
     request: Request,
     notebook: Notebook,
     proposed: Sequence[Proposed],
+    made_from: str,
     *,
     notes: Sequence[str] = (),
     problem: str | None = None,
     gone: Sequence[str] = (),
+    overtaken: bool = False,
     status: int = 200,
 ) -> Response:
     return page(
@@ -114,6 +133,8 @@ def _page(
         status=status,
         notebook=notebook,
         proposed=proposed,
+        edition=made_from,
+        overtaken=overtaken,
         blank=Proposed(""),
         types=TYPES,
         notes=notes,

@@ -11,7 +11,7 @@ from pydantic import JsonValue, ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pressroom import logs
-from pressroom.api import Id, Parts, Runner, TheParts, Viewer, refused
+from pressroom.api import Id, Parts, Runner, TheParts, Viewer
 from pressroom.database.models import Notebook
 from pressroom.errors import ParameterInvalid, PathNotAllowed, PressroomError
 from pressroom.executions import access, recent
@@ -27,7 +27,7 @@ from pressroom.web.calls import Calls, calls
 from pressroom.web.descriptions import Descriptions
 from pressroom.web.forms import fields_of, given_in, texts_in, texts_of_values, wrong_fields
 from pressroom.web.moments import require_zones
-from pressroom.web.registered import HOW, Seen, seen
+from pressroom.web.registered import HOW, Seen, out_of_reach, seen
 from pressroom.web.rendering import page
 from pressroom.web.routes import PageRoute, changing, form_of, see_other, text_fields
 from pressroom.web.strips import strip, trend_in_words
@@ -89,8 +89,7 @@ async def execute_from_a_page(notebook_id: Id, request: Request, parts: TheParts
         typed.errors = error.by_parameter
         return await page_of(request, parts, caller, shown, typed, status=error.status)
     except PathNotAllowed as error:
-        await refused(request, error)
-        typed.problem = f"{error.detail} {_whose_it_is(shown.row)}"
+        typed.problem = await out_of_reach(request, shown, error)
         return await page_of(request, parts, caller, shown, typed, status=error.status)
     except PressroomError as error:
         if error.status in (401, 403, 404):
@@ -99,17 +98,6 @@ async def execute_from_a_page(notebook_id: Id, request: Request, parts: TheParts
         return await page_of(request, parts, caller, shown, typed, status=error.status)
     logs.about(execution_id)
     return see_other(request, f"/executions/{execution_id}")
-
-
-def _whose_it_is(notebook: Notebook) -> str:
-    """What can be done where a notebook's file is out of reach."""
-    if notebook.run_as == access.OWNERS:
-        return f"Its owner, {notebook.username}, can move it."
-    owner = notebook.username
-    return (
-        "Whoever executes it has to reach its file. "
-        f"Its owner, {owner}, can move it to a shared folder, or let others execute it as {owner}."
-    )
 
 
 async def _earlier(

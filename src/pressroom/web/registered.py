@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fastapi import Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from pressroom.api import refused
 from pressroom.database.models import Grant, Notebook
-from pressroom.executions import recent
+from pressroom.errors import PathNotAllowed
+from pressroom.executions import access, recent
 from pressroom.identity.principal import Principal, Scope
 from pressroom.identity.rights import Level
 from pressroom.notebooks import grants, levels
@@ -46,6 +49,19 @@ class Seen:
     def may_grant(self, caller: Principal) -> bool:
         """Whether ``caller`` may say what others may do."""
         return self.level is Level.OWNER and Scope.WRITE in caller.scopes
+
+
+async def out_of_reach(request: Request, shown: Seen, error: PathNotAllowed) -> str:
+    """What to say, and what can be done, where a notebook's file is out of the caller's reach; that it was refused is
+    written into the audit."""
+    await refused(request, error)
+    owner = shown.row.username
+    if shown.row.run_as == access.OWNERS:
+        return f"{error.detail} Its owner, {owner}, can move it."
+    return (
+        f"{error.detail} Whoever executes it has to reach its file. "
+        f"Its owner, {owner}, can move it to a shared folder, or let others execute it as {owner}."
+    )
 
 
 async def seen(

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import JsonValue, ValidationError
 
 from pressroom.api import ActingRunner, Id, Runner, TheParts
-from pressroom.errors import Invalid, ParameterInvalid, PressroomError
+from pressroom.errors import Invalid, ParameterInvalid, PathNotAllowed, PressroomError
 from pressroom.identity.audit import facts
 from pressroom.identity.rights import Level
 from pressroom.parameters.rules import Definition
@@ -20,9 +20,11 @@ from pressroom.schedules import cron, service
 from pressroom.schedules.answers import answer
 from pressroom.schedules.schemas import Missed, Overlap, ScheduleCreate, ScheduleOut, ScheduleUpdate
 from pressroom.schedules.upcoming import coming
+from pressroom.web.definition_form import typed_of
+from pressroom.web.editions import EDITION_FIELD, Overtaken, edition, require_the_same
 from pressroom.web.forms import Field, fields_of, secret_texts, text_of, texts_in, wrong_fields
 from pressroom.web.moments import WANTED, moment, require_zones, with_zone
-from pressroom.web.registered import HOW, Seen, seen
+from pressroom.web.registered import HOW, Seen, out_of_reach, seen
 from pressroom.web.rendering import page
 from pressroom.web.routes import PageRoute, changing, form_of, see_other, text_fields
 from pressroom.wire import id_in
@@ -63,6 +65,17 @@ class Form:
     parameter_errors: dict[str, str] = field(default_factory=dict[str, str])
     errors: dict[str, str] = field(default_factory=dict[str, str])
     problem: str | None = None
+    overtaken: bool = False
+
+    @property
+    def says_how(self) -> bool:
+        """Whether it is said how it is executed."""
+        return any(self.others.get(name) for name in HOW)
+
+    @property
+    def edition(self) -> str:
+        """Which edition of the schedule it was made from."""
+        return self.others.get(EDITION_FIELD) or _edition(self.schedule)
 
     def said(self) -> dict[str, Any]:
         """What the fields beside the parameters say; an empty one is ``None``."""
@@ -137,6 +150,9 @@ async def schedule_from_a_page(request: Request, parts: TheParts, caller: Acting
     except ValidationError as error:
         form.errors = wrong_fields(error, of_all="cron")
         return await _page(request, shown, form, status=422)
+    except PathNotAllowed as error:
+        form.problem = await out_of_reach(request, shown, error)
+        return await _page(request, shown, form, status=error.status)
     except PressroomError as error:
         form.explain(error)
         return await _page(request, shown, form, status=error.status)
@@ -184,15 +200,29 @@ async def change_a_schedule_from_a_page(
         said |= {"parameters": kept | unchanged | given, "description": fields.get("description") or None}
         wanted = ScheduleUpdate.model_validate(said)
         async with changing(request) as session:
+            locked = await service.owned(session, caller, schedule_id, lock=True)
+            require_the_same(fields, _edition(await answer(session, locked)))
             changes = wanted.changes()
             await service.change(session, parts.intake, caller, schedule_id, changes, typed=frozenset(given))
     except ValidationError as error:
         form.errors = wrong_fields(error, of_all="cron")
         return await _page(request, shown, form, status=422)
+    except Overtaken as error:
+        form.others, form.overtaken = {**fields, EDITION_FIELD: error.edition}, True
+        return await _page(request, shown, form, status=409)
+    except PathNotAllowed as error:
+        form.problem = await out_of_reach(request, shown, error)
+        return await _page(request, shown, form, status=error.status)
     except PressroomError as error:
         form.explain(error)
         return await _page(request, shown, form, status=error.status)
     return see_other(request, f"/schedules/{schedule_id}", notice="scheduled")
+
+
+def _edition(schedule: ScheduleOut | None) -> str:
+    """The edition of what the form has fields for: that a schedule is paused, say, makes no other one of it."""
+    fields = {*FIELDS, *MOMENTS, *HOW, "parameters"}
+    return edition(schedule.model_dump(mode="json", include=fields) if schedule else None)
 
 
 def untouched(schedule: ScheduleOut, texts: Mapping[str, str]) -> dict[str, JsonValue]:
@@ -200,7 +230,7 @@ def untouched(schedule: ScheduleOut, texts: Mapping[str, str]) -> dict[str, Json
     return {
         name: value
         for name, value in schedule.parameters.items()
-        if value != MARK and texts.get(name) == text_of(value).replace("\r\n", "\n")
+        if value != MARK and texts.get(name) == typed_of(value)
     }
 
 

@@ -12,11 +12,11 @@ from pressroom.api import Id, Parts, Runner, TheParts
 from pressroom.batches import service as batches
 from pressroom.batches.requests import planned
 from pressroom.batches.schemas import BatchCreate, Method
-from pressroom.errors import OverLimit, ParameterInvalid, PressroomError
+from pressroom.errors import OverLimit, ParameterInvalid, PathNotAllowed, PressroomError
 from pressroom.executions import recent
 from pressroom.identity.audit import facts
 from pressroom.identity.rights import Level
-from pressroom.web.registered import HOW, Seen, seen
+from pressroom.web.registered import HOW, Seen, out_of_reach, seen
 from pressroom.web.rendering import page
 from pressroom.web.routes import PageRoute, changing, form_of, see_other, text_fields
 from pressroom.web.sweeps import Sweep, read, sweep_fields, sweep_texts
@@ -47,6 +47,11 @@ class Form:
     errors: dict[str, str] = field(default_factory=dict[str, str])
     """Of the fields that are no parameters."""
     problem: str | None = None
+
+    @property
+    def says_how(self) -> bool:
+        """Whether it is said how it is executed."""
+        return any(self.others.get(name) for name in HOW)
 
     @property
     def way(self) -> str:
@@ -96,9 +101,9 @@ async def sweep_from_a_page(notebook_id: Id, request: Request, parts: TheParts, 
             form.wanted(notebook_id)
         except ValidationError as error:
             _tell(form, error)
-    if "look" in form.others or counted != str(form.total) or form.sweep.errors or not form.total:
-        wrong = (form.sweep.errors or form.errors) and "look" not in form.others
-        return _page(request, parts, shown, form, status=422 if wrong else 200)
+    looks, wrong = "look" in form.others, bool(form.sweep.errors or form.errors or not form.total)
+    if looks or wrong or counted != str(form.total):
+        return _page(request, parts, shown, form, status=422 if wrong and not looks else 200)
     try:
         wanted = form.wanted(notebook_id)
         async with changing(request) as session:
@@ -111,6 +116,9 @@ async def sweep_from_a_page(notebook_id: Id, request: Request, parts: TheParts, 
         return _page(request, parts, shown, form, status=422)
     except ParameterInvalid as error:
         _explain(form, error)
+        return _page(request, parts, shown, form, status=error.status)
+    except PathNotAllowed as error:
+        form.problem = await out_of_reach(request, shown, error)
         return _page(request, parts, shown, form, status=error.status)
     except PressroomError as error:
         if error.status in (401, 403, 404):
@@ -159,6 +167,7 @@ def _page(request: Request, parts: Parts, shown: Seen, form: Form, *, status: in
     total, limit = form.total, parts.settings.batch_limit
     over = OverLimit("executions", total, limit, "PRESSROOM_BATCH_LIMIT").detail if total > limit else None
     usual = recent.usual(shown.marks)
+    missing = "Say how many a sample has." if form.sweep.swept else "No parameter has several values yet."
     return page(
         request,
         "sweep.html",
@@ -169,9 +178,11 @@ def _page(request: Request, parts: Parts, shown: Seen, form: Form, *, status: in
         ways=WAYS,
         swept=[(name, *_drawn(form, name, values)) for name, values in form.sweep.swept.items()],
         total=total,
+        missing=None if total else missing,
         over=over,
         usual=usual,
         wrong=len(form.sweep.errors) + len(form.errors),
         defaults=shown.defaults,
+        refused=status != 200,
         changed=form.others.get("counted") not in (None, "", str(total)) and "look" not in form.others,
     )

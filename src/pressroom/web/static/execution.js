@@ -49,8 +49,9 @@
   const source = new EventSource(live.dataset.events);
   const on = (kind, handle) => source.addEventListener(kind, (event) => {
     const told = JSON.parse(event.data);
-    if (told.attempt !== undefined && told.attempt > attempt) again(told.attempt);
-    handle(told);
+    if (told.attempt > attempt) again(told.attempt);
+    // Of an attempt that is over, the page shows nothing any more; it is told of it where the new one has told nothing yet.
+    if (told.attempt === attempt) handle(told);
   });
 
   // A stream that was refused is not asked for again by the browser: the session has ended, or the execution has. The page
@@ -72,19 +73,19 @@
   };
   on("execution", (told) => {
     total = told.cells_total || total;
+    if (["success", "failed", "cancelled"].includes(told.status)) {
+      source.close();
+      location.replace(location.pathname);
+      return;
+    }
     // What stands above says the same, with the time that it began.
     if (told.status !== status) htmx.ajax("GET", location.href, { target: "#facts", select: "#facts", swap: "outerHTML" });
     status = told.status;
     stopping = Boolean(told.cancel_requested_at);
     say();
-    if (["success", "failed", "cancelled"].includes(told.status)) {
-      source.close();
-      location.replace(location.pathname);
-    }
   });
   on("started", (told) => { total = told.cells; done = 0; tell(); });
   on("cell_started", (told) => {
-    if (told.attempt !== attempt) return;
     show(told.number, "running", told.line);
     now.hidden = false;
     line.textContent = told.line || `cell ${told.number}`;
@@ -92,7 +93,6 @@
     since.textContent = "";
   });
   on("cell_finished", (told) => {
-    if (told.attempt !== attempt) return;
     done = told.number;
     show(told.number, told.failed ? "failed" : "done", told.line, told.seconds);
     now.hidden = true;

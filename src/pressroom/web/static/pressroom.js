@@ -27,7 +27,11 @@
     for (const slider of root.querySelectorAll("input.slider[hidden]")) {
       const number = document.getElementById(slider.dataset.for);
       const follow = () => {
-        if (number.value !== "" && !Number.isNaN(Number(number.value))) slider.value = number.value;
+        const given = number.value !== "" && !Number.isNaN(Number(number.value));
+        if (given) slider.value = number.value;
+        slider.classList.toggle("slider-idle", !given); // it stands somewhere all the same
+        if (given) slider.removeAttribute("aria-valuetext");
+        else slider.setAttribute("aria-valuetext", "nothing is given");
       };
       slider.addEventListener("input", () => {
         number.value = slider.value;
@@ -83,7 +87,11 @@
     field.dispatchEvent(new Event("change", { bubbles: true }));
   };
 
-  /** A link to another form of the same notebook takes along what was typed into this one; but no secrets. */
+  /** How it is executed: the fields that each form of a notebook has beside the parameters. */
+  const how = ["queue", "priority", "timeout_seconds", "max_attempts"];
+
+  /** A link to another form of the same notebook takes along what was typed into this one; but no secrets, and nothing
+   * of an empty field, which in the others is the notebook's default. */
   document.addEventListener("click", (event) => {
     const link = event.target.closest("a[data-carry]");
     if (!link) return;
@@ -94,10 +102,9 @@
       return;
     }
     const address = new URL(link.href);
-    for (const name of [...address.searchParams.keys()]) if (name.startsWith("p.")) address.searchParams.delete(name);
-    for (const [name, value] of new FormData(form)) {
-      if (name.startsWith("p.") && value) address.searchParams.append(name, value);
-    }
+    const taken = (name) => name.startsWith("p.") || how.includes(name);
+    for (const name of [...address.searchParams.keys()]) if (taken(name)) address.searchParams.delete(name);
+    for (const [name, value] of new FormData(form)) if (taken(name) && value) address.searchParams.append(name, value);
     link.href = address;
   });
 
@@ -236,12 +243,19 @@
   const keep = (form) => {
     const typed = [...new FormData(form)].filter(([name, value]) => typeof value === "string"
       && name !== "csrf_token" && name !== "back" && !isSecret(form, name));
-    sessionStorage.setItem(keptForm, JSON.stringify({ by: reader(), action: form.getAttribute("action"), typed }));
+    const kept = JSON.stringify({ by: reader(), action: form.getAttribute("action"), typed });
+    try {
+      sessionStorage.setItem(keptForm, kept);
+    } catch { // more than a browser keeps, megabytes: it is sent all the same, and could not be given back
+      sessionStorage.removeItem(keptForm);
+    }
   };
 
   const fillIn = (form, typed) => {
     for (const control of form.elements) {
-      if (!control.name || ["hidden", "password", "submit", "button"].includes(control.type)) continue;
+      const isTyped = !["hidden", "password", "submit", "button"].includes(control.type);
+      // The edition is the one that was typed over.
+      if (!control.name || (!isTyped && control.name !== "edition")) continue;
       const values = typed.filter(([name]) => name === control.name).map(([, value]) => value);
       if (control.type === "checkbox") control.checked = values.includes(control.value);
       else if (values.length && !isSecret(form, control.name)) {
@@ -317,17 +331,19 @@
     };
   });
 
-  /** A form that changes something is sent once. */
+  /** A form that changes something is sent once, and says that it is under way. */
   document.addEventListener("submit", (event) => {
     const form = event.target;
     if (event.defaultPrevented || form.method !== "post") return;
     keep(form);
     setTimeout(() => {
       for (const button of form.querySelectorAll("button")) button.disabled = true;
+      form.setAttribute("aria-busy", "true");
     });
   });
   addEventListener("pageshow", (event) => {
     if (!event.persisted) return;
+    for (const form of document.querySelectorAll("form[aria-busy]")) form.removeAttribute("aria-busy");
     for (const button of document.querySelectorAll("form[method=post] button[disabled]")) button.disabled = false;
   });
 
