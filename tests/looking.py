@@ -94,6 +94,13 @@ async def _html(page: Page) -> str:
     return f"<!DOCTYPE html><html {' '.join(said)}>{await root.inner_html()}</html>"
 
 
+async def ended(page: Page) -> None:
+    """The execution whose page was gone to is over, and its page has come to its end: that of one that runs goes to
+    itself anew then, whatever it was sent to meanwhile."""
+    await page.wait_for_url("**/executions/*")
+    await expect(page.locator("iframe.sheet")).to_be_visible()
+
+
 @asynccontextmanager
 async def _context(browser: Browser, width: int, *, scripts: bool) -> AsyncIterator[BrowserContext]:
     context = await browser.new_context(
