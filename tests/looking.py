@@ -63,7 +63,7 @@ class Looking:
             await self._look(page, name)
             return
         # axe-core waits for timers, which such a page has none of: it looks at what stands there in another page.
-        html = re.sub(r"<script.*?</script>|</?noscript>|<meta http-equiv[^>]*>", "", await page.content())
+        html = re.sub(r"<script.*?</script>|</?noscript>|<meta http-equiv[^>]*>", "", await _html(page))
         async with _context(self.browser, self.width, scripts=True) as context:
             shown = await context.new_page()
             await shown.route(page.url, lambda route: route.fulfill(body=html, content_type="text/html"))
@@ -71,6 +71,7 @@ class Looking:
             await self._look(shown, name)
 
     async def _look(self, page: Page, name: str) -> None:
+        await page.wait_for_load_state()
         for scheme, rules in (("light", ()), ("dark", OF_COLOURS)):
             await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
             found = await violations(page, *rules)
@@ -83,6 +84,21 @@ class Looking:
         assert wide <= 0, f"{name} is {wide} pixels too wide"
         if self.name == "laptop":
             await reached_by_keyboard(page)
+
+
+async def _html(page: Page) -> str:
+    """All of a page, as it stands. One that loads itself again may do so at any moment: it is read in a way that begins
+    anew then, and not before its foot is there, which comes last."""
+    root = page.locator("html:has(body > footer)")
+    said = [f'{name}="{await root.get_attribute(name)}"' for name in ("lang", "data-theme")]
+    return f"<!DOCTYPE html><html {' '.join(said)}>{await root.inner_html()}</html>"
+
+
+async def ended(page: Page) -> None:
+    """The execution whose page was gone to is over, and its page has come to its end: that of one that runs goes to
+    itself anew then, whatever it was sent to meanwhile."""
+    await page.wait_for_url("**/executions/*")
+    await expect(page.locator("iframe.sheet")).to_be_visible()
 
 
 @asynccontextmanager

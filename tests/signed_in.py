@@ -70,12 +70,18 @@ async def fill_in(page: Page, username: str) -> None:
     await page.locator("#kc-login").click()
 
 
+async def sign_in(page: Page, username: str, address: str | re.Pattern[str]) -> None:
+    """By Keycloak's form, whose own script may lead on as well, to a page of ours."""
+    await fill_in(page, username)
+    await expect(page).to_have_url(address)
+    await page.wait_for_load_state()
+
+
 async def come_in(at: Looking, username: str, path: str) -> Page:
     """A page of somebody whom the service does not know yet: it is shown once they have signed in at Keycloak."""
     page = await at.page()
     await page.goto(at.url + path)
-    await fill_in(page, username)
-    await expect(page).to_have_url(at.url + path)
+    await sign_in(page, username, at.url + path)
     return page
 
 

@@ -36,6 +36,7 @@ def stage(settings: Settings, people: Realm) -> Iterator[Stage]:
 async def browser() -> AsyncIterator[BrowserContext]:
     async with async_playwright() as playwright:
         chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        expect.set_options(timeout=60_000)
         context = await chromium.new_context()
         context.set_default_timeout(60_000)
         yield context
@@ -175,6 +176,7 @@ async def test_with_keycloak_killed_who_is_in_goes_on_and_nobody_else_comes_in_u
 
         assert browser.browser is not None
         another = await browser.browser.new_context()
+        another.set_default_timeout(60_000)
         newcomer = await another.new_page()
         refused = await newcomer.goto(f"{stage.url}/login?next=/redoc")
         assert refused is not None

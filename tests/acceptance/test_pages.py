@@ -9,7 +9,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from playwright.async_api import Page, expect
 
-from looking import Looking, looking
+from looking import Looking, ended, looking
 
 Service = pytest.Service  # type: ignore[attr-defined]
 ABOUT = "# Regional sales\n\nOne region in one *month*: revenue and units against the month before.\n"
@@ -25,6 +25,10 @@ while not Path("../gate").exists():
     time.sleep(0.05)
 """
 LOOK = "for product in range(top_n):\n    print(product)"
+_KEEP_WHAT_IT_SAYS = """button => new MutationObserver(() => {
+  button.dataset.said = (button.dataset.said ?? "") + button.textContent;
+}).observe(button, {childList: true})"""
+"""It says that it has copied for a moment only."""
 
 
 @pytest.fixture
@@ -64,8 +68,11 @@ async def fill_in(at: Looking, page: Page) -> None:
     await page.locator("[name='p.top_n']").fill("500")
     await page.get_by_label("region").select_option("APAC")
     await expect(page.locator("#call-curl")).to_contain_text('"region": "APAC"')
-    await page.get_by_role("button", name="Copy", exact=True).first.click()
-    await expect(page.get_by_role("button", name="Copied", exact=True)).to_be_visible()
+    copy = page.locator("[data-copy=call-curl]")
+    await expect(copy).to_have_text("Copy")
+    await copy.evaluate(_KEEP_WHAT_IT_SAYS)
+    await copy.click()
+    await expect(copy).to_have_attribute("data-said", re.compile("^Copied"))
     assert '"region": "APAC"' in await page.evaluate("navigator.clipboard.readText()")
     await page.get_by_role("button", name="Execute", exact=True).click()
     wrong = page.locator(".field-error")
@@ -96,7 +103,7 @@ async def follow(at: Looking, page: Page, gate: Path) -> None:
     await expect(page.locator("main .status-success").first).to_be_visible()
     await at.look(page, "execution")
     await page.get_by_role("link", name="Without").click()
-    await expect(page).to_have_url(re.compile("code=hide"))
+    await page.wait_for_url(re.compile("code=hide"))
     await expect(sheet.get_by_text("loading APAC")).to_be_visible()
     await expect(sheet.get_by_text("import time")).to_have_count(0)
     await page.get_by_text("Cells and their times").click()
@@ -131,7 +138,8 @@ async def look_around(at: Looking, page: Page, notebook: str) -> None:
     await expect(first).to_have_text(re.compile(r"4\.1 s, 1 Nov 2026, 09:00 \(2026-11-01 08:00:00 UTC\)$"))
     await at.look(page, "ui")
     await page.get_by_role("button", name="Delete", exact=True).click()
-    await page.get_by_role("button", name="Delete it").click()
+    async with page.expect_event("load"):
+        await page.get_by_role("button", name="Delete it").click()
     await expect(page).to_have_url(re.compile(r"/ui\??$"))
     await expect(page.get_by_role("heading", name="Delete this example?")).to_be_hidden()
     await page.emulate_media(color_scheme="light")
@@ -157,6 +165,7 @@ async def test_from_a_file_to_its_result(service: Any, gate: Path, name: str, wi
         await expect(page.get_by_role("heading", name="Begin here")).to_be_visible()
         await at.look(page, "home-empty")
         await page.get_by_role("link", name="Register a notebook").first.click()
+        await page.wait_for_url("**/notebooks/files")
         await at.look(page, "files")
         await register(at, page)
         notebook = page.url.partition("?")[0]
@@ -186,6 +195,7 @@ async def test_a_failure_begins_with_the_error_and_its_cell_and_a_question_comes
         await expect(page.get_by_role("heading", name="What went wrong")).to_be_visible()
         await expect(page.get_by_text("ZeroDivisionError").first).to_be_visible()
         await expect(page.get_by_label("The cell that failed")).to_contain_text("return a / 0")
+        await expect(page.frame_locator("iframe.sheet").get_by_text("return a / 0").first).to_be_visible()
         await at.look(page, "execution-failed")
         options = {"headers": {"Prefer": "respond-async"}}
         sent = await page.request.post(
@@ -200,6 +210,7 @@ async def test_a_failure_begins_with_the_error_and_its_cell_and_a_question_comes
         await page.get_by_role("button", name="Cancel", exact=True).click()
         await page.get_by_role("button", name="Cancel it").click()
         await expect(page.locator("main .status-cancelled").first).to_be_visible()
+        await ended(page)
         assert at.complaints == []
 
 

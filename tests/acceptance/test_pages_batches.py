@@ -7,9 +7,9 @@ from typing import Any
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import FloatRect, Locator, Page, expect
 
-from looking import Looking, looking
+from looking import Looking, ended, looking
 
 PARAMETERS = 'alpha = 0.5  # how much the last month weighs\ndepth = 2\nmodel = "ridge"\n'
 FIT = """
@@ -53,6 +53,7 @@ async def sweep(at: Looking, page: Page) -> None:
     """What was typed once comes along; the number of executions follows what is typed."""
     await page.get_by_label("depth").fill("7")
     await page.get_by_role("link", name="As a sweep").click()
+    await page.wait_for_url("**/sweep?*")
     await expect(page.get_by_label("depth")).to_have_value("7")
     await expect(page.get_by_text("No parameter has several values yet")).to_be_visible()
     await page.get_by_label("alpha").fill("0..1 step 0.25")
@@ -60,6 +61,11 @@ async def sweep(at: Looking, page: Page) -> None:
     await page.get_by_label("depth").fill("1, 2, x")
     await expect(page.locator("#plan .field-error")).to_contain_text("'depth' must be an integer")
     await page.get_by_label("depth").fill("1, 2, 4")
+    await expect(page.locator(".total")).to_contain_text("15 executions")
+    # Once the field is left, it is counted again, and with the number comes the button, which is clicked after that.
+    await page.locator("#plan").evaluate("plan => { plan.dataset.before = ''; }")
+    await page.get_by_label("depth").blur()
+    await expect(page.locator("#plan[data-before]")).to_have_count(0)
     await expect(page.locator(".total")).to_contain_text("15 executions")
     await at.look(page, "sweep")
     await page.get_by_role("button", name="Execute 15 times").click()
@@ -76,15 +82,22 @@ async def watch(at: Looking, page: Page) -> None:
     await page.get_by_role("link", name="Compare", exact=True).click()
 
 
+async def place(page: Page, chart: Locator) -> FloatRect:
+    """Where a chart is, which itself knows it by then: that the page was scrolled it is told with the next picture."""
+    await chart.scroll_into_view_if_needed()
+    await page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    box = await chart.bounding_box()
+    assert box is not None
+    return box
+
+
 async def compare(at: Looking, page: Page) -> None:
     """A drag over a chart picks executions out of the table, and so does a tick; two of them are told apart."""
     scatter = page.locator("[data-part=scatter] .u-over")
     await expect(scatter).to_be_visible()
     await expect(page.locator("tr[data-row]")).to_have_count(15)
     await at.look(page, "compare")
-    await scatter.scroll_into_view_if_needed()
-    box = await scatter.bounding_box()
-    assert box is not None
+    box = await place(page, scatter)
     await page.mouse.move(box["x"] + 2, box["y"] + box["height"] / 2)
     await page.mouse.down()
     await page.mouse.move(box["x"] + box["width"] - 2, box["y"] + box["height"] - 2, steps=4)
@@ -95,10 +108,7 @@ async def compare(at: Looking, page: Page) -> None:
     assert 0 < count < 15
     await expect(page.locator("tr.picked")).to_have_count(count)
     await at.look(page, "compare-picked")
-    parallel = page.locator("[data-part=parallel] .u-over")
-    await parallel.scroll_into_view_if_needed()
-    box = await parallel.bounding_box()
-    assert box is not None
+    box = await place(page, page.locator("[data-part=parallel] .u-over"))
     # Those of the highest alpha.
     await page.mouse.move(box["x"] + 1, box["y"] + 1)
     await page.mouse.down()
@@ -108,6 +118,8 @@ async def compare(at: Looking, page: Page) -> None:
     await page.get_by_role("button", name="Only the ticked").click()
     await expect(page.locator("tr[data-row]")).to_have_count(3)
     await page.get_by_role("link", name="Show all", exact=True).click()
+    await expect(page.locator("tr[data-row]")).to_have_count(15)
+    await page.wait_for_load_state()
     boxes = page.locator("tr[data-row] input")
     await boxes.nth(0).check()
     await boxes.nth(4).check()
@@ -135,6 +147,7 @@ async def schedule(at: Looking, page: Page) -> None:
     [saved] = await (await page.request.get(f"{at.url}/db/schedules")).json()
     assert saved["starts_at"] == "2026-10-01T06:00:00Z", "by the reader's own clock"
     await page.get_by_role("button", name="Execute now").click()
+    await ended(page)
     await expect(page.locator("main .status-success").first).to_be_visible()
     await page.get_by_role("link", name=re.compile(r"^\d+$")).first.click()
     await expect(page.get_by_role("heading", name="Ticks")).to_be_visible()
@@ -200,6 +213,7 @@ async def test_a_notebook_is_executed_and_a_question_answered_by_the_keyboard_al
         await page.keyboard.press("Control+A")
         await page.keyboard.type("4")
         await page.keyboard.press("Enter")
+        await ended(page)
         await expect(page.locator("main .status-success").first).to_be_visible()
         await page.goto(f"{at.url}/schedules/1")
         await tab_to(page, page.get_by_role("button", name="Delete", exact=True))

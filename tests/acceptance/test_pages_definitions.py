@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Locator, Page, expect
 
-from looking import Looking, looking
+from looking import Looking, ended, looking
 
 write_notebook = pytest.write_notebook  # type: ignore[attr-defined]
 CELL = 'region = "EMEA"\nmonths = 3\nold = "gone"\nfactor = 1.0\n'
@@ -78,6 +78,7 @@ async def the_form_asks_for_them(page: Page) -> None:
     await page.locator("[name='p.months']").fill("1.5")
     await page.get_by_label("region").select_option("AMER")
     await page.get_by_role("button", name="Execute", exact=True).click()
+    await ended(page)
     await expect(page.locator("main .status-success").first).to_be_visible()
     await expect(page.frame_locator("iframe.sheet").get_by_text("AMER 1.5 2", exact=True)).to_be_visible()
 
@@ -91,6 +92,7 @@ async def test_parameters_are_changed_added_and_deleted(service: Any, home: Path
         here = f"{at.url}/notebooks/{number}"
         await page.goto(here)
         await page.get_by_role("link", name="Parameters", exact=True).click()
+        await page.wait_for_url(f"{here}/parameters")
         await change(page)
         await at.look(page, "parameters-changed")
         save = page.get_by_role("button", name="Save", exact=True)

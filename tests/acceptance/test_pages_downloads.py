@@ -82,10 +82,12 @@ async def test_what_an_executions_page_offers_is_what_comes(service: Any, http: 
         await alone.close()
 
         await page.get_by_role("link", name="Log", exact=True).click()
+        await page.wait_for_url(f"{at.url}/db/executions/{execution['id']}/log")
         await expect(page.locator("body")).to_have_text("written APAC")
         await page.go_back()
 
         await page.get_by_role("link", name="Sales").first.click()
+        await page.wait_for_url(f"{at.url}/notebooks/{number}")
         name, data = await downloaded(page, page.get_by_role("link", name="Download", exact=True))
         assert (name, data) == ("month ends.ipynb", Path(execution["input_path"]).read_bytes())
         assert at.complaints == []

@@ -12,7 +12,7 @@ from hub_accounts import Account, account
 from keycloak import Realm
 from looking import PICTURES, looking
 from pressroom.client import Client
-from signed_in import fill_in
+from signed_in import sign_in
 
 write_notebook = pytest.write_notebook  # type: ignore[attr-defined]
 PARAMETERS = 'region = "EMEA"  # the sales region\nmonths = 3'
@@ -53,8 +53,7 @@ def hub(realm: Realm, ana: Account, open_module_directory: Path, module_database
 async def sign_in_by_the_hub(page: Page, username: str, address: str) -> None:
     await page.goto(address)
     await page.get_by_text("Sign in with").click()
-    await fill_in(page, username)
-    await expect(page).to_have_url(address)
+    await sign_in(page, username, address)
 
 
 async def test_an_execution_that_failed_is_opened_in_jupyterlab_with_its_parameters_in_it(
@@ -76,6 +75,8 @@ async def test_an_execution_that_failed_is_opened_in_jupyterlab_with_its_paramet
         await page.get_by_role("link", name="Open in JupyterLab").click()
         # The user's server is started for it.
         await page.wait_for_url(f"{hub.url}/user/{ana.name}/lab/tree/{copy.name}", timeout=300_000)
+        # On a busy machine it takes its time, and so does its kernel.
+        expect.set_options(timeout=120_000)
         notebook = page.locator(".jp-NotebookPanel:visible")
         cells = notebook.locator(".jp-CodeCell .cm-content")
         await expect(cells).to_have_count(4)

@@ -1,6 +1,5 @@
 """The pages in a browser that executes no scripts: from a file to its result, a cancellation, a sweep, a schedule."""
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +28,21 @@ def gate(home: Path) -> Path:
     return home / "gate"
 
 
-async def comes(page: Page, part: Locator) -> None:
-    """Load a page that goes on again, as somebody does who does not wait for it to do so by itself."""
-    async with asyncio.timeout(60):
-        while not await part.count():
-            await page.reload()
+async def comes(part: Locator) -> None:
+    """A page that goes on is loaded again by itself, as often as it takes; whoever loads it too cuts across that."""
+    await expect(part.first).to_be_visible(timeout=60_000)
+
+
+async def asked(at: Looking, page: Page, question: str) -> Page:
+    """The page of a question that this one leads to, in its place. A click could be lost, as the page is loaded again
+    under it."""
+    address = await page.get_by_role("link", name="Cancel", exact=True).get_attribute("href")
+    asking = await at.page()
+    await asking.goto(f"{at.url}{address}")
+    await page.close()
+    await expect(asking.get_by_role("heading", name=question)).to_be_visible()
+    await expect(asking.locator("meta[http-equiv=refresh]")).to_have_count(0)
+    return asking
 
 
 async def registered(at: Looking, page: Page) -> str:
@@ -63,12 +72,12 @@ async def executed(at: Looking, page: Page, gate: Path) -> None:
     await page.get_by_label("top_n", exact=True).fill("3")
     await page.get_by_role("button", name="Execute", exact=True).click()
     await page.wait_for_url("**/executions/*")
-    await comes(page, page.locator("#live [data-part=output]", has_text="loading APAC 3"))
+    await comes(page.locator("#live [data-part=output]", has_text="loading APAC 3"))
     await expect(page.locator("#live .cell-running")).to_have_count(1)
     await expect(page.locator("#live [data-part=now]")).to_have_text("import time for some time")
     await at.look(page, "plain-running")
     gate.touch()
-    await expect(page.locator("main .status-success").first).to_be_visible()
+    await comes(page.locator("main .status-success"))
     await expect(page.frame_locator("iframe.sheet").get_by_text("loading APAC 3")).to_be_visible()
     await page.get_by_text("Cells and their times").click()
     await page.get_by_role("link", name="Show them").click()
@@ -77,28 +86,27 @@ async def executed(at: Looking, page: Page, gate: Path) -> None:
     gate.unlink()
 
 
-async def cancelled(at: Looking, page: Page) -> None:
+async def cancelled(at: Looking, page: Page) -> Page:
     """It is asked first on a page that stays as long as somebody thinks about it."""
     await page.get_by_role("button", name="Execute again").click()
     await expect(page.get_by_text("this is the new execution")).to_be_visible()
-    await comes(page, page.locator("#live [data-part=output]", has_text="loading APAC 3"))
+    await comes(page.locator("#live [data-part=output]", has_text="loading APAC 3"))
     here = page.url.partition("?")[0]
     await expect(page.locator("meta[http-equiv=refresh]")).to_have_count(1)
-    await page.get_by_role("link", name="Cancel", exact=True).click()
-    await expect(page.get_by_role("heading", name="Cancel this execution?")).to_be_visible()
-    await expect(page.locator("meta[http-equiv=refresh]")).to_have_count(0)
+    page = await asked(at, page, "Cancel this execution?")
     await at.look(page, "plain-question")
     await page.get_by_role("link", name="Leave it").click()
     await page.wait_for_url(here)
     await expect(page.locator("main .status-running").first).to_be_visible()
-    await page.get_by_role("link", name="Cancel", exact=True).click()
+    page = await asked(at, page, "Cancel this execution?")
     await page.get_by_role("button", name="Cancel it").click()
-    await comes(page, page.locator("main .status-cancelled"))
+    await comes(page.locator("main .status-cancelled"))
     await expect(page.get_by_text("It was asked to stop")).to_have_count(0)
     await at.look(page, "plain-cancelled")
+    return page
 
 
-async def swept(at: Looking, page: Page, notebook: str, gate: Path) -> None:
+async def swept(at: Looking, page: Page, notebook: str, gate: Path) -> Page:
     """How many executions there will be is shown when it is asked for, and before any begins."""
     await page.goto(at.url + notebook)
     await page.get_by_role("link", name="As a sweep").click()
@@ -112,14 +120,13 @@ async def swept(at: Looking, page: Page, notebook: str, gate: Path) -> None:
     await at.look(page, "plain-sweep")
     await page.get_by_role("button", name="Execute 4 times").click()
     await page.wait_for_url("**/batches/*")
-    await page.get_by_role("link", name="Cancel", exact=True).click()
-    await expect(page.get_by_role("heading", name="Cancel this batch?")).to_be_visible()
-    await expect(page.locator("meta[http-equiv=refresh]")).to_have_count(0)
+    page = await asked(at, page, "Cancel this batch?")
     await page.get_by_role("link", name="Leave it").click()
     gate.touch()
-    await comes(page, page.get_by_role("heading", name="4 of 4 executions ended"))
+    await comes(page.get_by_role("heading", name="4 of 4 executions ended"))
     await expect(page.locator(".heat a")).to_have_count(4)
     await at.look(page, "plain-batch")
+    return page
 
 
 async def scheduled(at: Looking, page: Page, http: httpx.Client, notebook: str) -> None:
@@ -150,8 +157,8 @@ async def test_everything_is_done_without_scripts(service: Any, http: httpx.Clie
         page = await at.page()
         notebook = await registered(at, page)
         await executed(at, page, gate)
-        await cancelled(at, page)
-        await swept(at, page, notebook, gate)
+        page = await cancelled(at, page)
+        page = await swept(at, page, notebook, gate)
         await scheduled(at, page, http, notebook)
         # The browser's own remark on the form that was refused.
         assert [each for each in at.complaints if "status of 422" not in each] == []

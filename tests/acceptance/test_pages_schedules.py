@@ -75,6 +75,7 @@ async def changed(at: Looking, page: Page, http: httpx.Client, here: str) -> Non
     """A wrong expression is said beside it, already while it is typed; what else was typed stays, and is saved at
     last."""
     await page.get_by_role("link", name="Change").click()
+    await page.wait_for_url("**/edit")
     await page.get_by_label("Name").fill("Sales of the month")
     await page.get_by_label("month").fill("{{ scheduled_at | date }}")
     await page.get_by_label("Cron expression").fill("61 6 * * *")

@@ -5,10 +5,10 @@ import re
 import pytest
 from playwright.async_api import Page, expect
 
-from looking import Looking, looking
+from looking import Looking, ended, looking
 from pressroom.executions import following
 from pressroom.identity.attempt import LONGEST_PATH
-from signed_in import Stage, come_in, fill_in, unexplained
+from signed_in import Stage, come_in, sign_in, unexplained
 
 write_notebook = pytest.write_notebook  # type: ignore[attr-defined]
 PASSWORD = "correct horse battery"
@@ -35,8 +35,7 @@ async def come_back(at: Looking, page: Page) -> None:
     """From the page that says that nothing was done, by Keycloak's form."""
     await expect(page.get_by_text("Nothing was done. What you typed is filled in again")).to_be_visible()
     await page.get_by_role("link", name="Sign in").click()
-    await fill_in(page, "cara")
-    await page.wait_for_url(re.compile(re.escape(at.url)))
+    await sign_in(page, "cara", re.compile(re.escape(at.url)))
 
 
 async def is_as_it_was(page: Page, note: str) -> None:
@@ -84,6 +83,7 @@ async def test_a_form_that_was_sent_too_late_is_filled_in_after_the_sign_in_and_
         assert stage.rows("SELECT count(*) FROM notebook_executions") == before
         await page.get_by_label("password").fill(PASSWORD)
         await page.get_by_role("button", name="Execute", exact=True).click()
+        await ended(page)
         await expect(page.locator("main .status-success").first).to_be_visible()
         [(used, limit)] = stage.rows(
             "SELECT parameters_used, timeout_seconds FROM notebook_executions ORDER BY id DESC LIMIT 1"
@@ -120,16 +120,16 @@ async def test_a_page_that_is_followed_leads_to_the_sign_in_when_the_session_is_
         stage.end_sessions()
         await expect(page.locator("#password")).to_be_visible()
         assert len([url for url in asked if "/events" in url]) == 1, "it is not asked for again and again"
-        await fill_in(page, "cara")
-        await page.wait_for_url(at.url + here)
+        await sign_in(page, "cara", at.url + here)
         await expect(page.locator("[data-part=output]")).to_contain_text("here")
         await page.goto(f"{at.url}/home")
         await expect(page.locator("#now .status-running")).to_be_visible()
         stage.end_sessions()
         await expect(page.locator("#password")).to_be_visible()
-        await fill_in(page, "cara")
-        await page.wait_for_url(f"{at.url}/home")
-        await page.locator("#now").get_by_role("link", name="long").first.click()
+        await sign_in(page, "cara", f"{at.url}/home")
+        # What is in this part of the page comes anew every now and then, under a click too.
+        await expect(page.locator("#now").get_by_role("link", name="long").first).to_have_attribute("href", here)
+        await page.goto(at.url + here)
         gate.touch()
         await expect(page.locator("main .status-success").first).to_be_visible()
         await expect(page.frame_locator("iframe.sheet").get_by_text("done", exact=True)).to_be_visible()
@@ -146,12 +146,12 @@ async def test_tabs_whose_session_is_over_each_come_back_to_where_they_were(stag
         await page.reload()
         await other.reload()
         await expect(other.locator("#password")).to_be_visible()
-        await fill_in(page, "cara")
-        await expect(page).to_have_url(at.url + here)
+        await sign_in(page, "cara", at.url + here)
         # Keycloak itself goes on in the tabs in which it asks for the password as well.
         await expect(other).to_have_url(f"{at.url}/executions")
         await page.locator("[name='p.months']").fill("5")
         await page.get_by_role("button", name="Execute", exact=True).click()
+        await ended(page)
         await expect(page.locator("main .status-success").first).to_be_visible()
         await other.get_by_role("button", name="Sign out").click()
         await expect(other.get_by_role("heading", name="You are signed out")).to_be_visible()
@@ -173,8 +173,7 @@ async def test_a_form_that_is_sent_after_signing_in_anew_in_another_tab_is_fille
         stage.end_sessions()
         other = await at.page()
         await other.goto(f"{at.url}/executions")
-        await fill_in(other, "cara")
-        await expect(other).to_have_url(f"{at.url}/executions")
+        await sign_in(other, "cara", f"{at.url}/executions")
         await page.locator("[name='p.months']").fill("7")
         await expect(page.get_by_text("What is shown may be old: you have signed in anew since")).to_be_visible()
         await page.get_by_role("button", name="Execute", exact=True).click()
@@ -189,6 +188,7 @@ async def test_a_form_that_is_sent_after_signing_in_anew_in_another_tab_is_fille
         assert stage.rows("SELECT count(*) FROM notebook_executions") == before
         await page.get_by_label("password").fill(PASSWORD)
         await page.get_by_role("button", name="Execute", exact=True).click()
+        await ended(page)
         await expect(page.locator("main .status-success").first).to_be_visible()
         assert unexplained(at, 401, 403) == []
 
@@ -204,10 +204,8 @@ async def test_a_form_is_given_back_to_whoever_typed_it_alone(stage: Stage, numb
         assert note in await page.evaluate("sessionStorage.getItem('pressroom.form')")
         stage.ask("cara", "PUT", f"/db/notebooks/{number}/grants/user/dora", {"level": "runner"})
         await page.get_by_role("link", name="Sign in").click()
-        await fill_in(page, "dora")
-        await expect(page).to_have_url(at.url + here)
+        await sign_in(page, "dora", at.url + here)
         await expect(page.locator("#call-curl")).to_contain_text("curl")
-        await page.wait_for_load_state()
         assert await page.evaluate("sessionStorage.getItem('pressroom.form')") is None
         await expect(page.get_by_label("note")).to_have_value("")
         assert unexplained(at, 401) == []

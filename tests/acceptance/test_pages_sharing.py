@@ -18,6 +18,8 @@ async def give(page: Page, grantee: str, may: str) -> None:
     await page.get_by_label("Name", exact=True).fill(grantee)
     await page.get_by_label("May", exact=True).select_option(label=f"may {may}")
     await page.get_by_role("button", name="Give this right").click()
+    # That it is saved may stand there from before.
+    await expect(page.get_by_role("row", name=grantee)).to_contain_text(f"may {may}")
     await expect(page.get_by_text("What others may do is saved.")).to_be_visible()
 
 
@@ -65,8 +67,8 @@ async def test_an_owner_lets_somebody_use_a_notebook_and_takes_it_back(stage: St
         await expect(asked).to_have_css("text-align", "start")
         await at.look(page, "grant-question")
         await page.get_by_role("button", name="Take it back").click()
-        await expect(page.get_by_text("What others may do is saved.")).to_be_visible()
         await expect(page.get_by_role("row", name="dora")).to_have_count(0)
+        await expect(page.get_by_text("What others may do is saved.")).to_be_visible()
         # Of the page that stands open, nothing is executed any more.
         await other.get_by_role("button", name="Execute", exact=True).click()
         await expect(other.get_by_role("heading", name=re.compile("not found", re.IGNORECASE))).to_be_visible()
@@ -103,6 +105,7 @@ async def test_a_group_is_let_in_and_a_name_that_is_none_is_refused_in_words(
         await give(page, "analysts", "execute it")
         assert stage.ask("dora", "GET", f"/db/notebooks/{number}")["name"] == path.stem
         await take_back(page, "analysts", "Take it back")
+        await expect(page.get_by_role("row", name="analysts")).to_have_count(0)
         await expect(page.get_by_text("What others may do is saved.")).to_be_visible()
         assert stage.ask("cara", "GET", f"/db/notebooks/{number}/grants") == []
         assert unexplained(at, 422) == []

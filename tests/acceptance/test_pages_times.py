@@ -7,7 +7,7 @@ import httpx
 import pytest
 from playwright.async_api import Page, expect
 
-from looking import Looking, looking
+from looking import Looking, ended, looking
 from page_forms import registered
 
 write_notebook = pytest.write_notebook  # type: ignore[attr-defined]
@@ -32,10 +32,8 @@ def last(http: httpx.Client) -> dict[str, Any]:
 
 
 async def executed(page: Page) -> None:
-    """Executed to its end: the page of one that runs goes to itself anew then, whatever it was sent to meanwhile."""
     await page.get_by_role("button", name="Execute", exact=True).click()
-    await page.wait_for_url("**/executions/*")
-    await expect(page.locator("iframe.sheet")).to_be_visible()
+    await ended(page)
 
 
 async def once(at: Looking, page: Page, http: httpx.Client, number: int) -> None:
@@ -72,6 +70,7 @@ async def swept(page: Page, http: httpx.Client, number: int) -> None:
     await page.goto(f"{http.base_url}/notebooks/{number}")
     await page.get_by_label("since").fill("2026-07-01T08:00:05")
     await page.get_by_role("link", name="As a sweep").click()
+    await page.wait_for_url("**/sweep?*")
     since = page.get_by_label("since")
     await expect(since).to_have_value("2026-07-01 08:00:05")
     await since.fill("2026-07-01 08:00, 2026-12-01 08:00")
@@ -89,6 +88,7 @@ async def refused(page: Page, http: httpx.Client, number: int) -> None:
     await page.get_by_label("since").fill("20260701T0800")
     await page.get_by_role("button", name="Schedule it").click()
     await expect(page.locator("#f-p-since-error")).to_contain_text(wanted)
+    await page.wait_for_load_state()
     await expect(page.get_by_label("since")).to_have_value("20260701T0800")
     await page.get_by_text("When something comes between").click()
     await page.get_by_label("Not before").fill("2026-07-01 08:00:00,5")
@@ -112,6 +112,7 @@ async def scheduled(page: Page, http: httpx.Client, number: int) -> None:
     await since.fill("2026-02-31 08:00")
     await page.get_by_role("button", name="Schedule it").click()
     await expect(page.locator("#f-p-since-error")).to_contain_text("must be a datetime")
+    await page.wait_for_load_state()
     await expect(since).to_have_value("2026-02-31 08:00")
     await since.fill("2026-02-28 08:00")
     await page.get_by_role("button", name="Schedule it").click()

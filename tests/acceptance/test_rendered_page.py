@@ -138,7 +138,9 @@ def site() -> Iterator[Site]:
 async def page() -> AsyncIterator[Page]:
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield await browser.new_page()
+        page = await browser.new_page()
+        page.set_default_timeout(60_000)
+        yield page
         await browser.close()
 
 
