@@ -62,11 +62,6 @@ async def sweep(at: Looking, page: Page) -> None:
     await expect(page.locator("#plan .field-error")).to_contain_text("'depth' must be an integer")
     await page.get_by_label("depth").fill("1, 2, 4")
     await expect(page.locator(".total")).to_contain_text("15 executions")
-    # Once the field is left, it is counted again, and with the number comes the button, which is clicked after that.
-    await page.locator("#plan").evaluate("plan => { plan.dataset.before = ''; }")
-    await page.get_by_label("depth").blur()
-    await expect(page.locator("#plan[data-before]")).to_have_count(0)
-    await expect(page.locator(".total")).to_contain_text("15 executions")
     await at.look(page, "sweep")
     await page.get_by_role("button", name="Execute 15 times").click()
 
