@@ -25,7 +25,9 @@ SELECT id, status, started_at, extract(epoch FROM completed_at - started_at)::fl
             CASE jsonb_typeof(results) WHEN 'object' THEN results ELSE '{}' END
         ) WHERE jsonb_typeof(value) = 'number'
     ) AS figures
-FROM notebook_executions WHERE batch_id = :batch ORDER BY id LIMIT :count
+FROM notebook_executions WHERE batch_id = :batch AND id >= (
+    SELECT id FROM notebook_executions WHERE batch_id = :batch ORDER BY id LIMIT 1 OFFSET :skip
+) ORDER BY id LIMIT :count
 """)
 
 
@@ -64,9 +66,10 @@ class BatchMark(Mark):
     figures: dict[str, float]
 
 
-async def marks_of_batch(session: AsyncSession, batch_id: int, count: int) -> list[BatchMark]:
-    """The first ``count`` executions of a batch. Whoever may see it may see them; the caller of this has asked."""
-    rows = await session.execute(_OF_BATCH, {"batch": batch_id, "count": count})
+async def marks_of_batch(session: AsyncSession, batch_id: int, skip: int, count: int) -> list[BatchMark]:
+    """``count`` executions of a batch in its order, after the first ``skip``. Whoever may see it may see them; the
+    caller of this has asked."""
+    rows = await session.execute(_OF_BATCH, {"batch": batch_id, "skip": skip, "count": count})
     return [
         BatchMark(row.id, Status(row.status), row.started_at, row.seconds, row.batch_index, row.figures or {})
         for row in rows
