@@ -56,3 +56,21 @@ async def test_a_map_wider_than_the_page_stays_where_it_was_scrolled_to(http: ht
             await expect(region).to_be_focused()
         await at.look(page, "batch-wide")
         assert at.complaints == []
+
+
+async def test_a_page_of_marks_stays_the_one_that_was_turned_to(http: httpx.Client, number: int) -> None:
+    batch = begun(http, number, 1010, 1)
+    async with looking(str(http.base_url).rstrip("/"), "phone", 390) as at:
+        page = await at.page()
+        await page.goto(f"{at.url}/batches/{batch}")
+        await expect(page.locator(".mark")).to_have_count(1000)
+        await page.get_by_role("link", name="After", exact=True).click()
+        await expect(page).to_have_url(f"{at.url}/batches/{batch}?skip=1000")
+        before = page.get_by_role("link", name="Before", exact=True)
+        await before.focus()
+        await replaced(page)
+        await expect(page.locator(".mark")).to_have_count(10)
+        await expect(page.locator(".mark").first).to_have_text("1001: pending")
+        await expect(before).to_be_focused()
+        await at.look(page, "batch-last-marks")
+        assert at.complaints == []
