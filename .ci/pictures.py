@@ -13,7 +13,10 @@ from pathlib import Path
 from PIL import Image
 
 ROOT = Path(__file__).parent.parent
-TESTS = ("tests/acceptance/test_pages.py", "tests/acceptance/test_pages_batches.py")
+TESTS = (
+    *("tests/acceptance/test_pages.py", "tests/acceptance/test_pages_batches.py"),
+    "tests/acceptance/test_pages_session.py::test_tabs_whose_session_is_over_each_come_back_to_where_they_were",
+)
 PICTURES = ROOT / "docs" / "pictures" / "pages"
 OF = PICTURES / "of.sha256"
 WEB = ROOT / "src" / "pressroom" / "web"
@@ -24,7 +27,7 @@ ON_A_LAPTOP = (
     *("execution-running", "execution-failed", "execution", "executions", "copied-to-debug"),
     *("sweep", "batch", "batches"),
     *("compare-picked", "difference", "schedule-form", "schedule", "schedules"),
-    *("workers", "kernels", "audit", "tokens", "ui", "not-there"),
+    *("workers", "kernels", "audit", "tokens", "signed-out", "ui", "not-there"),
 )
 TAKEN = (*(f"{name}-laptop-light" for name in ON_A_LAPTOP), "execution-phone-dark", "batch-phone-dark")
 """Which pages, and how each is looked at."""
