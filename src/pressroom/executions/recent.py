@@ -11,11 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from pressroom.executions.states import Status
 
+# By no index but that of both is it in this order: with one notebook in most rows, PostgreSQL would go through all rows
+# by their ids for each of the others.
 _LAST = text("""
 SELECT wanted.id AS notebook_id, e.id, e.status, e.started_at, e.seconds
 FROM unnest(CAST(:notebooks AS integer[])) AS wanted (id) CROSS JOIN LATERAL (
     SELECT id, status, started_at, extract(epoch FROM completed_at - started_at)::float AS seconds
-    FROM notebook_executions WHERE notebook_id = wanted.id ORDER BY id DESC LIMIT :count
+    FROM notebook_executions WHERE notebook_id BETWEEN wanted.id AND wanted.id
+    ORDER BY notebook_id DESC, id DESC LIMIT :count
 ) AS e ORDER BY wanted.id, e.id
 """)
 _OF_BATCH = text("""
