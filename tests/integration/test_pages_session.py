@@ -167,10 +167,12 @@ def test_a_part_of_a_page_that_is_asked_for_after_the_session_has_the_page_loade
 
 def test_whoever_signs_out_is_out_here_and_told_where_else(browser: Browser, number: int) -> None:
     sign_in(browser)
-    token = token_in(browser.http.get("/home").text)
-    out = post(browser, "/sign-out", csrf_token=token)
+    home = browser.http.get("/home").text
+    assert "data-username" in home
+    out = post(browser, "/sign-out", csrf_token=token_in(home))
     assert out.status_code == 200
     assert "You are signed out" in out.text
+    assert "data-username" not in out.text, "nor looks the page as if somebody were signed in"
     assert browser.whoami() is None
 
 
