@@ -73,7 +73,7 @@ docs-links: docs  ## Look whether the pages elsewhere that the documentation nam
 assets: setup  ## Fetch what pages load of others', from its pinned npm packages; needs npm
 	$(VENV)/bin/python .ci/assets.py
 
-pictures: setup browser axe  ## Take the pictures of the pages that stand in the docs
+pictures: setup browser axe keycloak  ## Take the pictures of the pages that stand in the docs
 	$(VENV)/bin/python .ci/pictures.py
 
 axe: setup  ## Fetch axe-core, which a test looks for barriers in pages with, where there is none; needs npm

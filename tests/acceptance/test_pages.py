@@ -197,6 +197,9 @@ async def test_a_failure_begins_with_the_error_and_its_cell_and_a_question_comes
         await expect(page.get_by_label("The cell that failed")).to_contain_text("return a / 0")
         await expect(page.frame_locator("iframe.sheet").get_by_text("return a / 0").first).to_be_visible()
         await at.look(page, "execution-failed")
+        await page.get_by_role("button", name="Copy to debug").click()
+        await expect(page.get_by_role("heading", name="A copy is in your directory")).to_be_visible()
+        await at.look(page, "copied-to-debug")
         options = {"headers": {"Prefer": "respond-async"}}
         sent = await page.request.post(
             f"{at.url}/execute", data={"input_path": str(home / "reports" / "regional_sales.ipynb")}, **options

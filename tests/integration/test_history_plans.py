@@ -1,7 +1,9 @@
 """How pages of a long history are found: by indexes, whatever is asked for."""
 
+import functools
 import importlib.util
 import json
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +14,7 @@ from sqlalchemy import URL, event
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pressroom.database.session import Database
-from pressroom.executions import history
+from pressroom.executions import history, recent
 from pressroom.executions.history import History
 from pressroom.identity.policy import Viewer
 
@@ -80,8 +82,8 @@ def asked() -> dict[str, History]:
     return alone | cursor | oldest
 
 
-async def plans(session: AsyncSession, wanted: History, skip: int) -> list[dict[str, Any]]:
-    """The plans of the statements of a page that read executions, by the settings that they ran with."""
+async def plans(session: AsyncSession, asked_for: Callable[[], Awaitable[Any]]) -> list[dict[str, Any]]:
+    """The plans of the statements that read executions, by the settings that they ran with."""
     sent: list[tuple[str, Any]] = []
 
     def note(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
@@ -90,9 +92,8 @@ async def plans(session: AsyncSession, wanted: History, skip: int) -> list[dict[
 
     connection = await session.connection()
     event.listen(connection.sync_connection, "before_cursor_execute", note)
-    await history.page(session, wanted, skip, 100)
+    await asked_for()
     event.remove(connection.sync_connection, "before_cursor_execute", note)
-    assert sent or wanted.submitted_after or wanted.submitted_before
     found = []
     for statement, parameters in sent:
         explained = await connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters)
@@ -124,7 +125,9 @@ async def test_no_page_of_a_long_history_reads_all_of_it(database: Database, dat
             if skip and wanted.after:
                 continue
             async with database.transaction() as session:
-                read[f"{name}, skip {skip}"] = await plans(session, wanted, skip)
+                found = await plans(session, functools.partial(history.page, session, wanted, skip, 100))
+            assert found or wanted.submitted_after or wanted.submitted_before
+            read[f"{name}, skip {skip}"] = found
     ways = {name: {node["Node Type"] for node in scans(found)} for name, found in read.items()}
     assert {name: way for name, way in ways.items() if not way <= {"Index Scan", "Index Only Scan"}} == {}
     assert "Index Only Scan" in ways["rare parameter, skip 0"], "the check sees what it looks for"
@@ -168,3 +171,29 @@ async def test_every_way_of_finding_a_page_finds_the_same(database: Database, da
                 async with database.transaction() as session:
                     page = await history.page(session, wanted, 5, 100)
                 assert [row["id"] for row in json.loads(page.body)] == [row[0] for row in rows], name
+
+
+async def test_the_last_executions_of_notebooks_are_read_off_their_index_however_many_another_has(
+    database: Database, database_url: URL
+) -> None:
+    with psycopg.connect(
+        database_url.set(drivername="postgresql").render_as_string(hide_password=False), autocommit=True
+    ) as plain:
+        plain.execute(
+            "INSERT INTO notebooks (name, file_path, username, tags, metadata) "
+            "SELECT n, '/home/ana/' || n, 'ana', '[]', '{}' FROM generate_series(1, 5) AS n"
+        )
+        [busy, *idle] = [row[0] for row in plain.execute("SELECT id FROM notebooks ORDER BY id")]
+        plain.execute(
+            "INSERT INTO notebook_executions (notebook_id, username, input_path, status) "
+            "SELECT %s, 'ana', '/home/ana/1', 'success' FROM generate_series(1, 20000)",
+            (busy,),
+        )
+        plain.execute("VACUUM ANALYZE notebook_executions")
+        newest = [row[0] for row in plain.execute("SELECT id FROM notebook_executions ORDER BY id DESC LIMIT 20")]
+    async with database.transaction() as session:
+        found = await plans(session, lambda: recent.marks(session, [*idle, busy], 20))
+        marks = await recent.marks(session, [*idle, busy], 20)
+    assert rows_read(found) == 20
+    assert [mark.id for mark in marks[busy]] == newest[::-1]
+    assert all(marks[one] == [] for one in idle)

@@ -38,6 +38,10 @@ def test_the_root_is_the_home_page_for_browsers_and_a_map_for_programs(browser: 
     assert home.status_code == 200
     assert "Begin here" in home.text
     assert "/notebooks/files" in home.text
+    token = browser.post("/db/tokens", json={"name": "to look", "scopes": ["read", "execute"]}).json()["token"]
+    looking = browser.get("/home", headers={"Authorization": f"Bearer {token}"})
+    assert "Begin here" in looking.text
+    assert "/notebooks/files" not in looking.text, "whoever may not register a notebook is not asked to"
 
 
 def test_a_file_is_registered_with_what_its_parameters_cell_proposes(browser: httpx.Client, home: Path) -> None:

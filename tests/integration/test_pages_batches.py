@@ -116,6 +116,46 @@ def test_a_batch_has_a_mark_for_each_execution_and_a_map_and_what_failed_is_repe
     assert browser.get("/batches/77").status_code == 404
 
 
+def grown(plain: psycopg.Connection[Any], batch_id: int, total: int) -> None:
+    """More executions of a batch, like its first one; every thousandth of them has failed."""
+    plain.execute(
+        "INSERT INTO notebook_executions (notebook_id, username, input_path, parameters_used, status, batch_id, "
+        "attempt, completed_at, batch_index) SELECT notebook_id, username, input_path, parameters_used, "
+        "CASE WHEN place %% 1000 = 999 THEN 'failed' ELSE 'success' END, batch_id, 1, now(), place "
+        "FROM notebook_executions, generate_series(1, %s) AS place WHERE batch_id = %s AND batch_index = 0",
+        (total - 1, batch_id),
+    )
+    plain.execute("UPDATE batches SET total = %s, plan = '{}' WHERE id = %s", (total, batch_id))
+
+
+def test_the_marks_of_a_large_batch_are_in_pages_that_stay_while_it_goes_on(
+    browser: httpx.Client, number: int, plain: psycopg.Connection[Any]
+) -> None:
+    made = browser.post("/db/batches", json={"notebook_id": number, "sets": [{"months": 1}]}).json()
+    here = f"/batches/{made['id']}"
+    assert "pager" not in browser.get(here).text
+    grown(plain, made["id"], 2500)
+
+    def marks(page: str) -> list[tuple[str, str]]:
+        return re.findall(r'<a class="mark mark-(\w+)"[^>]*title="(\d+): ', page)
+
+    def pager(page: str) -> list[str]:
+        return re.findall(r'id="pager-(\w+)" href="([^"]+)"', page)
+
+    first = browser.get(here).text
+    assert marks(first) == [("pending", "1"), *(("success", str(one)) for one in range(2, 1000)), ("failed", "1000")]
+    assert "1 to 1000 of 2,500 executions" in first
+    assert pager(first) == [("after", f"{here}?skip=1000")]
+    last = browser.get(here, params={"skip": "2000"}).text
+    assert [place for _, place in marks(last)] == [str(one) for one in range(2001, 2501)]
+    assert "2001 to 2500 of 2,500 executions" in last
+    assert pager(last) == [("before", f"{here}?skip=1000")]
+    assert marks(browser.get(here, params={"skip": "999999"}).text) == marks(last), "there is none after the last"
+    [again] = re.findall(r'hx-get="([^"]+)"', last)
+    part = browser.get(again.replace("&amp;", "&"), headers={"HX-Request": "true", "HX-Target": "stands"}).text
+    assert (marks(part), pager(part)) == (marks(last), pager(last))
+
+
 def test_executions_are_compared_and_what_differs_stands_out(
     browser: httpx.Client, number: int, plain: psycopg.Connection[Any]
 ) -> None:

@@ -167,10 +167,12 @@ def test_a_part_of_a_page_that_is_asked_for_after_the_session_has_the_page_loade
 
 def test_whoever_signs_out_is_out_here_and_told_where_else(browser: Browser, number: int) -> None:
     sign_in(browser)
-    token = token_in(browser.http.get("/home").text)
-    out = post(browser, "/sign-out", csrf_token=token)
+    home = browser.http.get("/home").text
+    assert "data-username" in home
+    out = post(browser, "/sign-out", csrf_token=token_in(home))
     assert out.status_code == 200
     assert "You are signed out" in out.text
+    assert "data-username" not in out.text, "nor looks the page as if somebody were signed in"
     assert browser.whoami() is None
 
 
@@ -191,3 +193,41 @@ def test_what_may_not_be_seen_is_not_there(
     assert "hidden" not in re.sub(r'type="hidden"|hidden>', "", shown).replace("visually-hidden", "")
     assert "private" not in shown
     assert ">ana<" not in shown
+
+
+def test_the_home_page_lists_what_somebody_executes_of_others_beside_their_own(
+    browser: Browser, number: int, plain: psycopg.Connection[Any]
+) -> None:
+    """What was executed last comes first; then one's own, and the others."""
+    for name, level in (("idle", "editor"), ("seen", "viewer"), ("team", "runner"), ("hidden", None)):
+        row = plain.execute(
+            "INSERT INTO notebooks (name, file_path, username, tags, metadata) VALUES (%s, %s, 'ana', '[]', '{}') "
+            "RETURNING id",
+            (name, f"/home/ana/{name}.ipynb"),
+        ).fetchone()
+        assert row is not None
+        if level is not None:
+            plain.execute(
+                "INSERT INTO notebook_grants (notebook_id, kind, grantee, level, granted_by) "
+                "VALUES (%s, 'user', 'ben', %s, 'ana')",
+                (row[0], level),
+            )
+        if name != "idle":
+            plain.execute(
+                "INSERT INTO notebook_executions (notebook_id, username, input_path, status, attempt, completed_at) "
+                "VALUES (%s, 'ben', %s, 'success', 1, now())",
+                (row[0], f"/home/ana/{name}.ipynb"),
+            )
+    sign_in(browser)
+
+    def mine() -> list[tuple[str, str]]:
+        section = browser.http.get("/home").text.partition('id="mine-head"')[2].partition("</section>")[0]
+        found = re.findall(r'/notebooks/\d+">([^<]+)</a>(?:<br><span class="small muted">([^<]+))?', section)
+        assert found or "No notebook is yours yet" in section
+        return found
+
+    assert mine() == [("team", "ana"), ("n", ""), ("idle", "ana")]
+    plain.execute("DELETE FROM notebooks WHERE id = %s", (number,))
+    assert mine() == [("team", "ana"), ("idle", "ana")]
+    plain.execute("DELETE FROM notebook_grants")
+    assert mine() == []

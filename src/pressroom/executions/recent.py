@@ -11,11 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from pressroom.executions.states import Status
 
+# By no index but that of both is it in this order: with one notebook in most rows, PostgreSQL would go through all rows
+# by their ids for each of the others.
 _LAST = text("""
 SELECT wanted.id AS notebook_id, e.id, e.status, e.started_at, e.seconds
 FROM unnest(CAST(:notebooks AS integer[])) AS wanted (id) CROSS JOIN LATERAL (
     SELECT id, status, started_at, extract(epoch FROM completed_at - started_at)::float AS seconds
-    FROM notebook_executions WHERE notebook_id = wanted.id ORDER BY id DESC LIMIT :count
+    FROM notebook_executions WHERE notebook_id BETWEEN wanted.id AND wanted.id
+    ORDER BY notebook_id DESC, id DESC LIMIT :count
 ) AS e ORDER BY wanted.id, e.id
 """)
 _OF_BATCH = text("""
@@ -25,7 +28,9 @@ SELECT id, status, started_at, extract(epoch FROM completed_at - started_at)::fl
             CASE jsonb_typeof(results) WHEN 'object' THEN results ELSE '{}' END
         ) WHERE jsonb_typeof(value) = 'number'
     ) AS figures
-FROM notebook_executions WHERE batch_id = :batch ORDER BY id LIMIT :count
+FROM notebook_executions WHERE batch_id = :batch AND id >= (
+    SELECT id FROM notebook_executions WHERE batch_id = :batch ORDER BY id LIMIT 1 OFFSET :skip
+) ORDER BY id LIMIT :count
 """)
 
 
@@ -64,9 +69,10 @@ class BatchMark(Mark):
     figures: dict[str, float]
 
 
-async def marks_of_batch(session: AsyncSession, batch_id: int, count: int) -> list[BatchMark]:
-    """The first ``count`` executions of a batch. Whoever may see it may see them; the caller of this has asked."""
-    rows = await session.execute(_OF_BATCH, {"batch": batch_id, "count": count})
+async def marks_of_batch(session: AsyncSession, batch_id: int, skip: int, count: int) -> list[BatchMark]:
+    """``count`` executions of a batch in its order, after the first ``skip``. Whoever may see it may see them; the
+    caller of this has asked."""
+    rows = await session.execute(_OF_BATCH, {"batch": batch_id, "skip": skip, "count": count})
     return [
         BatchMark(row.id, Status(row.status), row.started_at, row.seconds, row.batch_index, row.figures or {})
         for row in rows

@@ -2,17 +2,21 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import case, func, or_, select, true
+from sqlalchemy import ColumnElement, case, func, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from pressroom.database.models import Notebook
+from pressroom.database.models import Execution, Grant, Notebook
 from pressroom.identity import visibility
 from pressroom.identity.policy import Viewer
+from pressroom.identity.rights import Level
 from pressroom.notebooks.schemas import NotebookOut
 
 MOST_WORDS = 8
 """How many words of a search are looked for; the others are left out."""
 MOST_TAGS = 60
+LATELY = 200
+"""Among how many of somebody's last executions it is looked for what they have executed."""
+EXECUTING = [level.value for level in Level if level.rank >= Level.RUNNER.rank]
 
 
 async def find(
@@ -42,6 +46,22 @@ async def find(
     else:
         total = int(await session.scalar(select(func.count(Notebook.id)).where(*conditions)) or 0)
     return [NotebookOut.model_validate(row) for row in rows], total
+
+
+async def of(session: AsyncSession, who: Viewer, seen_by: Viewer | None, limit: int) -> list[NotebookOut]:
+    """The notebooks that ``who`` owns or was given the right to execute, and those they have executed lately where they
+    see everything: what they executed last comes first, then the others, their own before, by name."""
+    lately = select(Execution.id, Execution.notebook_id).where(Execution.username == who.username)
+    lately = lately.order_by(Execution.id.desc()).limit(LATELY).subquery()
+    last = select(lately.c.notebook_id, func.max(lately.c.id).label("id")).group_by(lately.c.notebook_id).subquery()
+    granted = select(Grant.notebook_id).where(Grant.level.in_(EXECUTING), visibility.to(who))
+    own = Notebook.username == who.username
+    theirs: list[ColumnElement[bool]] = [own, Notebook.id.in_(granted)]
+    if seen_by is None:
+        theirs.append(last.c.id.is_not(None))
+    wanted = select(Notebook).outerjoin(last, last.c.notebook_id == Notebook.id).where(or_(*theirs))
+    order = (last.c.id.desc().nulls_last(), own.desc(), func.lower(Notebook.name), Notebook.id)
+    return [NotebookOut.model_validate(row) for row in await session.scalars(wanted.order_by(*order).limit(limit))]
 
 
 async def tags(session: AsyncSession, seen_by: Viewer | None) -> list[str]:

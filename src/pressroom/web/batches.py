@@ -47,19 +47,22 @@ async def show_batches(request: Request, parts: TheParts, caller: Reader) -> Res
 
 @router.get("/batches/{batch_id}")
 async def show_a_batch(batch_id: Id, request: Request, parts: TheParts, caller: Viewer) -> Response:
-    """One batch, as it stands. ``show=NAME`` says which figure the map of a grid is of; ``ask=cancel`` asks whether it
-    is to be cancelled."""
+    """One batch, as it stands. ``skip=NUMBER`` leaves out so many of its marks; ``show=NAME`` says which figure the map
+    of a grid is of; ``ask=cancel`` asks whether it is to be cancelled."""
     async with parts.database.snapshot() as session:
         row = await service.seen(session, caller, batch_id)
         batch = await standing_of(session, row)
         grid = swept(batch.plan, batch.total)
-        # A map is of all executions or of none; marks alone may be those of the first.
-        most = batch.total if sides_of(grid) else MOST_MARKS
-        marks = await recent.marks_of_batch(session, batch_id, most)
+        skip = min(skipped(request), max(0, batch.total - 1) // MOST_MARKS * MOST_MARKS)
+        if sides_of(grid):  # a map is of all executions or of none
+            all_of_them = await recent.marks_of_batch(session, batch_id, 0, batch.total)
+            marks = all_of_them[skip : skip + MOST_MARKS]
+        else:
+            all_of_them = marks = await recent.marks_of_batch(session, batch_id, skip, MOST_MARKS)
         names = await finding.names(session, viewer(caller), [row.notebook_id] if row.notebook_id else [])
         may_cancel = await _may(session, caller, row, Level.EDITOR)
         may_execute = await _may(session, caller, row, Level.RUNNER)
-    figures = figures_of(marks)[:MOST_FIGURES]
+    figures = figures_of(all_of_them)[:MOST_FIGURES]
     asked = request.query_params.get("show", "")
     figure = asked if asked in figures else figures[1] if len(figures) > 1 else SECONDS
     # What is asked for again and again while it goes on is the parts that change.
@@ -73,7 +76,9 @@ async def show_a_batch(batch_id: Id, request: Request, parts: TheParts, caller: 
         batch=batch.model_dump(mode="json"),
         ended=batch.ended,
         notebook=names.get(batch.notebook_id or 0),
-        marks=marks[:MOST_MARKS],
+        marks=marks,
+        skip=skip,
+        most_marks=MOST_MARKS,
         figures=figures,
         figure=figure,
         asking="ask" in request.query_params,
@@ -81,8 +86,8 @@ async def show_a_batch(batch_id: Id, request: Request, parts: TheParts, caller: 
         may_execute=may_execute,
     )
     if batch.total > MOST_MARKS:  # thousands of cells take a while to be written
-        return await asyncio.to_thread(lambda: ask(heat=heat_map(grid, marks, figure)))
-    return ask(heat=heat_map(grid, marks, figure))
+        return await asyncio.to_thread(lambda: ask(heat=heat_map(grid, all_of_them, figure)))
+    return ask(heat=heat_map(grid, all_of_them, figure))
 
 
 @router.post("/batches/{batch_id}/cancel")

@@ -1,4 +1,4 @@
-"""The home page: what runs, what failed, what comes next, and one's own notebooks."""
+"""The home page: what runs, what failed, what comes next, and the notebooks that one owns or executes."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -8,7 +8,8 @@ from pressroom.api import Reader, TheParts
 from pressroom.executions import recent
 from pressroom.executions.history import History
 from pressroom.executions.states import Status
-from pressroom.identity.policy import viewer
+from pressroom.identity.policy import Viewer, viewer
+from pressroom.identity.principal import Scope
 from pressroom.notebooks import finding
 from pressroom.schedules.upcoming import upcoming
 from pressroom.web.listing import listed
@@ -38,7 +39,7 @@ async def show_home(request: Request, parts: TheParts, caller: Reader) -> Respon
         recently = History(statuses=(Status.FAILED.value,), submitted_after=since, seen_by=seen_by)
         failed = await listed(session, recently, SHOWN)
     async with parts.database.snapshot() as session:
-        mine, owned = await finding.find(session, seen_by, username=caller.username, limit=SHOWN)
+        mine = await finding.of(session, Viewer(caller.username, caller.groups), seen_by, SHOWN)
         marks = await recent.marks(session, [notebook.id for notebook in mine], MARKS)
         coming = await upcoming(session, caller, SHOWN)
         names = await finding.names(session, seen_by, {each.notebook_id for each in coming})
@@ -50,6 +51,6 @@ async def show_home(request: Request, parts: TheParts, caller: Reader) -> Respon
         lately=LATELY_DAYS,
         coming=[(each.model_dump(mode="json"), names.get(each.notebook_id)) for each in coming],
         mine=mine,
-        owned=owned,
+        may_register=Scope.WRITE in caller.scopes,
         strips={notebook.id: strip(marks[notebook.id]) for notebook in mine},
     )

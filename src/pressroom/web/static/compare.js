@@ -5,7 +5,7 @@
   const charts = document.getElementById("charts");
   if (!charts || typeof uPlot === "undefined") return;
   const part = (name) => charts.querySelector(`[data-part=${name}]`);
-  const mostWords = 12, mostAxes = 14, edge = 0.015;
+  const mostWords = 12, mostAxes = 14, edge = 0.015, dashes = [5, 4];
   const byHand = matchMedia("(pointer: coarse)").matches;
   const hint = byHand ? "Tick executions in the table to pick them out" : part("picked").textContent;
   let rows = [], dimensions = [], picked = new Set(), plots = [], colours = {};
@@ -33,7 +33,8 @@
   const short = (value) => Number(value.toPrecision(4)).toLocaleString(undefined, { maximumSignificantDigits: 4 });
   const end = (of, value) => (of.words ? of.words[value] : short(value)).slice(0, 14);
   const share = (of, row) => { const value = of.at(row); return value === null ? null : (value - of.low) / (of.high - of.low); };
-  const colour = (row) => (picked.has(row.id) ? colours.picked : row.status === "failed" ? colours.failed : colours.line);
+  const colour = (row) => (picked.has(row.id) ? colours.picked : failed(row) ? colours.failed : colours.line);
+  const failed = (row) => row.status === "failed";
   const faint = (row) => (picked.size && !picked.has(row.id) ? 0.12 : 0.75);
   const ratio = () => devicePixelRatio || 1;
   /** Those that are picked come last, on top of the others. */
@@ -84,6 +85,7 @@
         ctx.strokeStyle = colour(row);
         ctx.globalAlpha = faint(row);
         ctx.lineWidth = (picked.has(row.id) ? 2 : 1.25) * ratio();
+        ctx.setLineDash(failed(row) ? dashes.map((length) => length * ratio()) : []);
         ctx.beginPath();
         let before = false;
         shown.forEach((of, at) => {
@@ -93,6 +95,7 @@
         });
         ctx.stroke();
       }
+      ctx.setLineDash([]);
       ctx.globalAlpha = 1;
       ctx.fillStyle = colours.ink;
       ctx.font = font;
@@ -124,6 +127,22 @@
     return new uPlot(options, [shown.map((_, at) => at), shown.map(() => null)], host);
   };
 
+  /** A dot, or a cross for what failed: the colour may say that it is picked out. */
+  const mark = (ctx, x, y, row) => {
+    const size = (picked.has(row.id) ? 5 : 4) * ratio();
+    ctx.beginPath();
+    if (failed(row)) {
+      ctx.strokeStyle = colour(row);
+      ctx.lineWidth = 2 * ratio();
+      for (const down of [-size, size]) { ctx.moveTo(x - size, y - down); ctx.lineTo(x + size, y + down); }
+      ctx.stroke();
+    } else {
+      ctx.fillStyle = colour(row);
+      ctx.arc(x, y, size, 0, 2 * Math.PI);
+      ctx.fill();
+    }
+  };
+
   const scatter = () => {
     const host = part("scatter"), of = { x: dimensions[part("x").value], y: dimensions[part("y").value] };
     const places = rows.map((row) => [of.x.at(row), of.y.at(row), row]).filter(([x, y]) => x !== null && y !== null).sort((a, b) => a[0] - b[0]);
@@ -135,10 +154,7 @@
         const x = of.x.at(row), y = of.y.at(row);
         if (x === null || y === null) continue;
         ctx.globalAlpha = faint(row);
-        ctx.fillStyle = colour(row);
-        ctx.beginPath();
-        ctx.arc(plot.valToPos(x, "x", true), plot.valToPos(y, "y", true), (picked.has(row.id) ? 5 : 4) * ratio(), 0, 2 * Math.PI);
-        ctx.fill();
+        mark(ctx, plot.valToPos(x, "x", true), plot.valToPos(y, "y", true), row);
       }
       ctx.restore();
     };

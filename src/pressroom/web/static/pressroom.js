@@ -331,6 +331,16 @@
     };
   });
 
+  /** What comes in place of something that was scrolled is scrolled as far. */
+  const scrolled = new Map();
+  document.addEventListener("htmx:beforeSwap", () => {
+    for (const one of document.querySelectorAll("[data-keeps-scroll]")) scrolled.set(one.id, [one.scrollLeft, one.scrollTop]);
+  });
+  document.addEventListener("htmx:afterSwap", () => {
+    for (const [id, [left, top]] of scrolled) document.getElementById(id)?.scrollTo({ left, top, behavior: "instant" });
+    scrolled.clear();
+  });
+
   /** A form that changes something is sent once, and says that it is under way. */
   document.addEventListener("submit", (event) => {
     const form = event.target;
