@@ -29,6 +29,11 @@ _AS_IN_THE_DOCS = """() => {
   }
 }"""
 """A picture shows the paths, the address and the names that the docs speak of."""
+_PAINTED = """() => new Promise(done => {
+  document.querySelector("iframe.sheet")?.scrollIntoView({behavior: "instant"});
+  requestAnimationFrame(() => requestAnimationFrame(done));
+})"""
+"""A frame that lies below what is seen of a page is not painted, whatever is in it."""
 _AS_IT_WAS = """() => {
   for (const field of document.querySelectorAll("[data-was]")) field.value = field.dataset.was;
 }"""
@@ -78,6 +83,7 @@ class Looking:
             assert found == [], f"{name}, {scheme}: {found}"
             if PICTURES:
                 await page.evaluate(_AS_IN_THE_DOCS)
+                await page.evaluate(_PAINTED)
                 await page.screenshot(path=Path(PICTURES, f"{name}-{self.name}-{scheme}.png"), full_page=True)
                 await page.evaluate(_AS_IT_WAS)
         wide = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")

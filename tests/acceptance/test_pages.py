@@ -181,14 +181,15 @@ async def test_from_a_file_to_its_result(service: Any, gate: Path, name: str, wi
         assert [each for each in at.complaints if not remarks.match(each)] == []
 
 
+@pytest.mark.parametrize(("name", "width"), [("laptop", 1280), ("phone", 390)])
 async def test_a_failure_begins_with_the_error_and_its_cell_and_a_question_comes_before_a_cancellation(
-    service: Any, home: Path, gate: Path
+    service: Any, home: Path, gate: Path, name: str, width: int
 ) -> None:
     notebook = new_notebook(
         cells=[new_code_cell("a = 1"), new_code_cell("def share(a):\n    return a / 0\n\nshare(a)")]
     )
     nbformat.write(notebook, home / "broken.ipynb")
-    async with looking(service.url, "laptop", 1280) as at:
+    async with looking(service.url, name, width) as at:
         page = await at.page()
         sent = await page.request.post(f"{at.url}/execute", data={"input_path": str(home / "broken.ipynb")})
         await page.goto(f"{at.url}/executions/{(await sent.json())['execution_id']}")

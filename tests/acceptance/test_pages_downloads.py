@@ -44,11 +44,14 @@ async def downloaded(page: Page, link: Locator) -> tuple[str, bytes]:
     return came.suggested_filename, Path(await came.path()).read_bytes()
 
 
-async def test_what_an_executions_page_offers_is_what_comes(service: Any, http: httpx.Client, number: int) -> None:
+@pytest.mark.parametrize(("name", "width"), [("laptop", 1280), ("phone", 390)])
+async def test_what_an_executions_page_offers_is_what_comes(
+    service: Any, http: httpx.Client, number: int, name: str, width: int
+) -> None:
     sent = http.post(f"/db/notebooks/{number}/executions", json={"parameters": {"region": "APAC"}})
     assert sent.status_code == 200, sent.text
     execution = http.get(f"/db/executions/{sent.json()['execution_id']}").json()
-    async with looking(service.url, "phone", 390) as at:
+    async with looking(service.url, name, width) as at:
         page = await at.page()
         here = f"{at.url}/executions/{execution['id']}"
         await page.goto(here)
