@@ -10,7 +10,7 @@ from looking import looking
 from page_forms import registered
 from pressroom.settings import Settings
 
-SWAPPED = """() => new Promise(done => document.addEventListener("htmx:afterSettle", () => done(), {once: true}))"""
+SETTLED = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
 @pytest.fixture
@@ -36,9 +36,8 @@ def begun(http: httpx.Client, number: int, months: int, weeks: int) -> int:
 async def replaced(page: Page) -> None:
     """Until the part that changes has been put in place of the old, once."""
     old = await page.locator("#stands").element_handle()
-    await page.evaluate(SWAPPED)
-    assert old is not None
-    assert not await old.evaluate("one => one.isConnected")
+    await page.wait_for_function("one => !one.isConnected", arg=old)
+    await page.evaluate(SETTLED)
 
 
 async def test_a_map_wider_than_the_page_stays_where_it_was_scrolled_to(http: httpx.Client, number: int) -> None:

@@ -216,19 +216,30 @@ async def test_a_form_that_was_given_back_replaces_nothing_that_was_saved_meanwh
     stage: Stage, said: str
 ) -> None:
     path = write_notebook(stage.users / "cara" / f"edited-{len(said)}.ipynb", "", parameters="months = 3")
-    number = stage.registered("cara", path, {"param_name": "months", "param_type": "integer", "default_value": 3})
+    gone, months, added = (
+        {"param_name": name, "param_type": "integer", "default_value": value}
+        for name, value in (("gone", 1), ("months", 3), ("added", 5))
+    )
+    number = stage.registered("cara", path, gone, months)
     here = f"/notebooks/{number}/parameters"
     async with looking(stage.url, "laptop", 1280) as at:
         page = await come_in(at, "cara", here)
-        await page.get_by_label("Description").first.fill(said)
+        described = page.get_by_role("group", name="Parameter months").get_by_label("Description")
+        await described.fill(said)
         stage.end_sessions()
         await page.get_by_role("button", name="Save", exact=True).click()
-        [there] = stage.ask("cara", "GET", f"/db/parameters/notebook/{number}")
-        stage.ask("cara", "PUT", f"/db/parameters/{there['id']}", {"default_value": 12})
+        there = {row["param_name"]: row["id"] for row in stage.ask("cara", "GET", f"/db/parameters/notebook/{number}")}
+        stage.ask("cara", "PUT", f"/db/parameters/{there['months']}", {"default_value": 12})
+        stage.ask("cara", "DELETE", f"/db/parameters/{there['gone']}")
+        stage.ask("cara", "POST", f"/db/parameters/bulk/{number}", [added])
         await come_back(at, page)
-        await expect(page.get_by_label("Description").first).to_have_value(said)
+        await expect(described).to_have_value(said)
         await page.get_by_role("button", name="Save", exact=True).click()
         await expect(page.get_by_text("somebody saved the parameters after")).to_be_visible()
-        await expect(page.get_by_label("Description").first).to_have_value(said)
-        assert stage.rows(f"SELECT default_value FROM notebook_parameters WHERE notebook_id = {number}") == [(12,)]
+        await expect(described).to_have_value(said)
+        stored = f"SELECT param_name, default_value, description FROM notebook_parameters WHERE notebook_id = {number}"
+        assert set(stage.rows(stored)) == {("months", 12, None), ("added", 5, None)}
+        await page.get_by_role("button", name="Save", exact=True).click()
+        await expect(page.get_by_text("The parameters are saved.")).to_be_visible()
+        assert {("months", 3, said), ("added", 5, None)} <= set(stage.rows(stored))
         assert unexplained(at, 401, 409) == []

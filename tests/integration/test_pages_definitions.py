@@ -15,8 +15,11 @@ QUERY = "SELECT *\nFROM sales -- all\nWHERE region = 'EMEA'"
 DEFINED: list[dict[str, Any]] = [
     {"param_name": "query", "param_type": "string", "default_value": QUERY, "description": "In SQL.\nOne statement."},
     {"param_name": "note", "param_type": "string", "default_value": ""},
-    {"param_name": "kind", "param_type": "string", "validation_rules": {"options": ["one\nand more", "two"]}},
-    {"param_name": "asked", "param_type": "string", "default_value": "Windows\r\nlines"},
+    {"param_name": "kind", "param_type": "string", "validation_rules": {"choices": ["one\nand more", "two"]}},
+    {"param_name": "asked", "param_type": "string", "default_value": "Windows\r\nlines", "description": ""},
+    {"param_name": "any", "param_type": "json", "validation_rules": {"options": ["a", "1", {"b": 2}]}},
+    {"param_name": "some", "param_type": "list", "validation_rules": {"options": [1, "2"]}},
+    {"param_name": "few", "param_type": "integer", "validation_rules": {"min": 1, "max": 9}},
 ]
 
 
@@ -51,6 +54,9 @@ def test_what_nobody_touched_stays_as_it_is(browser: httpx.Client, notebook: Pat
     assert after.pop("kind")["description"] == "Which."
     before.pop("kind")
     assert after == before
+    low = next(name for name, value in form.items() if name.endswith(".name") and value == "few").replace("name", "low")
+    assert browser.post(action, data=form_at(browser, action) | {low: "2"}).status_code == 303
+    assert stored(browser, number)["few"]["validation_rules"] == {"min": 2, "max": 9}
     assert browser.post(action, data=form_at(browser, action) | {"d.1.default": "x"}).status_code == 303
     assert stored(browser, number)["note"]["default_value"] == "x"
 

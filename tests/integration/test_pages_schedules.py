@@ -167,6 +167,11 @@ def test_a_secret_of_a_schedule_is_shown_nowhere_and_stays_until_another_is_type
     assert schedule["parameters"] == {"month": "2026-01", "password": "********"}
     after = plain.execute("SELECT secrets IS NOT NULL FROM schedules").fetchone()
     assert (sealed is not None, after) == (True, (True,))
+    form = Form(browser.get(f"{here}/edit").text, f"{here}/edit").fields
+    given = {"month": "2026-01", "password": "of somebody else"}
+    assert browser.put(f"/db{here}", json={"parameters": given}).status_code == 200
+    late = browser.post(f"{here}/edit", data=form | {"s.password": "mine"})
+    assert (late.status_code, "somebody saved this schedule" in late.text) == (409, True)
 
 
 def test_a_secret_that_was_typed_and_is_not_shown_is_said_to_be_typed_again(browser: httpx.Client, number: int) -> None:

@@ -50,7 +50,8 @@ async def find(
 
 async def of(session: AsyncSession, who: Viewer, seen_by: Viewer | None, limit: int) -> list[NotebookOut]:
     """The notebooks that ``who`` owns or was given the right to execute, and those they have executed lately where they
-    see everything: what they executed last comes first, then the others, their own before, by name."""
+    see everything: what was executed last as them comes first, then the others, their own before, by name. What is
+    executed as its owner, whoever asked for it, counts for the owner."""
     lately = select(Execution.id, Execution.notebook_id).where(Execution.username == who.username)
     lately = lately.order_by(Execution.id.desc()).limit(LATELY).subquery()
     last = select(lately.c.notebook_id, func.max(lately.c.id).label("id")).group_by(lately.c.notebook_id).subquery()

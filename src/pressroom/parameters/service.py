@@ -92,7 +92,9 @@ async def change(session: AsyncSession, parameter_id: int, changes: Mapping[str,
 
 async def delete(session: AsyncSession, parameter_id: int) -> None:
     """Delete a definition. Raises :class:`NotFound`."""
-    await session.delete(await get(session, parameter_id))
+    parameter = await get(session, parameter_id)
+    await one_at_a_time(session, parameter.notebook_id)
+    await session.delete(parameter)
     await session.flush()
 
 

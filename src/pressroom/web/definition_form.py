@@ -15,10 +15,19 @@ from pressroom.parameters.schemas import ParameterFields
 from pressroom.parameters.sealing import SecretKeys
 from pressroom.parameters.values import checked
 from pressroom.settings import Settings
-from pressroom.web.forms import text_of
+from pressroom.web.forms import as_sent, text_of
 from pressroom.wire import sentence_of
 
 TYPES = tuple(kind.value for kind in ParameterType)
+RULES = {
+    "min": "low",
+    "max": "high",
+    "min_length": "shortest",
+    "max_length": "longest",
+    "options": "options",
+    "pattern": "pattern",
+}
+"""The field of each rule."""
 
 
 @dataclass(slots=True)
@@ -51,7 +60,7 @@ class Proposed:
             fields.description or "",
             text_of(rules.get("min")),
             text_of(rules.get("max")),
-            _listed(rules.get("options")),
+            _listed(rules.get("options"), fields.param_type),
             text_of(rules.get("min_length")),
             text_of(rules.get("max_length")),
             text_of(rules.get("pattern")),
@@ -60,35 +69,52 @@ class Proposed:
         )
 
     def fields(self, there: ParameterFields | None = None) -> ParameterFields:
-        """The definition that the fields say. Of one that is ``there``, a default whose field was not touched stays, an
-        empty text among them. Raises :class:`ParameterInvalid` for a text that is no value of the type, and
+        """The definition that the fields say. Of one that is ``there``, what stands in fields that nobody touched stays
+        to the letter. Raises :class:`ParameterInvalid` for a text that is no value of the type, and
         :class:`RuleInvalid`."""
         if self.type not in set(ParameterType):
             raise RuleInvalid(self.name, "param_type", f"is {self.type!r}, not one of {', '.join(ParameterType)}")
         bare = Definition(self.name, self.type)
-        rules: dict[str, JsonValue] = {}
-        for rule, text in (("min", self.low), ("max", self.high)):
-            if text.strip():
-                rules[rule] = checked(bare, text, lenient=True)
-        for rule, text in (("min_length", self.shortest), ("max_length", self.longest)):
-            if text.strip():
-                rules[rule] = checked(Definition(self.name, ParameterType.INTEGER), text, lenient=True)
-        if self.options.strip():
-            rules["options"] = self._options(bare)
-        if self.pattern:
-            rules["pattern"] = self.pattern
-        default = checked(bare, self.default, lenient=True) if self.default else None
-        if there and (self.type, self.default) == (there.param_type, typed_of(there.default_value)):
+        stands = Proposed.of(there) if there else None
+
+        def touched(field: str) -> bool:
+            return stands is None or getattr(self, field) != as_sent(getattr(stands, field))
+
+        same_type = there is not None and there.param_type == self.type
+        rules = canonical(there.validation_rules or {}) if there and same_type else {}
+        for rule, field in RULES.items():
+            if same_type and not touched(field):
+                continue
+            rules.pop(rule, None)
+            if (value := self._rule(rule, bare)) is not None:
+                rules[rule] = value
+        if there and same_type and not any(map(touched, RULES.values())):
+            rules = there.validation_rules or {}
+        if there and same_type and not touched("default"):
             default = there.default_value
+        else:
+            default = checked(bare, self.default, lenient=True) if self.default else None
         return ParameterFields(
             param_name=self.name,
             param_type=self.type,
             default_value=default,
-            description=self.description or None,
+            description=there.description if there and not touched("description") else self.description or None,
             required=bool(self.required),
             validation_rules=rules or None,
             secret=bool(self.secret),
         )
+
+    def _rule(self, rule: str, bare: Definition) -> JsonValue:
+        """What the field of a rule says; ``None`` for nothing."""
+        text: str = getattr(self, RULES[rule])
+        if rule == "pattern":
+            return text or None
+        if not text.strip():
+            return None
+        if rule == "options":
+            return self._options(bare)
+        number = Definition(self.name, ParameterType.INTEGER)
+        return checked(number if rule in ("min_length", "max_length") else bare, text, lenient=True)
 
     def _options(self, bare: Definition) -> list[JsonValue]:
         text = self.options.strip()
@@ -101,17 +127,14 @@ class Proposed:
         return [checked(bare, part, lenient=True) for part in each]
 
 
-def typed_of(value: JsonValue) -> str:
-    """What a browser sends of a field that holds a value, and that nobody touched."""
-    return text_of(value).replace("\r\n", "\n")
-
-
-def _listed(options: JsonValue) -> str:
-    """Options as they are typed: separated by commas, where none holds one."""
+def _listed(options: JsonValue, kind: str) -> str:
+    """Options as they are typed: separated by commas, where what comes back is read as the same."""
     if not isinstance(options, list):
         return ""
     texts = [one if isinstance(one, str) else json.dumps(one, ensure_ascii=False) for one in options]
     plain = all(text and text == text.strip() and not set(",\n") & set(text) and text[0] != "[" for text in texts)
+    if kind == ParameterType.JSON or (kind == ParameterType.LIST and any(not isinstance(one, str) for one in options)):
+        plain = False
     return ", ".join(texts) if plain else json.dumps(options, ensure_ascii=False)
 
 
@@ -138,9 +161,10 @@ def definitions(
     found: list[ParameterFields] = []
     named: set[str] = set()
     for each in proposed:
-        if each.take and not each.name:
-            each.error = "It has no name."
-        elif each.name in named:
+        if not each.name:
+            each.error = "It has no name." if each.take else None
+            continue
+        if each.name in named:
             each.error = f"Another parameter of this form is called {each.name!r}."
         named.add(each.name)
         if not each.take or each.error:

@@ -180,6 +180,11 @@ def text_of(value: JsonValue) -> str:
     return "" if value is None else value_in_words(value)
 
 
+def as_sent(text: str) -> str:
+    """What a browser sends of a field that holds a text, and that nobody touched."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 def _list_in(text: str) -> list[JsonValue]:
     try:
         found: object = json.loads(text) if text else []

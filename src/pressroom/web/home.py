@@ -39,7 +39,8 @@ async def show_home(request: Request, parts: TheParts, caller: Reader) -> Respon
         recently = History(statuses=(Status.FAILED.value,), submitted_after=since, seen_by=seen_by)
         failed = await listed(session, recently, SHOWN)
     async with parts.database.snapshot() as session:
-        mine = await finding.of(session, Viewer(caller.username, caller.groups), seen_by, SHOWN)
+        found = await finding.of(session, Viewer(caller.username, caller.groups), seen_by, SHOWN + 1)
+        mine = found[:SHOWN]
         marks = await recent.marks(session, [notebook.id for notebook in mine], MARKS)
         coming = await upcoming(session, caller, SHOWN)
         names = await finding.names(session, seen_by, {each.notebook_id for each in coming})
@@ -51,6 +52,7 @@ async def show_home(request: Request, parts: TheParts, caller: Reader) -> Respon
         lately=LATELY_DAYS,
         coming=[(each.model_dump(mode="json"), names.get(each.notebook_id)) for each in coming],
         mine=mine,
+        more=len(found) > SHOWN,
         may_register=Scope.WRITE in caller.scopes,
         strips={notebook.id: strip(marks[notebook.id]) for notebook in mine},
     )

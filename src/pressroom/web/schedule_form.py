@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import JsonValue, ValidationError
 
 from pressroom.api import ActingRunner, Id, Runner, TheParts
+from pressroom.database.models import Schedule
 from pressroom.errors import Invalid, ParameterInvalid, PathNotAllowed, PressroomError
 from pressroom.identity.audit import facts
 from pressroom.identity.rights import Level
@@ -20,9 +21,8 @@ from pressroom.schedules import cron, service
 from pressroom.schedules.answers import answer
 from pressroom.schedules.schemas import Missed, Overlap, ScheduleCreate, ScheduleOut, ScheduleUpdate
 from pressroom.schedules.upcoming import coming
-from pressroom.web.definition_form import typed_of
 from pressroom.web.editions import EDITION_FIELD, Overtaken, edition, require_the_same
-from pressroom.web.forms import Field, fields_of, secret_texts, text_of, texts_in, wrong_fields
+from pressroom.web.forms import Field, as_sent, fields_of, secret_texts, text_of, texts_in, wrong_fields
 from pressroom.web.moments import WANTED, moment, require_zones, with_zone
 from pressroom.web.registered import HOW, Seen, out_of_reach, seen
 from pressroom.web.rendering import page
@@ -71,11 +71,6 @@ class Form:
     def says_how(self) -> bool:
         """Whether it is said how it is executed."""
         return any(self.others.get(name) for name in HOW)
-
-    @property
-    def edition(self) -> str:
-        """Which edition of the schedule it was made from."""
-        return self.others.get(EDITION_FIELD) or _edition(self.schedule)
 
     def said(self) -> dict[str, Any]:
         """What the fields beside the parameters say; an empty one is ``None``."""
@@ -165,13 +160,15 @@ async def show_a_schedule_to_change(
 ) -> Response:
     """The form of a schedule that is there; what was typed before a sign-in comes back by the address."""
     async with parts.database.transaction() as session:
-        schedule = await answer(session, await service.owned(session, caller, schedule_id))
+        row = await service.owned(session, caller, schedule_id)
+        schedule = await answer(session, row)
         shown = await seen(session, caller, schedule.notebook_id)
     values = {name: value for name, value in schedule.parameters.items() if value != MARK}
     others = {name: text_of(value) for name, value in schedule.model_dump(mode="json").items()}
     texts = {name: text_of(value) for name, value in values.items()}
     query = request.query_params
-    form = Form(texts | texts_in(shown.definitions, query, typed=True), others | dict(query.items()), schedule)
+    others |= {EDITION_FIELD: _edition(row, schedule), **query}
+    form = Form(texts | texts_in(shown.definitions, query, typed=True), others, schedule)
     return await _page(request, shown, form)
 
 
@@ -183,8 +180,10 @@ async def change_a_schedule_from_a_page(
     sent = await form_of(request)
     fields = text_fields(sent)
     async with parts.database.transaction() as session:
-        schedule = await answer(session, await service.owned(session, caller, schedule_id))
+        row = await service.owned(session, caller, schedule_id)
+        schedule = await answer(session, row)
         shown = await seen(session, caller, schedule.notebook_id)
+    fields.setdefault(EDITION_FIELD, _edition(row, schedule))
     form = Form(texts_in(shown.definitions, sent, typed=True), fields, schedule)
     form.times()
     if form.errors or "look" in fields:
@@ -198,10 +197,12 @@ async def change_a_schedule_from_a_page(
         }
         said = {name: value for name, value in form.said().items() if value is not None or name in (*MOMENTS, *HOW)}
         said |= {"parameters": kept | unchanged | given, "description": fields.get("description") or None}
+        if fields.get("description") == as_sent(schedule.description or ""):
+            said["description"] = schedule.description
         wanted = ScheduleUpdate.model_validate(said)
         async with changing(request) as session:
             locked = await service.owned(session, caller, schedule_id, lock=True)
-            require_the_same(fields, _edition(await answer(session, locked)))
+            require_the_same(fields, _edition(locked, await answer(session, locked)))
             changes = wanted.changes()
             await service.change(session, parts.intake, caller, schedule_id, changes, typed=frozenset(given))
     except ValidationError as error:
@@ -219,10 +220,10 @@ async def change_a_schedule_from_a_page(
     return see_other(request, f"/schedules/{schedule_id}", notice="scheduled")
 
 
-def _edition(schedule: ScheduleOut | None) -> str:
+def _edition(row: Schedule, shown: ScheduleOut) -> str:
     """The edition of what the form has fields for: that a schedule is paused, say, makes no other one of it."""
-    fields = {*FIELDS, *MOMENTS, *HOW, "parameters"}
-    return edition(schedule.model_dump(mode="json", include=fields) if schedule else None)
+    fields = {*FIELDS, *MOMENTS, *HOW, "parameters", "notebook_id"}
+    return edition([shown.model_dump(mode="json", include=fields), row.secrets])
 
 
 def untouched(schedule: ScheduleOut, texts: Mapping[str, str]) -> dict[str, JsonValue]:
@@ -230,7 +231,7 @@ def untouched(schedule: ScheduleOut, texts: Mapping[str, str]) -> dict[str, Json
     return {
         name: value
         for name, value in schedule.parameters.items()
-        if value != MARK and texts.get(name) == typed_of(value)
+        if value != MARK and texts.get(name) == as_sent(text_of(value))
     }
 
 

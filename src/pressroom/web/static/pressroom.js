@@ -251,12 +251,26 @@
     }
   };
 
+  /** The name that a control of a row had as its form was sent: rows are known by the names in them, and may stand
+   * elsewhere by now. Nothing for a row that was not there; the one for a new name is where a name was typed. */
+  const nameThen = (form, typed, name) => {
+    const [, row, field] = /^d\.(\d+)\.(\w+)$/.exec(name) ?? [];
+    if (!row) return name;
+    const own = form.elements[`d.${row}.name`];
+    const known = [...form.elements].filter((one) => one.type === "hidden" && /^d\.\d+\.name$/.test(one.name)).map((one) => one.value);
+    const then = typed.findLast(([key, value]) => /^d\.\d+\.name$/.test(key)
+      && (own.type === "hidden" ? value === own.value : !known.includes(value)));
+    return then?.[0].replace(/name$/, field);
+  };
+
   const fillIn = (form, typed) => {
     for (const control of form.elements) {
       const isTyped = !["hidden", "password", "submit", "button"].includes(control.type);
       // The edition is the one that was typed over.
       if (!control.name || (!isTyped && control.name !== "edition")) continue;
-      const values = typed.filter(([name]) => name === control.name).map(([, value]) => value);
+      const then = nameThen(form, typed, control.name);
+      if (!then) continue;
+      const values = typed.filter(([name]) => name === then).map(([, value]) => value);
       if (control.type === "checkbox") control.checked = values.includes(control.value);
       else if (values.length && !isSecret(form, control.name)) {
         if ("moment" in control.dataset) {
