@@ -34,7 +34,7 @@ class Stage:
         headers["Authorization"] = f"Bearer {self.realm.token(username)}"
         answer = httpx.request(method, self.url + path, json=body, headers=headers, timeout=60)
         assert answer.is_success, answer.text
-        return answer.json()
+        return answer.json() if answer.content else None
 
     def registered(self, username: str, path: Path, *parameters: dict[str, Any], **more: Any) -> int:
         """The id of a user's notebook, which is registered with these definitions."""
