@@ -6,13 +6,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import procrastinate
 import psycopg
 import pytest
 from sqlalchemy import select, text
 
 from pressroom.database.models import Execution
 from pressroom.database.session import Database
-from pressroom.executions import service
+from pressroom.executions import discarding, service
 from pressroom.executions.connector import connector_to, open_jobs
 from pressroom.executions.options import HowToExecute
 from pressroom.executions.orders import Intake, Order
@@ -22,6 +23,7 @@ from pressroom.identity.principal import Principal
 from pressroom.metrics import Metrics
 from pressroom.notebooks.files import ValidFiles
 from pressroom.notebooks.places import Places
+from pressroom.notifications.service import CHORES
 from pressroom.press import Finished
 from pressroom.settings import Settings
 from pressroom.worker import Crew, Staffing, open_crew
@@ -78,6 +80,16 @@ async def open_line(database: Database, settings: Settings, home: Path) -> Async
         intake = Intake(places, settings, submitting, ValidFiles(2**20))
         yield Line(database, intake, jobs, await jobs.register_worker(), home)
     await connector.close_async()
+
+
+async def discard(database: Database, places: discarding.Context) -> None:
+    """Take away what is wanted no more, as a worker does, until no such chore waits."""
+    app = procrastinate.App(connector=connector_to(database))
+    discarding.add_tasks(app, places)
+    async with app.open_async():
+        await app.run_worker_async(
+            wait=False, queues=[CHORES], install_signal_handlers=False, listen_notify=False, delete_jobs="always"
+        )
 
 
 async def until(condition: Callable[[], Awaitable[Any]]) -> None:

@@ -16,7 +16,7 @@ from procrastinate.worker import Worker
 from pressroom import __version__, logs
 from pressroom.batches import tasks as batch_tasks
 from pressroom.errors import Unavailable
-from pressroom.executions import retention_tasks
+from pressroom.executions import discarding, retention_tasks
 from pressroom.executions.connector import CONNECTIONS, connector_to
 from pressroom.executions.jobs import PatientJobs
 from pressroom.executions.kernel_news import KernelNews
@@ -129,6 +129,7 @@ async def open_crew(shop: Workshop, staffing: Staffing, watch: Watcher | None = 
             chores = procrastinate.App(connector=connector)
             errands = chores.job_manager = PatientJobs(connector)
             retention_tasks.add_tasks(chores, shop)
+            discarding.add_tasks(chores, shop)
             notification_tasks.add_tasks(chores, shop)
             batch_tasks.add_tasks(chores, shop)
             workers[_worker(chores, staffing, [CHORES], _CHORES_AT_ONCE, lost_seconds)] = errands

@@ -71,6 +71,7 @@ def plant(cluster: tuple[URL, Postmaster], root: Path, lost_seconds: float | Non
             yield plant
         finally:
             plant.kill_all()
+            plant.show()
             if kept := os.environ.get("PRESSROOM_CHAOS_KEEP"):
                 plant.keep(kept)
             postmaster.start()

@@ -26,6 +26,8 @@ FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 OFF_BY = "+420s"
 LOST_SECONDS = 3.0
 MARK = "PRESSROOM_CHAOS"
+PATIENCE = 120.0
+"""Seconds that anything may take which is no claim about time: a machine may stand still for half a minute."""
 
 
 def until(condition: Callable[[], object], seconds: float, what: str) -> None:
@@ -129,14 +131,14 @@ class Plant:
     def working(self, **options: float) -> Started:
         """A worker that has begun to take executions."""
         worker = self.start_worker(**options)  # type: ignore[arg-type]
-        until(lambda: worker.at_work, 60, f"{worker.name} does not work: {worker.text()}")
+        until(lambda: worker.at_work, PATIENCE, f"{worker.name} does not work: {worker.text()}")
         return worker
 
     def serving(self) -> httpx.Client:
         """A client of the API, which answers."""
         if self.api is None:
             self.start_api()
-        until(self.answers, 60, "the API does not answer")
+        until(self.answers, PATIENCE, "the API does not answer")
         return httpx.Client(base_url=self.url, timeout=60)
 
     def answers(self) -> bool:
@@ -230,6 +232,11 @@ class Plant:
     def started(self) -> int:
         """How many processes of the product were started."""
         return self._count
+
+    def show(self) -> None:
+        """Print the end of what each process wrote, for the report of a test that failed."""
+        for log in sorted(self.logs.iterdir()):
+            print(f"--- {log.name}", log.read_text(errors="replace")[-3000:], sep="\n")
 
     def keep(self, folder: str) -> None:
         """Copy what was written, for a person to read."""

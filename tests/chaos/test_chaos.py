@@ -26,16 +26,20 @@ _RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID", secrets.token_hex(8))
 FIRST = int(os.environ.get("PRESSROOM_CHAOS_SEED", str(int(_RUN[:6], 16))))
 WORKERS = 3
 STORM_SECONDS = 14.0 + EXECUTIONS / 3
-_UNDER_WAY = "SELECT count(*) FROM notebook_executions WHERE status IN ('pending', 'running')"
+_UNDER_WAY = """
+SELECT (SELECT count(*) FROM notebook_executions WHERE status IN ('pending', 'running'))
+    + (SELECT count(*) FROM procrastinate_jobs WHERE task_name = 'pressroom.discard_artifacts')
+"""
 
 
 def _all_ended(plant: Plant, seconds: float) -> None:
-    """Wait until every execution has ended, told by the database; what breaks down is started again meanwhile."""
+    """Wait until every execution has ended, told by the database, and what was lost is taken away; what breaks down is
+    started again meanwhile."""
     deadline = time.monotonic() + seconds
     with plant.connection() as connection:
         connection.execute("LISTEN pressroom_executions")
         while (left := connection.execute(_UNDER_WAY).fetchone()[0]) > 0:  # type: ignore[index]
-            assert time.monotonic() < deadline, f"{left} executions have not ended: {_stuck(plant)}"
+            assert time.monotonic() < deadline, f"{left} executions or chores have not ended: {_stuck(plant)}"
             for _ in connection.notifies(timeout=0.5, stop_after=1):
                 pass
             plant.supervise()

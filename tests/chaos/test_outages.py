@@ -1,7 +1,7 @@
 """What goes on over a restart of PostgreSQL."""
 
 import json
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import httpx
 import nbformat
 import pytest
 
-from chaos.plant import Plant, until
+from chaos.plant import PATIENCE, Plant, until
 from chaos.test_stops import attempts, ended, ledger, slept, status, submit
 
 HOW = pytest.mark.parametrize("how", ["fast", "immediate", "kill"])
@@ -44,7 +44,7 @@ def test_an_execution_that_runs_while_postgresql_restarts_ends_once_as_success(
 ) -> None:
     worker = plant.working()
     execution = submit(http, plant, 2)
-    until(lambda: slept(plant, execution), 30, "it does not run")
+    until(lambda: slept(plant, execution), PATIENCE, "it does not run")
     _restart(plant, how)
     assert ended(plant, execution) == "success"
     assert attempts(plant, execution) == [(1, worker.name, None)]
@@ -56,10 +56,10 @@ def test_an_execution_that_ends_while_postgresql_is_away_is_told_of_afterwards(
 ) -> None:
     worker = plant.working()
     execution = submit(http, plant, 0.5)
-    until(lambda: slept(plant, execution), 30, "it does not run")
+    until(lambda: slept(plant, execution), PATIENCE, "it does not run")
     plant.stop_database("fast")
-    until(lambda: ledger(plant), 30, "it does not go on")
-    until(lambda: f"the end of execution {execution} waits" in worker.text(), 30, "it has not ended")
+    until(lambda: ledger(plant), PATIENCE, "it does not go on")
+    until(lambda: f"the end of execution {execution} waits" in worker.text(), PATIENCE, "it has not ended")
     plant.start_database()
     assert ended(plant, execution) == "success"
     assert attempts(plant, execution) == [(1, worker.name, None)]
@@ -73,7 +73,7 @@ def test_a_worker_that_is_idle_while_postgresql_restarts_takes_executions_afterw
     assert ended(plant, submit(http, plant, 0)) == "success"
     for how in ("fast", "immediate", "kill"):
         _restart(plant, how)
-        until(plant.answers, 30, "the API does not answer")
+        until(plant.answers, PATIENCE, "the API does not answer")
         execution = submit(http, plant, 0)
         assert ended(plant, execution) == "success"
         assert attempts(plant, execution) == [(1, worker.name, None)]
@@ -84,20 +84,20 @@ def test_a_waiting_call_and_an_event_stream_go_on_over_a_restart_of_postgresql(
     plant: Plant, http: httpx.Client, how: str
 ) -> None:
     plant.working()
-    answers: list[Any] = []
     body = {"input_path": str(plant.users / "ana" / "plain.ipynb"), "parameters": {"token": "t", "seconds": 3}}
-    calling = threading.Thread(target=lambda: answers.append(httpx.post(f"{plant.url}/execute", json=body, timeout=60)))
-    calling.start()
-    until(lambda: plant.rows("SELECT FROM notebook_executions WHERE cells_completed >= 1"), 30, "it does not run")
+    caller = ThreadPoolExecutor()
+    calling = caller.submit(httpx.post, f"{plant.url}/execute", json=body, timeout=2 * PATIENCE)
+    caller.shutdown(wait=False)
+    until(lambda: plant.rows("SELECT FROM notebook_executions WHERE cells_completed >= 1"), PATIENCE, "it does not run")
     [(execution,)] = plant.rows("SELECT id FROM notebook_executions")
     lines: list[str] = []
-    with httpx.stream("GET", f"{plant.url}/db/executions/{execution}/events", timeout=60) as stream:
+    with httpx.stream("GET", f"{plant.url}/db/executions/{execution}/events", timeout=PATIENCE) as stream:
         coming = stream.iter_lines()
-        until(lambda: lines.append(next(coming)) or lines[-1] == "event: cell_finished", 30, "no cell is told of")
+        until(lambda: lines.append(next(coming)) or lines[-1] == "event: cell_finished", PATIENCE, "no cell is told of")
         _restart(plant, how)
         lines.extend(coming)
-    calling.join()
-    assert answers[0].status_code == 200, answers[0].text
+    answer = calling.result()
+    assert answer.status_code == 200, answer.text
     assert status(plant, int(str(execution))) == "success"
     assert [event["number"] for event in _told(lines, "cell_finished")] == [1, 2, 3, 4]
     assert [event["status"] for event in _told(lines, "status")] == ["running", "success"]

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from chaos.plant import Plant, Started, until
+from chaos.plant import PATIENCE, Plant, Started, until
 
 ATTEMPTS = "SELECT number, worker, reason FROM execution_attempts WHERE execution_id = %s ORDER BY number"
 
@@ -54,17 +54,17 @@ class TestWithTheDefaults:
     ) -> None:
         killed = plant.working()
         execution = submit(http, plant, 600)
-        until(lambda: slept(plant, execution), 30, "it does not run")
+        until(lambda: slept(plant, execution), PATIENCE, "it does not run")
         other = plant.working()
         killed.send(signal.SIGKILL)
-        until(lambda: len(attempts(plant, execution)) == 2, 30, "nobody tries again")
+        until(lambda: len(attempts(plant, execution)) == 2, PATIENCE, "nobody tries again")
         assert attempts(plant, execution) == [(1, killed.name, "worker_lost"), (2, other.name, None)]
 
 
 def test_a_terminated_worker_puts_back_what_its_grace_does_not_suffice_for(plant: Plant, http: httpx.Client) -> None:
     stopped = plant.working(grace=0.3)
     execution = submit(http, plant, 3, max_attempts=1)
-    until(lambda: slept(plant, execution), 30, "it does not run")
+    until(lambda: slept(plant, execution), PATIENCE, "it does not run")
     stopped.send(signal.SIGTERM)
     assert stopped.process.wait(20) == 0
     other = plant.working()
@@ -76,7 +76,7 @@ def test_a_worker_that_stops_with_a_long_grace_is_not_taken_for_lost(plant: Plan
     assert plant.lost_seconds is not None
     stopped = plant.working(grace=60)
     execution = submit(http, plant, 3 * plant.lost_seconds)
-    until(lambda: slept(plant, execution), 30, "it does not run")
+    until(lambda: slept(plant, execution), PATIENCE, "it does not run")
     stopped.send(signal.SIGTERM)
     plant.working()
     assert ended(plant, execution) == "success"
@@ -88,7 +88,7 @@ def _held_up(plant: Plant, http: httpx.Client) -> tuple[Started, int, Path]:
     """A worker that was held up until another one succeeded with what it ran, the execution, and its output."""
     zombie = plant.working()
     execution = submit(http, plant, 10, "slow_at_first", retry_delay_seconds=0)
-    until(lambda: slept(plant, execution), 30, "it does not run")
+    until(lambda: slept(plant, execution), PATIENCE, "it does not run")
     zombie.send(signal.SIGSTOP)
     plant.working()
     assert ended(plant, execution) == "success"
@@ -101,11 +101,11 @@ def test_a_worker_that_was_taken_for_dead_and_comes_back_changes_nothing(plant: 
     kept = "SELECT to_jsonb(e) FROM notebook_executions AS e"
     left = output.with_name(f".pressroom-{execution}-1.tmp")
     # What is saved while it is executed has the same name, so the last cell is waited for.
-    until(lambda: len(ledger(plant)) == 2, 30, "the runner of the worker that is held up did not come to its end")
-    until(left.exists, 30, "the runner of the worker that is held up wrote no output")
+    until(lambda: len(ledger(plant)) == 2, PATIENCE, "the runner of the worker that is held up did not come to its end")
+    until(left.exists, PATIENCE, "the runner of the worker that is held up wrote no output")
     row, tries, written = plant.rows(kept), attempts(plant, execution), output.read_bytes()
     zombie.send(signal.SIGCONT)
-    until(lambda: "another worker has the execution now" in zombie.text(), 30, "it does not notice")
+    until(lambda: "another worker has the execution now" in zombie.text(), PATIENCE, "it does not notice")
     assert plant.rows(kept) == row
     assert attempts(plant, execution) == tries
     assert output.read_bytes() == written

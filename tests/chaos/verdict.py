@@ -131,6 +131,8 @@ class Verdict:
     def _machine(self) -> None:
         left = [" ".join(process.cmdline()) for process in self._plant.alive()]
         self._must(not left, f"processes are left: {left}")
+        left = [str(path) for path in self._plant.users.rglob("*.artifacts")]
+        self._must(not left, f"artifact directories are left: {left}")
         half = [str(path) for path in self._plant.users.rglob(".pressroom-*")]
         self._must(not half, f"half written outputs are left: {half}")
         scratch = [path.name for path in self._plant.tmp.iterdir()]

@@ -125,11 +125,17 @@ def test_a_doomed_directory_is_out_of_the_way_at_once_and_goes_later(output: Loc
     asked = (Places(output.root.parent), str(output.path), "ana", 7, 1)
     doomed = artifacts.doom(*asked)
     assert doomed is not None
+    there = place.beside(doomed)
     assert not place.path.exists()
-    assert (doomed.path / "a.csv").exists()
-    assert artifacts.doom(*asked) is None
-    artifacts.discard(doomed)
+    assert (there.path / "a.csv").exists()
+    assert artifacts.doom(*asked) == doomed, "whoever was killed right after is followed by another"
+    place.path.mkdir()
+    (place.path / "b.csv").touch()
+    assert artifacts.doom(*asked) == doomed
+    assert [file.name for file in there.path.iterdir()] == ["b.csv"]
+    artifacts.discard(there)
     assert list(output.parent.path.iterdir()) == []
+    assert artifacts.doom(*asked) is None
 
 
 @pytest.mark.parametrize(

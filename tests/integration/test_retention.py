@@ -15,8 +15,9 @@ import pytest
 from procrastinate import testing
 from sqlalchemy import URL
 
+from line import discard
 from pressroom.database.session import Database
-from pressroom.executions import retention, retention_tasks, trees
+from pressroom.executions import artifacts, discarding, retention, retention_tasks, trees
 from pressroom.executions.retention import Pruned, prune
 from pressroom.notebooks.places import Places
 from pressroom.settings import Settings
@@ -264,6 +265,8 @@ async def test_a_kill_between_files_and_rows_leaves_rows_that_the_next_run_finis
 ) -> None:
     outputs = [history.add(events=1)[1] for _ in range(1005)]
     last = history.ids()[999]
+    history.connection.execute("UPDATE notebook_executions SET attempt = 1 WHERE id = %s", (first := history.ids()[0],))
+    artifact = history.file(outputs[0].parent / artifacts.folder_name(str(outputs[0]), first, 1) / "a.csv", 5)
     command = [sys.executable, "-m", "pressroom.cli", "prune", "--older-than", "90d"]
     url = database_url.render_as_string(hide_password=False)
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
@@ -278,12 +281,36 @@ async def test_a_kill_between_files_and_rows_leaves_rows_that_the_next_run_finis
         assert process.returncode == -signal.SIGKILL
     assert [path.exists() for path in outputs] == [False] * 1000 + [True] * 5
     assert len(history.ids()) == 1005, "a file is never left without its row"
+    assert not artifact.exists()
+    assert [path.name for path in outputs[0].parent.glob(".*")] == [f".pressroom-{first}-1.gone"]
     # The server ends the transaction of the killed process by itself, and lets its rows go.
     while history.connection.execute(OTHERS).fetchone() != (0,):
         pass
     assert await prune(database, places, OLD) == Pruned(1005, 1005, 5, 50)
     assert history.ids() == []
-    assert not any(path.exists() for path in outputs)
+    assert list(outputs[0].parent.iterdir()) == []
+
+
+async def test_artifacts_are_taken_away_though_whoever_deleted_their_execution_is_killed_right_after(
+    database: Database, places: Places, history: History, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, path = history.add()
+    history.connection.execute("UPDATE notebook_executions SET attempt = 1")
+    history.file(path.parent / artifacts.folder_name(str(path), one, 1) / "a.csv", 5)
+
+    class Killed(BaseException): ...
+
+    def killed(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(discarding, "discard", killed)
+        with pytest.raises(Killed):
+            await prune(database, places, OLD)
+    assert history.ids() == []
+    assert [left.name for left in path.parent.iterdir()] == [f".pressroom-{one}-1.gone"]
+    await discard(database, Context(settings, database, places))
+    assert list(path.parent.iterdir()) == []
 
 
 async def test_it_says_how_far_it_is_and_stops_between_batches(

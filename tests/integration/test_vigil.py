@@ -5,15 +5,14 @@ import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import psycopg
 import pytest
 
-from line import ANA, Line, Other, until, working
-from pressroom.executions import artifacts, service
+from line import ANA, Line, Other, discard, until, working
+from pressroom.database.session import driver_connection
+from pressroom.executions import artifacts, discarding, service
 from pressroom.executions.sweep import Sweep
 from pressroom.executions.tasks import Pressman
 from pressroom.executions.vigil import Vigil
-from pressroom.notebooks.places import Location
 
 write_notebook = pytest.write_notebook  # type: ignore[attr-defined]
 BEATS = """
@@ -28,6 +27,7 @@ LISTEN beats
 """
 LISTENING = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN \"procrastinate%'"
 
+CHORES = "procrastinate_jobs WHERE task_name = 'pressroom.discard_artifacts'"
 WAITING = """
 SELECT FROM pg_locks WHERE NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
@@ -135,8 +135,8 @@ async def test_what_is_being_ended_as_lost_is_not_taken_up_as_unheard(line: Line
     assert await line.count("execution_attempts WHERE number = 1 AND reason = 'worker_lost'") == 1
 
 
-async def test_artifacts_of_a_lost_attempt_are_taken_away_once_its_row_is_free(
-    line: Line, other: Other, home: Path, monkeypatch: pytest.MonkeyPatch
+async def test_artifacts_of_a_lost_attempt_are_taken_away_though_whoever_ended_it_is_killed_right_after(
+    line: Line, other: Other
 ) -> None:
     [one] = await line.submit()
     await line.claim()
@@ -144,15 +144,22 @@ async def test_artifacts_of_a_lost_attempt_are_taken_away_once_its_row_is_free(
     assert row is not None
     directory = Path(row[0]).parent / artifacts.folder_name(row[0], one, 1)
     (directory / "deep").mkdir(parents=True)
-    real, free = artifacts.discard, list[int]()
-
-    def discard(doomed: Location) -> None:
-        with psycopg.connect(other.info.dsn, password=other.info.password) as now:
-            ended = "SELECT FROM notebook_executions WHERE id = %s AND status <> 'running' FOR UPDATE SKIP LOCKED"
-            free.append(now.execute(ended, [one]).rowcount)
-        real(doomed)
-
-    monkeypatch.setattr(artifacts, "discard", discard)
-    await Sweep(line.shop(worker_lost_seconds=0.0)).once()
-    assert free == [1]
+    shop = line.shop(worker_lost_seconds=0.0)
+    await Sweep(shop).once()
+    assert await line.count("execution_attempts WHERE reason = 'worker_lost'") == 1
+    assert directory.exists(), "the sweep waits for no disk"
+    await discard(line.database, shop)
     assert list(directory.parent.iterdir()) == []
+    assert await line.count(CHORES) == 0
+
+
+async def test_a_chore_that_finds_nothing_of_an_attempt_is_done(line: Line, home: Path) -> None:
+    folders = [
+        discarding.of_attempt(str(home / "executions" / "n-7.ipynb"), "ana", 7, 1),
+        discarding.of_attempt("/elsewhere/n-8.ipynb", "ana", 8, 1),
+    ]
+    async with line.database.transaction() as session:
+        await discarding.defer(await driver_connection(session), folders)
+    assert await line.count(CHORES) == 1
+    await discard(line.database, line.shop())
+    assert await line.count(CHORES) == 0

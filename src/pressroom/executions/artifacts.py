@@ -7,7 +7,6 @@ All of this blocks on the file system, and is called in a thread.
 import logging
 import mimetypes
 import os
-import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -139,16 +138,25 @@ def listed(directory: Location, folder: int, bounds: Bounds, secret: Mapping[str
     return found
 
 
-def doom(places: Places, output_path: str, username: str, execution_id: int, attempt: int) -> Location | None:
-    """Give an attempt's artifact directory a name under which nobody looks for it, at once however much is in it;
-    ``None`` where there is none. Raises ``OSError``, and what :func:`place` does."""
+def doom(places: Places, output_path: str, username: str, execution_id: int, attempt: int) -> str | None:
+    """Give an attempt's artifact directory a name under which nobody looks for it, at once however much is in it; that
+    name, ``None`` where there is neither. Raises ``OSError``, and what :func:`place` does."""
     directory = place(places, output_path, username, execution_id, attempt)
-    doomed = directory.beside(f".pressroom-{execution_id}-{attempt}-{secrets.token_hex(8)}.gone")
-    with directory.parent.in_directory() as folder, suppress(FileNotFoundError):
-        os.stat(directory.name, dir_fd=folder, follow_symlinks=False)  # what is read-only may have none
-        os.rename(directory.name, doomed.name, src_dir_fd=folder, dst_dir_fd=folder)
-        return doomed
-    return None
+    doomed = f".pressroom-{execution_id}-{attempt}.gone"
+    with directory.parent.in_directory() as folder:
+        if _is_there(directory.name, folder):  # what is read-only may have none
+            if _is_there(doomed, folder):
+                trees.remove(folder, doomed)
+            os.rename(directory.name, doomed, src_dir_fd=folder, dst_dir_fd=folder)
+            return doomed
+        return doomed if _is_there(doomed, folder) else None  # whoever gave it this name was killed right after
+
+
+def _is_there(name: str, folder: int) -> bool:
+    with suppress(FileNotFoundError):
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+        return True
+    return False
 
 
 def discard(directory: Location) -> None:

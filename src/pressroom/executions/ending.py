@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from pressroom.database.session import Connection
 from pressroom.errors import PressroomError
-from pressroom.executions import artifacts
+from pressroom.executions import discarding
 from pressroom.executions.progress import NOTHING, Facts, Progress, kept
 from pressroom.executions.recording import Recorded
 from pressroom.executions.states import TRANSITIONS, Change, Patience, Status, delay_seconds, end_of_attempt
@@ -86,6 +86,7 @@ class Ending:
     def __init__(self, places: Places, held: Written, finished: Finished, recorded: Recorded) -> None:
         self._places, self._held, self._recorded = places, held, recorded
         self._staged = staged_name(held.id, held.attempt)
+        self._artifacts = discarding.of_attempt(held.output_path, held.username, held.id, held.attempt)
         self._published = not finished.written
         self._sent: Change | None = None
         self._in_vain = False
@@ -117,29 +118,22 @@ class Ending:
                     if self._recorded and change is not Change.PUT_BACK:
                         await self._recorded.write(connection, held.id)
                     await end_attempt(connection, held, change, self.finished, patience, progress.rest())
+                    if change is Change.PUT_BACK:
+                        await discarding.defer(connection, [self._artifacts])
         if not ended and before is not None:
             known = await connection.execute(_WRITTEN, {"id": held.id, "attempt": held.attempt})
             if known.rowcount:
                 return before
         if not ended:
             await asyncio.to_thread(discard, self._places, held.output_path, held.username, self._staged)
-        self._in_vain = not ended or change is Change.PUT_BACK
+        self._in_vain = not ended
         return change if ended else None
 
     async def clear(self) -> None:
-        """Take away the artifacts of an attempt that is not the last, however many: after :meth:`write`, without its
-        connection."""
+        """Take away the artifacts of an attempt that was thought dead, and wrote some since: after :meth:`write`,
+        without its connection."""
         if self._in_vain:
-            await asyncio.to_thread(self._clear)
-
-    def _clear(self) -> None:
-        held = self._held
-        try:
-            directory = artifacts.place(self._places, held.output_path, held.username, held.id, held.attempt)
-        except PressroomError as error:
-            log.debug("execution %s has no folder that held its artifacts: %s", held.id, error)
-        else:
-            artifacts.discard(directory)
+            await asyncio.to_thread(discarding.discard, self._places, [self._artifacts])
 
     def _publish(self) -> Finished:
         held, finished = self._held, self.finished

@@ -1,4 +1,4 @@
-"""Attempts that nobody works on any more, ended so that another one can begin."""
+"""Attempts that nobody works on any more, ended so that another one can begin. What they wrote goes with them."""
 
 import asyncio
 import logging
@@ -9,12 +9,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pressroom.database.session import apart, driver_connection
-from pressroom.errors import PressroomError
-from pressroom.executions import artifacts
+from pressroom.executions import discarding
 from pressroom.executions.ending import discard, end_attempt, staged_name
 from pressroom.executions.states import TRANSITIONS, Change, Patience, Status, end_of_attempt
 from pressroom.executions.tasks import Workshop
-from pressroom.notebooks.places import Location
 from pressroom.press import Finished, Reason
 
 log = logging.getLogger("pressroom.sweep")
@@ -49,13 +47,6 @@ class Losses:
     def __init__(self, shop: Workshop) -> None:
         self._places, self._metrics = shop.places, shop.metrics
         self._lost_seconds = shop.settings.worker_lost_seconds
-        self._doomed = list[Location]()
-
-    async def clear(self) -> None:
-        """Take away the artifacts of what was ended, however many: once the transaction is over that ended it."""
-        doomed, self._doomed = self._doomed, []
-        for directory in doomed:
-            await asyncio.to_thread(artifacts.discard, directory)
 
     async def of_lost_workers(self, session: AsyncSession) -> None:
         """End what workers ran that give no sign of life any more."""
@@ -85,19 +76,11 @@ class Losses:
         patience = Patience(row.tries, row.max_attempts, row.retry_on, row.retry_delay_seconds, cancelled)
         finished = Finished(Reason.WORKER_LOST, sentence, row.seconds, written=False)
         change = end_of_attempt(finished.reason, patience)
-        await asyncio.to_thread(self._discard, row)
-        await end_attempt(await driver_connection(session), row, change, finished, patience)
+        await asyncio.to_thread(discard, self._places, row.output_path, row.username, staged_name(row.id, row.attempt))
+        connection = await driver_connection(session)
+        await end_attempt(connection, row, change, finished, patience)
+        left = discarding.of_attempt(row.output_path, row.username, row.id, row.attempt)
+        await discarding.defer(connection, [left])
         if change is not Change.PUT_BACK:
             self._metrics.execution_ended(TRANSITIONS[Status.RUNNING, change], Reason.WORKER_LOST, row.seconds)
         log.warning("execution %s: %s It is %s", row.id, sentence, change)
-
-    def _discard(self, row: Any) -> None:
-        discard(self._places, row.output_path, row.username, staged_name(row.id, row.attempt))
-        try:
-            doomed = artifacts.doom(self._places, row.output_path, row.username, row.id, row.attempt)
-        except PressroomError as error:
-            log.debug("execution %s has no folder that held its artifacts: %s", row.id, error)
-        except OSError as error:
-            log.warning("the artifacts of execution %s are left: %s", row.id, error)
-        else:
-            self._doomed += [doomed] if doomed is not None else []

@@ -9,8 +9,8 @@ executions. The ticks of schedules go as long after they were decided, once they
 What one transaction deletes is called a batch here, too. Its outputs go before its rows are committed. Killed in
 between, an execution is still listed whose output is gone, as if its user had deleted it; the next run finds it again
 and finishes. The other way round, files would stay that nothing knows of. Artifact directories only get another name
-while the rows are locked, and are taken away once those are gone, since there may be much in them: what is left by a
-kill in between is a hidden folder, ``.pressroom-...gone``.
+while the rows are locked, and are taken away once those are gone, since there may be much in them; a chore that the
+same transaction asks for takes away what is left by a kill in between.
 """
 
 import asyncio
@@ -53,11 +53,12 @@ from pressroom.database.models import (
     Notebook,
     ScheduleTick,
 )
-from pressroom.database.session import Database
+from pressroom.database.session import Database, driver_connection
 from pressroom.errors import NotAllowed, NotFound, PathNotAllowed, PressroomError
-from pressroom.executions import artifacts
+from pressroom.executions import artifacts, discarding
+from pressroom.executions.discarding import Folder
 from pressroom.executions.orders import OUTPUT_FOLDER
-from pressroom.notebooks.places import Location, Places
+from pressroom.notebooks.places import Places
 
 log = logging.getLogger("pressroom.executions")
 BATCH = 1000
@@ -149,10 +150,11 @@ async def prune(
             batch = await _batch(session, rule, last)
             if not batch.ids:
                 break
-            doomed = list[Location]()
+            doomed = list[Folder]()
             part = await _delete(session, places, batch, rule, doomed, dry_run=dry_run)
-        for directory in doomed:
-            await asyncio.to_thread(artifacts.discard, directory)
+            if doomed:
+                await discarding.defer(await driver_connection(session), doomed)
+        await asyncio.to_thread(discarding.discard, places, doomed)
         last = batch.ids[-1]
         done += part
         progress(done)
@@ -203,7 +205,7 @@ async def _named(session: AsyncSession, rule: _Rule, ids: Sequence[int], paths: 
 
 
 async def _delete(
-    session: AsyncSession, places: Places, batch: _Batch, rule: _Rule, doomed: list[Location], *, dry_run: bool
+    session: AsyncSession, places: Places, batch: _Batch, rule: _Rule, doomed: list[Folder], *, dry_run: bool
 ) -> Pruned:
     """Delete a batch; ``doomed`` gets the artifact directories that are to be emptied after the commit."""
     held = set[int]() if dry_run else await asyncio.to_thread(_doom_folders, places, batch.folders, doomed)
@@ -239,12 +241,12 @@ async def _delete_ticks(session: AsyncSession, rule: _Rule, *, dry_run: bool) ->
     return cast("CursorResult[Any]", await session.execute(gone)).rowcount
 
 
-def _doom_folders(places: Places, folders: list[tuple[int, str, str, int, bool]], doomed: list[Location]) -> set[int]:
+def _doom_folders(places: Places, folders: list[tuple[int, str, str, int, bool]], doomed: list[Folder]) -> set[int]:
     """Give artifact directories another name; the executions with listed artifacts where that is not possible."""
     held = set[int]()
     for execution_id, username, path, attempt, listed in folders:
         try:
-            directory = artifacts.doom(places, path, username, execution_id, attempt)
+            name = artifacts.doom(places, path, username, execution_id, attempt)
         except (NotFound, PathNotAllowed) as error:
             log.debug("the artifacts of execution %s are not there to delete: %s", execution_id, error)
         except (PressroomError, OSError) as error:
@@ -252,7 +254,7 @@ def _doom_folders(places: Places, folders: list[tuple[int, str, str, int, bool]]
             log.warning("execution %s %s cannot be deleted: %s", execution_id, what, error)
             held |= {execution_id} if listed else set()
         else:
-            doomed += [directory] if directory is not None else []
+            doomed += [Folder(path, username, name)] if name is not None else []
     return held
 
 

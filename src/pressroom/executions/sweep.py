@@ -150,7 +150,6 @@ class Sweep:
             ):
                 async with apart(session, log, f"the sweep's step {step.__name__}"):
                     await step(session)
-        await self._losses.clear()
 
     async def _end_expired(self, session: AsyncSession) -> None:
         for row in (await session.execute(_EXPIRE)).all():

@@ -59,7 +59,6 @@ class Vigil:
                 self._jobs.give_up(dropped)
                 await self._losses.of_living_worker(session, worker_id, dropped)
         self._suspects = idle
-        await self._losses.clear()
 
     async def cancel(self) -> None:
         """Stop what somebody wants stopped, of what the worker is at work on."""
