@@ -51,7 +51,7 @@ def _stuck(plant: Plant) -> object:
         "FROM notebook_executions AS e LEFT JOIN execution_attempts AS a ON a.execution_id = e.id "
         "AND a.number = e.attempt LEFT JOIN procrastinate_workers AS w ON w.id = a.worker_id "
         "WHERE e.status IN ('pending', 'running')"
-    )
+    ) + plant.rows("SELECT id, task_name, status::text, attempts, scheduled_at, args FROM procrastinate_jobs")
 
 
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + ROUNDS))

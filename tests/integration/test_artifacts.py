@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pressroom.executions import artifacts
+from pressroom.executions import artifacts, discarding
 from pressroom.executions.artifacts import Artifact, Bounds
 from pressroom.notebooks.places import Location, Places
 
@@ -123,19 +123,17 @@ def test_a_doomed_directory_is_out_of_the_way_at_once_and_goes_later(output: Loc
     place = made(output, folder)
     (place.path / "a.csv").touch()
     asked = (Places(output.root.parent), str(output.path), "ana", 7, 1)
-    doomed = artifacts.doom(*asked)
-    assert doomed is not None
-    there = place.beside(doomed)
+    assert artifacts.doom(*asked)
+    there = place.path.with_name(artifacts.gone_name(7, 1))
     assert not place.path.exists()
-    assert (there.path / "a.csv").exists()
-    assert artifacts.doom(*asked) == doomed, "whoever was killed right after is followed by another"
+    assert (there / "a.csv").exists()
+    assert artifacts.doom(*asked), "whoever was killed right after is followed by another"
     place.path.mkdir()
     (place.path / "b.csv").touch()
-    assert artifacts.doom(*asked) == doomed
-    assert [file.name for file in there.path.iterdir()] == ["b.csv"]
-    artifacts.discard(there)
+    assert artifacts.doom(*asked), "a name that is taken is in nobody's way"
+    assert discarding.discard(asked[0], [discarding.Attempt(str(output.path), "ana", 7, 1)]) == []
     assert list(output.parent.path.iterdir()) == []
-    assert artifacts.doom(*asked) is None
+    assert not artifacts.doom(*asked)
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,19 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
+from sqlalchemy import text
 
 from line import ANA, Line, Other, discard, until, working
 from pressroom.database.session import driver_connection
 from pressroom.executions import artifacts, discarding, service
+from pressroom.executions.ending import Ending
 from pressroom.executions.sweep import Sweep
 from pressroom.executions.tasks import Pressman
 from pressroom.executions.vigil import Vigil
@@ -146,20 +151,69 @@ async def test_artifacts_of_a_lost_attempt_are_taken_away_though_whoever_ended_i
     (directory / "deep").mkdir(parents=True)
     shop = line.shop(worker_lost_seconds=0.0)
     await Sweep(shop).once()
-    assert await line.count("execution_attempts WHERE reason = 'worker_lost'") == 1
     assert directory.exists(), "the sweep waits for no disk"
+    in_one = f"execution_attempts AS a, {CHORES} AND a.reason = 'worker_lost' AND a.xmin = procrastinate_jobs.xmin"
+    assert await line.count(in_one) == 1, "one transaction ends the attempt and asks for this"
     await discard(line.database, shop)
     assert list(directory.parent.iterdir()) == []
     assert await line.count(CHORES) == 0
 
 
+async def test_artifacts_of_an_attempt_that_is_not_followed_by_another_are_taken_away(
+    line: Line, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_notebook(home / "n.ipynb", "import os; open(os.environ['PRESSROOM_ARTIFACTS'] + '/a.csv', 'w'); 1 / 0")
+    monkeypatch.setattr(Ending, "clear", AsyncMock())  # its worker is killed by then
+    async with working(line) as work:
+        [one] = await line.submit(max_attempts=2, retry_on=["any_failure"], retry_delay_seconds=3600)
+        await work.end()
+        async with line.database.transaction() as session:
+            await service.cancel(session, line.intake, ANA, one)
+
+        async def discarded() -> bool:
+            return await line.count(CHORES) == 0
+
+        await until(discarded)
+    assert [path.suffix for path in (home / "executions").iterdir()] == [".ipynb"]
+
+
 async def test_a_chore_that_finds_nothing_of_an_attempt_is_done(line: Line, home: Path) -> None:
-    folders = [
-        discarding.of_attempt(str(home / "executions" / "n-7.ipynb"), "ana", 7, 1),
-        discarding.of_attempt("/elsewhere/n-8.ipynb", "ana", 8, 1),
-    ]
-    async with line.database.transaction() as session:
-        await discarding.defer(await driver_connection(session), folders)
-    assert await line.count(CHORES) == 1
+    await ask(line, (str(home / "executions" / "n-7.ipynb"), 7), ("/elsewhere/n-8.ipynb", 8))
     await discard(line.database, line.shop())
     assert await line.count(CHORES) == 0
+
+
+async def test_a_chore_that_cannot_take_all_away_takes_what_it_can_and_is_tried_again(
+    line: Line, home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    outputs = [home / "n-7.ipynb", home / "n-8.ipynb"]
+    folders = [home / artifacts.folder_name(str(path), id_, 1) for path, id_ in zip(outputs, (7, 8), strict=True)]
+    for folder in folders:
+        (folder / "deep").mkdir(parents=True)
+    await ask(line, *((str(path), id_) for path, id_ in zip(outputs, (7, 8), strict=True)))
+    real = os.rmdir
+
+    def rmdir(name: str, **options: Any) -> None:
+        if name == folders[0].name:
+            raise OSError(5, "Input/output error", name)
+        real(name, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "rmdir", rmdir)
+        await discard(line.database, line.shop())
+    assert [folder.exists() for folder in folders] == [True, False]
+    assert "artifacts of attempt 1 of execution 7 are left: [Errno 5] Input/output error" in caplog.text
+    assert await line.count(f"{CHORES} AND status = 'todo' AND attempts = 1 AND scheduled_at > now()") == 1
+    async with line.database.transaction() as session:
+        await session.execute(text("UPDATE procrastinate_jobs SET scheduled_at = NULL"))
+    await discard(line.database, line.shop())
+    assert not folders[0].exists()
+    assert await line.count(CHORES) == 0
+
+
+async def ask(line: Line, *lost: tuple[str, int]) -> None:
+    """Ask for the artifacts of first attempts, by their outputs and executions, to be taken away."""
+    attempts = [discarding.Attempt(path, "ana", execution_id, 1) for path, execution_id in lost]
+    async with line.database.transaction() as session:
+        await discarding.defer(await driver_connection(session), attempts)
+    assert await line.count(CHORES) == 1

@@ -1,6 +1,7 @@
 """Trees of files that are taken away, whatever a notebook made of them."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -48,6 +49,20 @@ def test_depth_costs_no_stack_and_no_open_folders(tmp_path: Path) -> None:
     trees.remove(fd, "left")
     os.close(fd)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_those_who_take_one_tree_away_together_leave_nothing(tmp_path: Path) -> None:
+    fd = os.open(tmp_path, os.O_RDONLY)
+    with ThreadPoolExecutor(4) as threads:
+        for _ in range(20):
+            for n in range(5):
+                for inner in ("x/deep/deeper", "y/deep", "z"):
+                    (made := tmp_path / "left" / f"{n}" / inner).mkdir(parents=True)
+                    (made / "a.csv").touch()
+            for done in [threads.submit(trees.remove, fd, "left") for _ in range(4)]:
+                assert isinstance(done.exception(), OSError | None)
+            assert list(tmp_path.iterdir()) == []
+    os.close(fd)
 
 
 def test_links_go_and_what_they_lead_to_stays(tmp_path: Path) -> None:

@@ -13,8 +13,7 @@ import shutil
 import stat
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -33,6 +32,7 @@ _SOCKET_LIMIT = 103  # bytes of a Unix socket's path: 107 on Linux, 103 on macOS
 _START_SECONDS = 120  # a recovery after a crash can take long
 _STOP_SECONDS = 30
 _LOG_LIMIT = 2**20
+_ACCOUNT_LOCK = Path("/run/pressroom-account.lock")
 
 
 class Postmaster:
@@ -195,17 +195,13 @@ class Postmaster:
         if self.pgdata.exists() and (owner := self.pgdata.stat().st_uid) != 0:
             with suppress(KeyError):
                 return pwd.getpwuid(owner)
-        # Where two make it at once, useradd has the second one change the number of the account that the first one got.
-        with _alone(Path("/etc")):
-            with suppress(KeyError):
-                return pwd.getpwnam(ROOTS_ACCOUNT)
-            command = ("useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", ROOTS_ACCOUNT)
-            try:
-                subprocess.run(command, check=True, capture_output=True, timeout=30)  # noqa: S603 - nothing is given
-                return pwd.getpwnam(ROOTS_ACCOUNT)
-            except (OSError, subprocess.SubprocessError, KeyError) as error:
-                why = f"PostgreSQL does not run as root, and the account {ROOTS_ACCOUNT!r} to run it as cannot be made"
-                raise Unavailable("database", why) from error
+        with suppress(KeyError):
+            return pwd.getpwnam(ROOTS_ACCOUNT)
+        try:
+            return _made_account()
+        except (OSError, subprocess.SubprocessError, KeyError) as error:
+            why = f"PostgreSQL does not run as root, and the account {ROOTS_ACCOUNT!r} to run it as cannot be made"
+            raise Unavailable("database", why) from error
 
     def _open_the_way(self, account: pwd.struct_passwd) -> None:
         """Let ``account`` pass to the server's files and programs: never to list, read or write anything else."""
@@ -269,15 +265,20 @@ def _wheel() -> Path:
     return Path(found.submodule_search_locations[0])
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Nobody else who asks for this is let in meanwhile."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _made_account() -> pwd.struct_passwd:
+    """Make root's account, one process at a time: of two at once, useradd has the second one change the number of the
+    account that the first one got."""
+    lock = os.open(_ACCOUNT_LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with suppress(KeyError):
+            return pwd.getpwnam(ROOTS_ACCOUNT)
+        command = ("useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", ROOTS_ACCOUNT)
+        # It holds the lock too, and keeps it though this process is killed.
+        subprocess.run(command, check=True, capture_output=True, timeout=30, pass_fds=(lock,))  # noqa: S603 - fixed
+        return pwd.getpwnam(ROOTS_ACCOUNT)
     finally:
-        os.close(fd)
+        os.close(lock)
 
 
 def _answers(sockets: Path) -> bool:

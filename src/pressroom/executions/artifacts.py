@@ -4,6 +4,7 @@ Each attempt has one of its own, so that one which was thought dead writes into 
 All of this blocks on the file system, and is called in a thread.
 """
 
+import errno
 import logging
 import mimetypes
 import os
@@ -14,7 +15,6 @@ from itertools import islice
 from pathlib import PurePath, PurePosixPath
 from typing import Any, BinaryIO
 
-from pressroom.errors import PressroomError
 from pressroom.executions import trees
 from pressroom.notebooks.places import Location, Places, make_directory
 from pressroom.press.masks import Masks
@@ -138,36 +138,35 @@ def listed(directory: Location, folder: int, bounds: Bounds, secret: Mapping[str
     return found
 
 
-def doom(places: Places, output_path: str, username: str, execution_id: int, attempt: int) -> str | None:
-    """Give an attempt's artifact directory a name under which nobody looks for it, at once however much is in it; that
-    name, ``None`` where there is neither. Raises ``OSError``, and what :func:`place` does."""
-    directory = place(places, output_path, username, execution_id, attempt)
-    doomed = f".pressroom-{execution_id}-{attempt}.gone"
+def gone_name(execution_id: int, attempt: int) -> str:
+    """The name of an artifact directory for which nobody looks any more."""
+    return f".pressroom-{execution_id}-{attempt}.gone"
+
+
+def doom(places: Places, output_path: str, username: str, execution_id: int, attempt: int) -> bool:
+    """Give an attempt's artifact directory a name under which nobody looks for it, at once however much is in it;
+    whether there is something to take away. Where that name is taken, it keeps its own.
+
+    Raises ``OSError``, and what :func:`place` does.
+    """
+    directory, gone = place(places, output_path, username, execution_id, attempt), gone_name(execution_id, attempt)
     with directory.parent.in_directory() as folder:
-        if _is_there(directory.name, folder):  # what is read-only may have none
-            if _is_there(doomed, folder):
-                trees.remove(folder, doomed)
-            os.rename(directory.name, doomed, src_dir_fd=folder, dst_dir_fd=folder)
-            return doomed
-        return doomed if _is_there(doomed, folder) else None  # whoever gave it this name was killed right after
+        if _is_there(folder, directory.name):  # what is read-only may have none
+            with suppress(FileNotFoundError):  # another takes it away just now
+                try:
+                    os.rename(directory.name, gone, src_dir_fd=folder, dst_dir_fd=folder)
+                except OSError as error:
+                    if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                        raise
+                return True
+        return _is_there(folder, gone)  # whoever gave it this name was killed right after
 
 
-def _is_there(name: str, folder: int) -> bool:
+def _is_there(folder: int, name: str) -> bool:
     with suppress(FileNotFoundError):
         os.stat(name, dir_fd=folder, follow_symlinks=False)
         return True
     return False
-
-
-def discard(directory: Location) -> None:
-    """Take an artifact directory away, if it is there; what cannot be taken away is logged and stays."""
-    try:
-        with directory.parent.in_directory() as folder:
-            _remove(folder, directory.name)
-    except PressroomError as error:
-        log.debug("no folder holds %s: %s", directory.path, error)
-    except OSError as error:
-        log.warning("%s is left: %s", directory.path, error)
 
 
 def _remove(folder: int, name: str) -> None:

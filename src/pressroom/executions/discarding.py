@@ -1,36 +1,42 @@
-"""Artifact directories that are wanted no more, taken away by a chore: however much is in them, no row is locked
-meanwhile, and it is asked for in the transaction that ends their attempt, so that a kill right after it leaves nothing
-behind. Where a worker is killed at it, another one goes on."""
+"""Artifact directories that are wanted no more, taken away by a chore.
+
+It is asked for in the transaction that ends their attempt, or deletes their execution: so no row is locked while they
+are emptied, however much is in them, and whoever is killed at it is followed by another.
+"""
 
 import asyncio
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
 import procrastinate
 
 from pressroom.database.session import Connection
-from pressroom.errors import PressroomError
-from pressroom.executions import artifacts
+from pressroom.errors import NotFound, PathNotAllowed, PressroomError
+from pressroom.executions import artifacts, trees
 from pressroom.notebooks.places import Places
 from pressroom.notifications.service import CHORES
 
 log = logging.getLogger("pressroom.executions")
 NAME = "pressroom.discard_artifacts"
+TRIES = 6
+"""What cannot be taken away is tried again after 6 s, 36 s, 4 min, 22 min and 2 h."""
+# After all that somebody waits for.
 _DEFER = f"""
 SELECT procrastinate_defer_jobs_v1(ARRAY[CAST(ROW(
-    '{CHORES}', '{NAME}', 0, NULL, NULL, jsonb_build_object('folders', %(folders)s::jsonb), NULL
+    '{CHORES}', '{NAME}', -10, NULL, NULL, jsonb_build_object('attempts', %(attempts)s::jsonb), NULL
 ) AS procrastinate_job_to_defer_v1)])
 """
 
 
-class Folder(NamedTuple):
-    """A folder beside an output, by its name there, and the user whose output it is."""
+class Attempt(NamedTuple):
+    """An attempt whose artifacts are wanted no more, and whose output it was to write."""
 
     output_path: str
     username: str
-    name: str
+    execution_id: int
+    number: int
 
 
 class Context(Protocol):
@@ -42,31 +48,44 @@ class Context(Protocol):
         ...
 
 
-def of_attempt(output_path: str, username: str, execution_id: int, attempt: int) -> Folder:
-    """The artifact directory of an attempt."""
-    return Folder(output_path, username, artifacts.folder_name(output_path, execution_id, attempt))
+async def defer(connection: Connection, attempts: Iterable[Attempt]) -> None:
+    """Have the artifacts of attempts taken away, once the transaction of ``connection`` is committed."""
+    await connection.execute(_DEFER, {"attempts": json.dumps(list(attempts))})
 
 
-async def defer(connection: Connection, folders: Iterable[Folder]) -> None:
-    """Have folders taken away once the transaction of ``connection`` is committed."""
-    await connection.execute(_DEFER, {"folders": json.dumps(list(folders))})
+def discard(places: Places, attempts: Iterable[Attempt], stopped: Callable[[], bool] = lambda: False) -> list[Attempt]:
+    """Take the artifacts of attempts away, as far as they are there; those attempts of which something is left, which
+    is logged, and those that were not come to where ``stopped``. Blocks on the file system: call it in a thread."""
+    return [attempt for attempt in attempts if stopped() or not _is_discarded(places, attempt)]
 
 
-def discard(places: Places, folders: Iterable[Folder]) -> None:
-    """Take folders away, as far as they are there; what cannot be taken away is logged and stays. Blocks on the file
-    system: call it in a thread."""
-    for folder in folders:
-        try:
-            directory = places.stored(folder.output_path, folder.username).beside(folder.name)
-        except PressroomError as error:
-            log.debug("no folder is left that held %s beside %s: %s", folder.name, folder.output_path, error)
-        else:
-            artifacts.discard(directory)
+def _is_discarded(places: Places, attempt: Attempt) -> bool:
+    path, _, execution_id, number = attempt
+    try:
+        with places.stored(path, attempt.username).parent.in_directory() as folder:
+            for name in (artifacts.folder_name(path, execution_id, number), artifacts.gone_name(execution_id, number)):
+                trees.remove(folder, name)
+    except (NotFound, PathNotAllowed) as error:
+        log.debug("no folder holds artifacts of execution %s: %s", execution_id, error)
+    except (PressroomError, OSError) as error:
+        log.warning("artifacts of attempt %s of execution %s are left: %s", number, execution_id, error)
+        return False
+    return True
 
 
 def add_tasks(app: procrastinate.App, context: Context) -> None:
-    """Register the chore with ``app``."""
+    """Register the chore with ``app``. A worker that stops gives it back; what is left is tried again."""
+    again = procrastinate.RetryStrategy(max_attempts=TRIES, exponential_wait=6)
 
-    @app.task(name=NAME, queue=CHORES)
-    async def _(folders: list[tuple[str, str, str]]) -> None:  # pyright: ignore[reportUnusedFunction]
-        await asyncio.to_thread(discard, context.places, [Folder(*folder) for folder in folders])
+    @app.task(name=NAME, queue=CHORES, pass_context=True, retry=again)
+    async def _(job: procrastinate.JobContext, attempts: list[tuple[str, str, int, int]]) -> None:  # pyright: ignore[reportUnusedFunction]
+        given = [Attempt(*each) for each in attempts]
+        if left := await asyncio.to_thread(discard, context.places, given, job.should_abort):
+            raise _NotDone(len(left))
+
+
+class _NotDone(Exception):
+    """Artifacts are left, or the worker stops before it came to all."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(f"artifacts of {count} attempts are left")

@@ -86,7 +86,7 @@ class Ending:
     def __init__(self, places: Places, held: Written, finished: Finished, recorded: Recorded) -> None:
         self._places, self._held, self._recorded = places, held, recorded
         self._staged = staged_name(held.id, held.attempt)
-        self._artifacts = discarding.of_attempt(held.output_path, held.username, held.id, held.attempt)
+        self._attempt = discarding.Attempt(held.output_path, held.username, held.id, held.attempt)
         self._published = not finished.written
         self._sent: Change | None = None
         self._in_vain = False
@@ -119,21 +119,21 @@ class Ending:
                         await self._recorded.write(connection, held.id)
                     await end_attempt(connection, held, change, self.finished, patience, progress.rest())
                     if change is Change.PUT_BACK:
-                        await discarding.defer(connection, [self._artifacts])
+                        await discarding.defer(connection, [self._attempt])
         if not ended and before is not None:
             known = await connection.execute(_WRITTEN, {"id": held.id, "attempt": held.attempt})
             if known.rowcount:
                 return before
         if not ended:
             await asyncio.to_thread(discard, self._places, held.output_path, held.username, self._staged)
-        self._in_vain = not ended
+        self._in_vain = not ended or change is Change.PUT_BACK
         return change if ended else None
 
     async def clear(self) -> None:
-        """Take away the artifacts of an attempt that was thought dead, and wrote some since: after :meth:`write`,
-        without its connection."""
+        """Take away the artifacts of an attempt that is not the last, however many: after :meth:`write`, without its
+        connection."""
         if self._in_vain:
-            await asyncio.to_thread(discarding.discard, self._places, [self._artifacts])
+            await asyncio.to_thread(discarding.discard, self._places, [self._attempt])
 
     def _publish(self) -> Finished:
         held, finished = self._held, self.finished

@@ -79,8 +79,7 @@ class Losses:
         await asyncio.to_thread(discard, self._places, row.output_path, row.username, staged_name(row.id, row.attempt))
         connection = await driver_connection(session)
         await end_attempt(connection, row, change, finished, patience)
-        left = discarding.of_attempt(row.output_path, row.username, row.id, row.attempt)
-        await discarding.defer(connection, [left])
+        await discarding.defer(connection, [discarding.Attempt(row.output_path, row.username, row.id, row.attempt)])
         if change is not Change.PUT_BACK:
             self._metrics.execution_ended(TRANSITIONS[Status.RUNNING, change], Reason.WORKER_LOST, row.seconds)
         log.warning("execution %s: %s It is %s", row.id, sentence, change)

@@ -9,8 +9,8 @@ executions. The ticks of schedules go as long after they were decided, once they
 What one transaction deletes is called a batch here, too. Its outputs go before its rows are committed. Killed in
 between, an execution is still listed whose output is gone, as if its user had deleted it; the next run finds it again
 and finishes. The other way round, files would stay that nothing knows of. Artifact directories only get another name
-while the rows are locked, and are taken away once those are gone, since there may be much in them; a chore that the
-same transaction asks for takes away what is left by a kill in between.
+while the rows are locked, and are taken away once those are gone, since there may be much in them; the chore that the
+same transaction asks for (:mod:`~pressroom.executions.discarding`) takes away what is left by a kill in between.
 """
 
 import asyncio
@@ -56,7 +56,7 @@ from pressroom.database.models import (
 from pressroom.database.session import Database, driver_connection
 from pressroom.errors import NotAllowed, NotFound, PathNotAllowed, PressroomError
 from pressroom.executions import artifacts, discarding
-from pressroom.executions.discarding import Folder
+from pressroom.executions.discarding import Attempt
 from pressroom.executions.orders import OUTPUT_FOLDER
 from pressroom.notebooks.places import Places
 
@@ -150,7 +150,7 @@ async def prune(
             batch = await _batch(session, rule, last)
             if not batch.ids:
                 break
-            doomed = list[Folder]()
+            doomed = list[Attempt]()
             part = await _delete(session, places, batch, rule, doomed, dry_run=dry_run)
             if doomed:
                 await discarding.defer(await driver_connection(session), doomed)
@@ -205,9 +205,9 @@ async def _named(session: AsyncSession, rule: _Rule, ids: Sequence[int], paths: 
 
 
 async def _delete(
-    session: AsyncSession, places: Places, batch: _Batch, rule: _Rule, doomed: list[Folder], *, dry_run: bool
+    session: AsyncSession, places: Places, batch: _Batch, rule: _Rule, doomed: list[Attempt], *, dry_run: bool
 ) -> Pruned:
-    """Delete a batch; ``doomed`` gets the artifact directories that are to be emptied after the commit."""
+    """Delete a batch; ``doomed`` gets the attempts whose artifacts are to be taken away after the commit."""
     held = set[int]() if dry_run else await asyncio.to_thread(_doom_folders, places, batch.folders, doomed)
     outputs = [output for output in batch.outputs if output[0] not in held]
     files, size, stuck = await asyncio.to_thread(_unlink, places, outputs, dry_run=dry_run)
@@ -241,12 +241,12 @@ async def _delete_ticks(session: AsyncSession, rule: _Rule, *, dry_run: bool) ->
     return cast("CursorResult[Any]", await session.execute(gone)).rowcount
 
 
-def _doom_folders(places: Places, folders: list[tuple[int, str, str, int, bool]], doomed: list[Folder]) -> set[int]:
+def _doom_folders(places: Places, folders: list[tuple[int, str, str, int, bool]], doomed: list[Attempt]) -> set[int]:
     """Give artifact directories another name; the executions with listed artifacts where that is not possible."""
     held = set[int]()
     for execution_id, username, path, attempt, listed in folders:
         try:
-            name = artifacts.doom(places, path, username, execution_id, attempt)
+            found = artifacts.doom(places, path, username, execution_id, attempt)
         except (NotFound, PathNotAllowed) as error:
             log.debug("the artifacts of execution %s are not there to delete: %s", execution_id, error)
         except (PressroomError, OSError) as error:
@@ -254,7 +254,7 @@ def _doom_folders(places: Places, folders: list[tuple[int, str, str, int, bool]]
             log.warning("execution %s %s cannot be deleted: %s", execution_id, what, error)
             held |= {execution_id} if listed else set()
         else:
-            doomed += [Folder(path, username, name)] if name is not None else []
+            doomed += [Attempt(path, username, execution_id, attempt)] if found else []
     return held
 
 

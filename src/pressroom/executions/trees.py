@@ -3,6 +3,7 @@
 No link is followed, and each name is looked up in an open folder. All is done with the rights of the thread that calls.
 """
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _HANDLE = getattr(os, "O_PATH", os.O_RDONLY)
 """Of a folder that may not be read, where the system has that."""
 _ALL = 0o700
+_ROUNDS = 10
 
 
 def remove(folder: int, name: str) -> None:
@@ -33,15 +35,27 @@ def remove(folder: int, name: str) -> None:
 
 def _remove_tree(folder: int, name: str) -> None:
     with suppress(FileNotFoundError), _opened(folder, name) as top:
-        waiting = _emptied(top)
-        while waiting:
-            inner = waiting.pop()
-            with suppress(FileNotFoundError):
-                with _opened(top, inner) as fd:
-                    waiting += [_moved(each, fd, top) for each in _emptied(fd)]
-                os.rmdir(inner, dir_fd=top)
+        for _ in range(_ROUNDS):  # another that is at it, or still writes, may have moved to the top what was not there
+            if not (waiting := _emptied(top)):
+                break
+            while waiting:
+                inner = waiting.pop()
+                with suppress(FileNotFoundError):
+                    with _opened(top, inner) as fd:
+                        for each in _emptied(fd):
+                            with suppress(FileNotFoundError):
+                                waiting.append(_moved(each, fd, top))
+                    _remove_empty(top, inner)
     with suppress(FileNotFoundError):
         os.rmdir(name, dir_fd=folder)
+
+
+def _remove_empty(top: int, inner: str) -> None:
+    try:
+        os.rmdir(inner, dir_fd=top)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
 
 
 def _emptied(fd: int) -> list[str]:
