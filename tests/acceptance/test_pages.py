@@ -101,6 +101,7 @@ async def follow(at: Looking, page: Page, gate: Path) -> None:
     sheet = page.frame_locator("iframe.sheet")
     await expect(sheet.get_by_text("loading APAC")).to_be_visible()
     await expect(page.locator("main .status-success").first).to_be_visible()
+    await expect(page.locator("dt", has_text="Kernel").locator("+ dd")).to_have_text("python3")
     await at.look(page, "execution")
     await page.get_by_role("link", name="Without").click()
     await page.wait_for_url(re.compile("code=hide"))

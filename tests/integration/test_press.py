@@ -150,7 +150,7 @@ async def test_a_notebook_gets_its_parameters_and_tells_its_way_in_order(bench: 
     events = await bench.run(request)
     told = [e for e in events if not isinstance(e, Output)]
     assert [type(e) for e in told] == [Started, *([CellStarted, CellFinished] * 4), Finished]
-    assert told[0] == Started(cells=4)
+    assert told[0] == Started(cells=4, kernel="python3")
     cells = [e for e in told if isinstance(e, CellStarted)]
     assert [(c.index, c.number) for c in cells] == [(0, 1), (1, 2), (2, 3), (4, 4)]
     assert [c.line for c in cells] == ['region = "EMEA"', "# Parameters", "print(region * 2)", "months + 1"]

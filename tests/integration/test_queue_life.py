@@ -275,6 +275,7 @@ def test_events_are_told_in_order_and_go_on_where_they_were_left(http: httpx.Cli
     assert kinds[-1] == "status"
     assert [k for k in kinds if k.startswith("cell")] == ["cell_started", "cell_finished"] * 2
     data = [json.loads(frame["data"]) for frame in told]
+    assert (data[1]["cells"], data[1]["kernel"]) == (2, "python3")
     assert [(d["number"], d["of"]) for d in data if "number" in d] == [(1, 2), (1, 2), (2, 2), (2, 2)]
     assert [d["line"] for d in data if "line" in d] == ['region = "EMEA"', 'print(f"{region}: {months * 2}")']
     assert [d["text"] for d in data if "text" in d] == ["EMEA: 6\n"]

@@ -30,10 +30,11 @@ class StatusChanged(_Told):
 
 
 class Started(_Told):
-    """The kernel is up; ``cells`` will be executed."""
+    """The kernel is up, of the spec ``kernel``; ``cells`` will be executed."""
 
     kind: Literal["started"] = "started"
     cells: int
+    kernel: str | None = None
 
 
 class CellStarted(_Told):

@@ -9,6 +9,7 @@ from pressroom.database.models import ExecutionEvent
 
 CELLS = ("cell_started", "cell_finished")
 OUTPUT = ("output",)
+STARTED = ("started",)
 
 
 async def last_events(

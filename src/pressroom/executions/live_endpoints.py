@@ -76,9 +76,10 @@ async def follow_an_execution(
     """Follow an execution as Server-Sent Events, from its beginning or from `Last-Event-ID` on, until it ends.
 
     `execution`: the execution as it stands, and `expected_end` from the notebook's own history; sent at first and
-    after each change of status. `status`: a change, with `reason` and `message`. `started`: the kernel is up, `cells`
-    will be executed. `cell_started` and `cell_finished`: cell `number` of `of`, its first `line`, its `seconds`.
-    `output`: `text` that a cell put out on `stream`. `late`: it has not ended in time. Each has `attempt` and `at`.
+    after each change of status. `status`: a change, with `reason` and `message`. `started`: the kernel is up, of the
+    spec `kernel`, and `cells` will be executed. `cell_started` and `cell_finished`: cell `number` of `of`, its first
+    `line`, its `seconds`. `output`: `text` that a cell put out on `stream`. `late`: it has not ended in time. Each has
+    `attempt` and `at`.
     The stream ends within half a minute where its caller may not see the execution any more."""
     after = begin_after if last_event_id is None else _event_id(last_event_id)
     async with parts.database.transaction() as session:

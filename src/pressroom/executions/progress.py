@@ -65,9 +65,9 @@ class Progress:
     def take(self, event: Event) -> None:
         """Note an event; it is written soon."""
         match event:
-            case Started(cells=cells):
+            case Started(cells=cells, kernel=kernel):
                 self.total = cells
-                self._add("started", {"cells": cells})
+                self._add("started", {"cells": cells, "kernel": kept(kernel)})
             case CellStarted(index=index, number=number, line=line):
                 self._add("cell_started", {"index": index, "number": number, "of": self.total, "line": kept(line)})
             case CellFinished(index=index, number=number, seconds=seconds, failed=failed):

@@ -48,10 +48,11 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The kernel is up. ``cells``: the number of code cells that will be executed."""
+    """The kernel is up, of the spec ``kernel``. ``cells``: the number of code cells that will be executed."""
 
     kind: ClassVar[str] = "started"
     cells: int
+    kernel: str
 
 
 @dataclass(frozen=True, slots=True)

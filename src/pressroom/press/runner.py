@@ -147,7 +147,7 @@ class Execution:
             sentence = f"Kernel {kernel_name!r} did not start: {error.how}."
             return self._finished(Reason.KERNEL_UNAVAILABLE, sentence, written=False)
         self._cells = cells
-        self._caller.emit(Started(cells=len(cells.cells)))
+        self._caller.emit(Started(cells=len(cells.cells), kernel=kernel_name))
         raised: CellRaised | None = None
         try:
             if self.ending.reason is None:

@@ -14,7 +14,7 @@ from pressroom.errors import AlreadyEnded, NotAllowed, PressroomError
 from pressroom.executions import access, results, service
 from pressroom.executions.event_schemas import Log
 from pressroom.executions.lane import in_turn
-from pressroom.executions.last_events import CELLS, OUTPUT, last_events
+from pressroom.executions.last_events import CELLS, OUTPUT, STARTED, last_events
 from pressroom.executions.schemas import AttemptOut, ExecutionOut
 from pressroom.executions.states import TERMINAL, Status
 from pressroom.identity.audit import facts
@@ -77,6 +77,7 @@ async def show_an_execution(execution_id: Id, request: Request, parts: TheParts,
         recorded = await results.results(session, row, root)
         files = await results.files(session, row, root)
         tries = [AttemptOut.model_validate(one) for one in await service.attempts(session, caller, execution_id)]
+        started = await last_events(session, row.id, row.attempt, STARTED, 1)
     ended = Status(row.status) in TERMINAL
     cells = not ended or "cells" in request.query_params
     course = await _course(parts, row, output=not ended) if cells else Course()
@@ -99,6 +100,7 @@ async def show_an_execution(execution_id: Id, request: Request, parts: TheParts,
         results=[_answered(one) for one in recorded],
         files=[_answered(one) for one in files],
         attempts=[one.model_dump(mode="json") for one in tries],
+        kernel=next((str(each.data.get("kernel") or "") for each in started), ""),
         code="hide" if request.query_params.get("code") == "hide" else "show",
         asking="ask" in request.query_params,
         has_hub=JUPYTERHUB in parts.settings.auth,
