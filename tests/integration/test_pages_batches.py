@@ -116,6 +116,25 @@ def test_a_batch_has_a_mark_for_each_execution_and_a_map_and_what_failed_is_repe
     assert browser.get("/batches/77").status_code == 404
 
 
+@pytest.mark.parametrize("names", [("region", "months", "n"), ("n", "months", "region"), ("months", "n", "region")])
+def test_the_cells_of_a_map_are_those_of_their_rows_and_columns_whatever_the_order_of_the_grid(
+    browser: httpx.Client, notebook: Path, plain: psycopg.Connection[Any], names: tuple[str, ...]
+) -> None:
+    integer: dict[str, Any] = {"param_type": "integer", "default_value": 3}
+    region: dict[str, Any] = {"param_name": "region", "param_type": "string", "default_value": "EMEA"}
+    number = registered(browser, notebook, region, {"param_name": "months"} | integer, {"param_name": "n"} | integer)
+    values: dict[str, list[Any]] = {"region": ["EMEA", "APAC"], "months": [1, 2, 3], "n": [7]}
+    grid = {name: values[name] for name in names}
+    made = browser.post("/db/batches", json={"notebook_id": number, "grid": grid})
+    assert made.status_code == 201, made.text
+    for row in browser.get("/db/executions").json():
+        ended(plain, row["id"], results=f'{{"months": {row["parameters_used"]["months"]}}}')
+    page = browser.get(f"/batches/{made.json()['id']}").text
+    assert "months by region" in page
+    heads = re.findall(r'<th scope="row">(\d)</th>(.*?)</tr>', page, re.DOTALL)
+    assert [(head, re.findall(r">(\d)</a>", cells)) for head, cells in heads] == [(n, [n, n]) for n in "123"]
+
+
 def grown(plain: psycopg.Connection[Any], batch_id: int, total: int) -> None:
     """More executions of a batch, like its first one; every thousandth of them has failed."""
     plain.execute(

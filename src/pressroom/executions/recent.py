@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import median
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from pressroom.database.models import Execution
 from pressroom.executions.states import Status
 
 # By no index but that of both is it in this order: with one notebook in most rows, PostgreSQL would go through all rows
@@ -67,6 +69,13 @@ class BatchMark(Mark):
 
     index: int
     figures: dict[str, float]
+
+
+async def parameters_of_batch(session: AsyncSession, batch_id: int, count: int) -> dict[int, dict[str, Any]]:
+    """The parameters of the first ``count`` executions of a batch that are left, by their places in it."""
+    wanted = select(Execution.batch_index, Execution.parameters_used).where(Execution.batch_id == batch_id)
+    rows = await session.execute(wanted.order_by(Execution.id).limit(count))
+    return {index: parameters or {} for index, parameters in rows if index is not None}
 
 
 async def marks_of_batch(session: AsyncSession, batch_id: int, skip: int, count: int) -> list[BatchMark]:

@@ -17,7 +17,7 @@ from pressroom.identity.policy import viewer
 from pressroom.identity.principal import Principal, Scope
 from pressroom.identity.rights import Level
 from pressroom.notebooks import finding
-from pressroom.web.grids import SECONDS, figures_of, heat_map, sides_of, swept
+from pressroom.web.grids import SECONDS, figures_of, heat_map, ordered, sides_of, swept
 from pressroom.web.listing import skipped
 from pressroom.web.rendering import page
 from pressroom.web.routes import PageRoute, changing, form_of, see_other, text_fields
@@ -25,6 +25,8 @@ from pressroom.web.routes import PageRoute, changing, form_of, see_other, text_f
 ON_A_PAGE = 50
 MOST_MARKS = 1000
 MOST_FIGURES = 12
+FIRST = 50
+"""How many executions tell in which order those of a grid were made."""
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
@@ -55,6 +57,7 @@ async def show_a_batch(batch_id: Id, request: Request, parts: TheParts, caller: 
         grid = swept(batch.plan, batch.total)
         skip = min(skipped(request), max(0, batch.total - 1) // MOST_MARKS * MOST_MARKS)
         if sides_of(grid):  # a map is of all executions or of none
+            grid = ordered(grid, await recent.parameters_of_batch(session, batch_id, FIRST))
             all_of_them = await recent.marks_of_batch(session, batch_id, 0, batch.total)
             marks = all_of_them[skip : skip + MOST_MARKS]
         else:

@@ -49,6 +49,21 @@ def swept(batch_plan: Mapping[str, Any], total: int) -> dict[str, list[Any]]:
     return values if math.prod(map(len, values.values())) == total else {}
 
 
+def ordered(grid: Mapping[str, Sequence[Any]], known: Mapping[int, Mapping[str, Any]]) -> dict[str, Sequence[Any]]:
+    """A grid with its names in the order in which its executions were made, which PostgreSQL does not keep: it is told
+    by what some of them, by their places, were given. Two names are tried either way, so no more than two may vary."""
+    either = [list(grid), list(reversed(grid))]
+
+    def agreeing(names: list[str]) -> int:
+        turned = {name: grid[name] for name in names}
+        places = {index: _place(turned, index) for index in known}
+        return sum(
+            grid[name][places[index][name]] == given.get(name) for index, given in known.items() for name in names
+        )
+
+    return {name: grid[name] for name in max(either, key=agreeing)}
+
+
 def heat_map(grid: Mapping[str, Sequence[Any]], marks: Sequence[BatchMark], figure: str) -> HeatMap | None:
     """The map of a ``figure``, ``seconds`` or the name of a result; ``None`` where two parameters are not what varies,
     or they have too many values to be read."""
