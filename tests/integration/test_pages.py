@@ -6,8 +6,10 @@ import shlex
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import httpx
+import psycopg
 import pytest
 
 from page_forms import HTML, Form, registered
@@ -159,6 +161,42 @@ def test_a_refusal_is_a_page_in_the_words_of_the_api(browser: httpx.Client) -> N
     assert browser.get("/nowhere").headers["Content-Type"].startswith("text/html")
     assert browser.get("/notebooks/x").status_code == 422
     assert browser.get("/appearance", params={"theme": "dark", "back": "//evil.example.com"}).status_code == 422
+
+
+def test_the_address_of_a_form_that_was_refused_leads_to_its_page(browser: httpx.Client, notebook: Path) -> None:
+    number = registered(browser, notebook)
+    refused = browser.post(f"/notebooks/{number}/execute", data={"priority": "x"})
+    assert refused.status_code == 422
+    opened = browser.get(refused.url.path)
+    assert (opened.status_code, opened.headers["Location"]) == (303, f"/notebooks/{number}")
+    assert browser.get(refused.url.path, headers={"Accept": "*/*"}).status_code == 405
+    assert browser.get("/db/batches/1/cancel").status_code == 405, "the API answers a browser as everybody"
+
+
+def test_what_an_execution_did_not_come_to_is_said(
+    browser: httpx.Client, notebook: Path, plain: psycopg.Connection[Any]
+) -> None:
+    ids = browser.post("/db/executions/bulk", json={"executions": [{"input_path": str(notebook)}] * 3}).json()["ids"]
+    cancelled, lost, waits = [f"/executions/{each}" for each in ids]
+    browser.post(f"{cancelled}/cancel")
+    plain.execute(
+        "INSERT INTO execution_attempts (execution_id, number, worker, worker_id, host, process_id, ended_at, reason, "
+        "message) SELECT id, 1, 'w-1', 1, 'h', 1, now(), 'worker_lost', 'Worker w-1 was lost.' "
+        "FROM notebook_executions WHERE id > %s",
+        (ids[0],),
+    )
+    plain.execute("UPDATE notebook_executions SET attempt = 1, started_at = now() WHERE id > %s", (ids[0],))
+    plain.execute("UPDATE notebook_executions SET status = 'cancelled', completed_at = now() WHERE id = %s", (ids[1],))
+    page = browser.get(cancelled).text
+    assert "<span>submitted" in page
+    assert "<span>started" not in page, "it never was"
+    page = browser.get(lost).text
+    assert f"There is no output of execution {ids[1]}" in page
+    assert "<iframe" not in page
+    assert f'href="/db/executions/{ids[1]}/log"' in page
+    page = browser.get(waits).text
+    assert "Waiting to be tried again" in page
+    assert "Worker w-1 was lost." in page
 
 
 def test_how_pages_look_is_kept_without_scripts(browser: httpx.Client) -> None:

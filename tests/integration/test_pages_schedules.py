@@ -125,6 +125,20 @@ def test_a_schedule_is_paused_run_made_up_for_and_deleted(
         ("0 18 * * *", "America/Los_Angeles", "2026-01-04T02:00:00Z"),
     ],
 )
+def test_what_is_wrong_with_the_parameters_of_days_that_have_passed_is_said_once(
+    browser: httpx.Client, notebook: Path
+) -> None:
+    year = {"param_name": "year", "param_type": "integer", "validation_rules": {"min": 2026}}
+    made = registered(browser, notebook, year)
+    form = Form(browser.get("/schedules/new", params={"notebook_id": made}).text, "/schedules/new").fields
+    browser.post("/schedules/new", data=form | {"cron": "@daily", "p.year": "{{ year }}"})
+    [schedule] = browser.get("/db/schedules").json()
+    wrong = browser.post(f"/schedules/{schedule['id']}/backfill", data={"from": "2025-01-01", "to": "2025-03-01"})
+    assert wrong.status_code == 422
+    assert wrong.text.count("must be 2026 or more") == 1
+    assert "sets[" not in wrong.text
+
+
 def test_days_that_have_passed_are_those_of_the_zone_of_the_schedule(
     browser: httpx.Client, number: int, cron: str, zone: str, first: str
 ) -> None:

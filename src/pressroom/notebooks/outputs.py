@@ -58,6 +58,16 @@ def opened(places: Places, execution: Execution, limit_bytes: int) -> BinaryIO:
     return file
 
 
+def metadata(places: Places, execution: Execution, limit_bytes: int) -> Mapping[str, Any]:
+    """What an output says of itself, its kernel and its language among it, whatever its size. Blocks on the file
+    system: call it in a thread. Raises as :func:`opened`."""
+    if execution.output_path is None:
+        raise _missing(execution, "none was written")
+    place = places.stored(execution.output_path, execution.username)
+    with _readable(execution), _open(execution, place) as file:
+        return _require_own(execution, file, limit_bytes)
+
+
 def _open(execution: Execution, place: Location) -> BinaryIO:
     try:
         with place.open_file() as fd:
@@ -91,17 +101,18 @@ def _require_root(place: Location) -> None:
         raise Unavailable("output", f"the folder {place.root} is not there")
 
 
-def _require_own(execution: Execution, file: BinaryIO, limit_bytes: int) -> None:
+def _require_own(execution: Execution, file: BinaryIO, limit_bytes: int) -> Mapping[str, Any]:
+    """The notebook's metadata, which say whose it is."""
     try:
         notebook = _outline(file, limit_bytes)
     except (ValueError, RecursionError) as error:
         raise _missing(execution, f"{execution.output_path} is not a notebook") from error
     if notebook is None:
         raise _too_large(execution, limit_bytes)
-    marked = _inner(_inner(notebook, "metadata"), KEY)
-    found = marked.get(_ID)
+    said = _inner(notebook, "metadata")
+    found = _inner(said, KEY).get(_ID)
     if found == execution.id:
-        return
+        return said
     path = shown(str(execution.output_path))
     if not isinstance(found, int):
         raise _missing(execution, f"{path} is not what this execution wrote; it was replaced, or its mark removed")

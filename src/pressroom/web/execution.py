@@ -1,7 +1,8 @@
 """An execution: how far it is and what it puts out, and in the end what it left."""
 
+import asyncio
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from fastapi import APIRouter, Request, Response
 from nbconvert.filters import strip_ansi  # pyright: ignore[reportUnknownVariableType]
@@ -10,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from pressroom import logs
 from pressroom.api import Canceller, Id, Parts, Runner, TheParts, Viewer
 from pressroom.database.models import Execution
-from pressroom.errors import AlreadyEnded, NotAllowed, PressroomError
+from pressroom.errors import AlreadyEnded, NotAllowed, PressroomError, TooLarge
 from pressroom.executions import access, results, service
 from pressroom.executions.event_schemas import Log
 from pressroom.executions.lane import in_turn
@@ -21,9 +22,9 @@ from pressroom.identity.audit import facts
 from pressroom.identity.policy import viewer
 from pressroom.identity.principal import Principal, Scope
 from pressroom.identity.rights import Level
-from pressroom.notebooks import finding
+from pressroom.notebooks import finding, outputs
 from pressroom.notebooks.failing_cell import FailingCell, failing_cell
-from pressroom.settings import JUPYTERHUB
+from pressroom.settings import JUPYTERHUB, MEBIBYTE
 from pressroom.web.listing import in_order, seconds_of
 from pressroom.web.rendering import page
 from pressroom.web.routes import PageRoute, changing, see_other
@@ -33,6 +34,7 @@ MOST_EVENTS = 4_000
 MOST_TEXT = 40_000
 """How many characters of output stand in a page, the last ones."""
 MOST_SOURCE = 10_000
+MOST_LANGUAGE = 100
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
@@ -82,6 +84,7 @@ async def show_an_execution(execution_id: Id, request: Request, parts: TheParts,
     cells = not ended or "cells" in request.query_params
     course = await _course(parts, row, output=not ended) if cells else Course()
     cell, why = await _failing_cell(parts, row)
+    language, no_output = await _output(parts, row) if ended else (None, None)
     return page(
         request,
         "execution.html",
@@ -100,6 +103,8 @@ async def show_an_execution(execution_id: Id, request: Request, parts: TheParts,
         results=[_answered(one) for one in recorded],
         files=[_answered(one) for one in files],
         attempts=[one.model_dump(mode="json") for one in tries],
+        language=language,
+        no_output=no_output,
         kernel=next((str(each.data.get("kernel") or "") for each in started), ""),
         code="hide" if request.query_params.get("code") == "hide" else "show",
         asking="ask" in request.query_params,
@@ -156,6 +161,20 @@ async def _failing_cell(parts: Parts, row: Execution) -> tuple[FailingCell | Non
         return await in_turn(lambda: failing_cell(parts.settings, parts.places, row)), None
     except PressroomError as error:
         return None, error.detail
+
+
+async def _output(parts: Parts, row: Execution) -> tuple[str | None, str | None]:
+    """The language of the kernel that ran an ended execution, with its version, as its output has it; and why there is
+    no output to show."""
+    try:
+        said = await asyncio.to_thread(outputs.metadata, parts.places, row, MEBIBYTE)
+    except TooLarge:  # it is not as nbformat writes it
+        return None, None
+    except PressroomError as error:
+        return None, error.detail
+    info = said.get("language_info")
+    told = [cast("dict[str, Any]", info).get(key) for key in ("name", "version")] if isinstance(info, dict) else []
+    return " ".join(each for each in told if isinstance(each, str))[:MOST_LANGUAGE] or None, None
 
 
 async def _course(parts: Parts, row: Execution, *, output: bool) -> Course:

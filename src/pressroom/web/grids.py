@@ -52,7 +52,7 @@ def swept(batch_plan: Mapping[str, Any], total: int) -> dict[str, list[Any]]:
 def ordered(grid: Mapping[str, Sequence[Any]], known: Mapping[int, Mapping[str, Any]]) -> dict[str, Sequence[Any]]:
     """A grid with its names in the order in which its executions were made, which PostgreSQL does not keep: it is told
     by what some of them, by their places, were given. Two names are tried either way, so no more than two may vary."""
-    either = [list(grid), list(reversed(grid))]
+    either = [list(grid), list(grid)[::-1]]
 
     def agreeing(names: list[str]) -> int:
         turned = {name: grid[name] for name in names}

@@ -138,6 +138,8 @@ def _as_page(handle: Handler) -> Any:
         in_part = of_ours and "hx-request" in request.headers and request.method in READING
         if in_part and isinstance(error, NotAuthenticated) and cast("Parts", request.app.state.parts).doors:
             return _to_sign_in(request)  # a script asks for anything, not for a page
+        if getattr(error, "status_code", None) == 405 and request.method in READING and _is_form(request):
+            return see_other(request, path_inside(request.scope).rpartition("/")[0])
         if not (of_ours and _wants_page(request)):
             return await handle(request, error)
         doors = cast("Parts", request.app.state.parts).doors
@@ -174,6 +176,11 @@ def _to_sign_in(request: Request) -> Response:
     if len(path) > LONGEST_PATH:
         path = path.partition("?")[0]
     return see_other(request, "/login", next=path)
+
+
+def _is_form(request: Request) -> bool:
+    """Whether somebody opens the address that a form is sent to, as it stands in the browser after a refusal."""
+    return _wants_page(request) and isinstance(request.scope.get("route"), PageRoute)
 
 
 def _wants_page(request: Request) -> bool:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from pressroom import logs
 from pressroom.api import ActingRunner, Id, Reader, TheParts, Viewer
-from pressroom.errors import Invalid
+from pressroom.errors import Invalid, ParameterInvalid
 from pressroom.identity.audit import facts
 from pressroom.identity.policy import acts_for_everybody, viewer
 from pressroom.identity.principal import Principal, Scope
@@ -127,6 +127,8 @@ async def backfill_a_schedule_from_a_page(
         errors = wrong_fields(error, of_all="from") | errors
     except Invalid as error:
         errors = {error.where[0] if error.where and error.where[0] in BACKFILL else "from": error.detail}
+        if isinstance(error, ParameterInvalid):  # what is wrong with one tick is wrong with hundreds
+            errors = {"from": " ".join(error.by_parameter.values())}
     else:
         return see_other(request, f"/batches/{made}", notice="batch")
     return await _page(request, parts, caller, schedule_id, sent, errors, status=200 if "look" in sent else 422)
