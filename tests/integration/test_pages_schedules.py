@@ -118,13 +118,6 @@ def test_a_schedule_is_paused_run_made_up_for_and_deleted(
     assert json.dumps(told[0][1]) == json.dumps({"notebook_id": number, "schedule_id": schedule["id"]})
 
 
-@pytest.mark.parametrize(
-    ("cron", "zone", "first"),
-    [
-        ("0 6 * * *", "Asia/Tokyo", "2026-01-02T21:00:00Z"),
-        ("0 18 * * *", "America/Los_Angeles", "2026-01-04T02:00:00Z"),
-    ],
-)
 def test_what_is_wrong_with_the_parameters_of_days_that_have_passed_is_said_once(
     browser: httpx.Client, notebook: Path
 ) -> None:
@@ -139,6 +132,13 @@ def test_what_is_wrong_with_the_parameters_of_days_that_have_passed_is_said_once
     assert "sets[" not in wrong.text
 
 
+@pytest.mark.parametrize(
+    ("cron", "zone", "first"),
+    [
+        ("0 6 * * *", "Asia/Tokyo", "2026-01-02T21:00:00Z"),
+        ("0 18 * * *", "America/Los_Angeles", "2026-01-04T02:00:00Z"),
+    ],
+)
 def test_days_that_have_passed_are_those_of_the_zone_of_the_schedule(
     browser: httpx.Client, number: int, cron: str, zone: str, first: str
 ) -> None:
