@@ -118,6 +118,15 @@ def test_what_is_no_parameter_is_passed_over() -> None:
     assert [d.name for d in found.definitions] == ["p"]
 
 
+def test_what_looks_like_a_parameter_and_is_none_is_told() -> None:
+    found = proposed(f"x, y = 1, 2\nz = 3\n{'n' * 101} = 4\n_own = 5")
+    assert [d.name for d in found.definitions] == ["z"]
+    assert found.notes == [
+        "Line 1 is left out: a parameter is one name with one value.",
+        f"{'n' * 40}… is left out: it is longer than 100 characters.",
+    ]
+
+
 def test_an_annotation_that_is_no_type_of_parameters_is_told() -> None:
     found = proposed("p: DataFrame = 3")
     assert [d.type for d in found.definitions] == ["integer"]

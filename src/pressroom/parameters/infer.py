@@ -16,7 +16,7 @@ from nbformat import NotebookNode
 from papermill.inspection import _infer_parameters  # pyright: ignore[reportPrivateUsage, reportUnknownVariableType]
 from pydantic import JsonValue
 
-from pressroom.errors import ParameterInvalid, RuleInvalid
+from pressroom.errors import ParameterInvalid, RuleInvalid, shown
 from pressroom.parameters.definitions import check_definition
 from pressroom.parameters.rules import Definition, ParameterType, check_name
 
@@ -70,8 +70,10 @@ def _read_python(source: str, found: Inference) -> None:
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
                 note, kind, rules = "", None, {}
             case _:
+                if isinstance(statement, ast.Assign):
+                    found.notes.append(f"Line {statement.lineno} is left out: a parameter is one name with one value.")
                 continue
-        if name.startswith("_") or check_name(name):
+        if not _is_name(name, found):
             continue
         lines = range(statement.lineno, (statement.end_lineno or statement.lineno) + 1)
         comment = next((comments[line] for line in reversed(lines) if line in comments), None)
@@ -90,6 +92,15 @@ def _read_python(source: str, found: Inference) -> None:
             default = float(default)
         proposals[name] = _sound(Definition(name, kind, value is None, default, comment, rules), found)
     found.definitions.extend(proposals.values())
+
+
+def _is_name(name: str, found: Inference) -> bool:
+    """Whether a variable can be a parameter; what cannot, and is not the notebook's own business, is noted."""
+    if name.startswith("_"):
+        return False
+    if why := check_name(name):
+        found.notes.append(f"{shown(name, 40)} is left out: it {why}.")
+    return not why
 
 
 def _sound(wanted: Definition, found: Inference) -> Definition:
