@@ -71,6 +71,25 @@ async def test_a_second_attempt_is_followed_without_the_output_of_the_first(
         assert at.complaints == []
 
 
+async def test_what_is_put_back_is_said_to_wait_for_another_attempt_by_the_page_that_follows_it(
+    service: Any, home: Path
+) -> None:
+    waits = "from pathlib import Path\nimport time\nwhile not Path('gate').exists():\n    time.sleep(0.05)\n1 / 0"
+    path: Path = write_notebook(home / "n.ipynb", waits)
+    async with looking(service.url, "laptop", 1280) as at:
+        page = await at.page()
+        body = {"input_path": str(path), **AGAIN, "retry_delay_seconds": 3600}
+        sent = await page.request.post(f"{at.url}/execute", data=body, headers={"Prefer": "respond-async"})
+        await page.goto(f"{at.url}/executions/{(await sent.json())['id']}")
+        await expect(page.locator(".cell-running")).to_have_count(1)
+        (home / "gate").touch()
+        await expect(page.locator("#live-head")).to_have_text("Waiting to be tried again")
+        await page.reload()
+        row = page.locator("section", has=page.get_by_role("heading", name="Attempts")).locator("tbody tr")
+        await expect(row).to_contain_text("ZeroDivisionError")
+        assert at.complaints == []
+
+
 async def ended(at: Looking, page: Page) -> None:
     """Both attempts are listed, the first with why it ended."""
     await expect(page.frame_locator("iframe.sheet").get_by_text("this is the second try", exact=True)).to_be_visible()

@@ -57,8 +57,10 @@ def test_a_file_is_registered_with_what_its_parameters_cell_proposes(browser: ht
         "top_n": "integer",
         "since": "string",
     }
+    assert "Nothing was registered" not in browser.get("/notebooks/new", params={"path": f"{path}x"}).text
     wrong = browser.post("/notebooks/new", data=form | {"d.1.low": "9", "name": ""})
     assert wrong.status_code == 422
+    assert "Nothing was registered: 1 field or parameter is not right" in wrong.text
     assert "String should have at least 1 character" in wrong.text
     wrong = browser.post("/notebooks/new", data=form | {"d.1.low": "9", "tags": "report, monthly"})
     assert wrong.status_code == 422
@@ -170,6 +172,9 @@ def test_the_address_of_a_form_that_was_refused_leads_to_its_page(browser: httpx
     opened = browser.get(refused.url.path)
     assert (opened.status_code, opened.headers["Location"]) == (303, f"/notebooks/{number}")
     assert browser.get(refused.url.path, headers={"Accept": "*/*"}).status_code == 405
+    assert browser.head(f"/notebooks/{number}").status_code == 405
+    for path, page in (("/sign-out", "/home"), ("/tokens/5/revoke", "/tokens"), ("/notebooks/5/grants/revoke", None)):
+        assert browser.get(path).headers["Location"] == (page or "/notebooks/5")
     assert browser.get("/db/batches/1/cancel").status_code == 405, "the API answers a browser as everybody"
 
 
@@ -194,6 +199,12 @@ def test_what_an_execution_did_not_come_to_is_said(
     assert f"There is no output of execution {ids[1]}" in page
     assert "<iframe" not in page
     assert f'href="/db/executions/{ids[1]}/log"' in page
+    [path] = plain.execute("SELECT output_path FROM notebook_executions WHERE id = %s", (ids[1],)).fetchone() or [""]
+    strange = {"language_info": {"name": "\ud800", "version": 3}, "pressroom": {"execution_id": ids[1]}}
+    Path(path).parent.mkdir(exist_ok=True)
+    Path(path).write_text(json.dumps({"cells": [], "metadata": strange, "nbformat": 4, "nbformat_minor": 5}))
+    page = browser.get(lost)
+    assert (page.status_code, "<iframe" in page.text) == (200, True)
     page = browser.get(waits).text
     assert "Waiting to be tried again" in page
     assert "Worker w-1 was lost." in page

@@ -122,7 +122,7 @@ def test_what_looks_like_a_parameter_and_is_none_is_told() -> None:
     found = proposed(f"x, y = 1, 2\nz = 3\n{'n' * 101} = 4\n_own = 5")
     assert [d.name for d in found.definitions] == ["z"]
     assert found.notes == [
-        "Line 1 is left out: a parameter is one name with one value.",
+        "(x, y) is left out: a parameter is one name with one value.",
         f"{'n' * 40}… is left out: it is longer than 100 characters.",
     ]
 

@@ -156,7 +156,7 @@ def doom(places: Places, output_path: str, username: str, execution_id: int, att
                 try:
                     os.rename(directory.name, gone, src_dir_fd=folder, dst_dir_fd=folder)
                 except OSError as error:
-                    if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                         raise
                 return True
         return _is_there(folder, gone)  # whoever gave it this name was killed right after

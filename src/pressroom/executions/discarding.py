@@ -8,6 +8,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable, Iterable
+from threading import Event
 from typing import NamedTuple, Protocol
 
 import procrastinate
@@ -20,7 +21,7 @@ from pressroom.notifications.service import CHORES
 
 log = logging.getLogger("pressroom.executions")
 NAME = "pressroom.discard_artifacts"
-TRIES = 6
+RETRIES = 5
 """What cannot be taken away is tried again after 6 s, 36 s, 4 min, 22 min and 2 h."""
 # After all that somebody waits for.
 _DEFER = f"""
@@ -75,17 +76,21 @@ def _is_discarded(places: Places, attempt: Attempt) -> bool:
 
 def add_tasks(app: procrastinate.App, context: Context) -> None:
     """Register the chore with ``app``. A worker that stops gives it back; what is left is tried again."""
-    again = procrastinate.RetryStrategy(max_attempts=TRIES, exponential_wait=6)
+    again = procrastinate.RetryStrategy(max_attempts=RETRIES, exponential_wait=6)
 
-    @app.task(name=NAME, queue=CHORES, pass_context=True, retry=again)
-    async def _(job: procrastinate.JobContext, attempts: list[tuple[str, str, int, int]]) -> None:  # pyright: ignore[reportUnusedFunction]
-        given = [Attempt(*each) for each in attempts]
-        if left := await asyncio.to_thread(discard, context.places, given, job.should_abort):
+    @app.task(name=NAME, queue=CHORES, retry=again)
+    async def _(attempts: list[tuple[str, str, int, int]]) -> None:  # pyright: ignore[reportUnusedFunction]
+        given, halt = [Attempt(*each) for each in attempts], Event()
+        try:
+            left = await asyncio.to_thread(discard, context.places, given, halt.is_set)
+        finally:
+            halt.set()  # where the worker stops, it is cancelled, and its thread is not
+        if left:
             raise _NotDone(len(left))
 
 
 class _NotDone(Exception):
-    """Artifacts are left, or the worker stops before it came to all."""
+    """Artifacts are left."""
 
     def __init__(self, count: int) -> None:
         super().__init__(f"artifacts of {count} attempts are left")

@@ -9,7 +9,6 @@ from pressroom.database.models import ExecutionEvent
 
 CELLS = ("cell_started", "cell_finished")
 OUTPUT = ("output",)
-STARTED = ("started",)
 
 
 async def last_events(
@@ -24,3 +23,15 @@ async def last_events(
         .limit(limit)
     )
     return list(reversed((await session.scalars(wanted)).all()))
+
+
+async def kernel_of(session: AsyncSession, execution_id: int, attempt: int) -> str | None:
+    """The name of the kernel's spec that runs an attempt, or did; ``None`` where it is not up yet."""
+    wanted = (
+        select(ExecutionEvent.data["kernel"].astext)
+        .where(ExecutionEvent.execution_id == execution_id, ExecutionEvent.attempt == attempt)
+        .where(ExecutionEvent.kind == "started")
+        .order_by(ExecutionEvent.id)  # it is among the first, and a long output comes after it
+        .limit(1)
+    )
+    return await session.scalar(wanted)

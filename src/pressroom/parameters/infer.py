@@ -71,7 +71,8 @@ def _read_python(source: str, found: Inference) -> None:
                 note, kind, rules = "", None, {}
             case _:
                 if isinstance(statement, ast.Assign):
-                    found.notes.append(f"Line {statement.lineno} is left out: a parameter is one name with one value.")
+                    names = shown(", ".join(map(ast.unparse, statement.targets)), 40)
+                    found.notes.append(f"{names} is left out: a parameter is one name with one value.")
                 continue
         if not _is_name(name, found):
             continue

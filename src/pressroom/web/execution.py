@@ -15,7 +15,7 @@ from pressroom.errors import AlreadyEnded, NotAllowed, PressroomError, TooLarge
 from pressroom.executions import access, results, service
 from pressroom.executions.event_schemas import Log
 from pressroom.executions.lane import in_turn
-from pressroom.executions.last_events import CELLS, OUTPUT, STARTED, last_events
+from pressroom.executions.last_events import CELLS, OUTPUT, kernel_of, last_events
 from pressroom.executions.schemas import AttemptOut, ExecutionOut
 from pressroom.executions.states import TERMINAL, Status
 from pressroom.identity.audit import facts
@@ -79,7 +79,7 @@ async def show_an_execution(execution_id: Id, request: Request, parts: TheParts,
         recorded = await results.results(session, row, root)
         files = await results.files(session, row, root)
         tries = [AttemptOut.model_validate(one) for one in await service.attempts(session, caller, execution_id)]
-        started = await last_events(session, row.id, row.attempt, STARTED, 1)
+        kernel = await kernel_of(session, row.id, row.attempt)
     ended = Status(row.status) in TERMINAL
     cells = not ended or "cells" in request.query_params
     course = await _course(parts, row, output=not ended) if cells else Course()
@@ -105,7 +105,7 @@ async def show_an_execution(execution_id: Id, request: Request, parts: TheParts,
         attempts=[one.model_dump(mode="json") for one in tries],
         language=language,
         no_output=no_output,
-        kernel=next((str(each.data.get("kernel") or "") for each in started), ""),
+        kernel=kernel,
         code="hide" if request.query_params.get("code") == "hide" else "show",
         asking="ask" in request.query_params,
         has_hub=JUPYTERHUB in parts.settings.auth,

@@ -121,5 +121,5 @@ async def _propose(parts: Parts, caller: Principal, form: Form) -> None:
 
 def _page(request: Request, form: Form, *, status: int = 200) -> Response:
     wrong = len(form.errors) + sum(bool(each.error) for each in form.proposed)
-    values: dict[str, Any] = {"form": form, "types": TYPES, "wrong": wrong if status != 200 else 0}
+    values: dict[str, Any] = {"form": form, "types": TYPES, "wrong": wrong if request.method == "POST" else 0}
     return page(request, "registering.html", status=status, **values)

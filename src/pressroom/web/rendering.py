@@ -183,5 +183,6 @@ def page(
     """The page of a template, to whoever sent the request. ``values`` are what the template names."""
     text = _environment().get_template(template).render(app=Surroundings(request), **values)
     # What is secret in a page, the token of its forms, is masked: how well it compresses tells nothing of it.
-    body, told = compressed(text.encode(), request.headers.get("accept-encoding", ""))
+    # What notebooks wrote may hold halves of characters.
+    body, told = compressed(text.encode("utf-8", "backslashreplace"), request.headers.get("accept-encoding", ""))
     return HTMLResponse(body, status, {**HEADERS, **told, **(headers or {})})

@@ -14,6 +14,7 @@ from fastapi import FastAPI, Request, Response
 from starlette.datastructures import FormData
 from starlette.requests import ClientDisconnect
 from starlette.responses import RedirectResponse
+from starlette.routing import Match
 
 from pressroom.api import PROBLEM_JSON, Parts, transaction
 from pressroom.callers_first import CallerFirst
@@ -138,8 +139,8 @@ def _as_page(handle: Handler) -> Any:
         in_part = of_ours and "hx-request" in request.headers and request.method in READING
         if in_part and isinstance(error, NotAuthenticated) and cast("Parts", request.app.state.parts).doors:
             return _to_sign_in(request)  # a script asks for anything, not for a page
-        if getattr(error, "status_code", None) == 405 and request.method in READING and _is_form(request):
-            return see_other(request, path_inside(request.scope).rpartition("/")[0])
+        if getattr(error, "status_code", None) == 405 and request.method == "GET" and _is_form(request):
+            return see_other(request, _page_above(request))
         if not (of_ours and _wants_page(request)):
             return await handle(request, error)
         doors = cast("Parts", request.app.state.parts).doors
@@ -181,6 +182,16 @@ def _to_sign_in(request: Request) -> Response:
 def _is_form(request: Request) -> bool:
     """Whether somebody opens the address that a form is sent to, as it stands in the browser after a refusal."""
     return _wants_page(request) and isinstance(request.scope.get("route"), PageRoute)
+
+
+def _page_above(request: Request) -> str:
+    """The path of the nearest page above the address of a form."""
+    path = path_inside(request.scope)
+    while path := path.rpartition("/")[0]:
+        asked: dict[str, Any] = {"type": "http", "method": "GET", "path": path, "root_path": "", "headers": []}
+        if any(each.matches(asked)[0] is Match.FULL for each in request.app.routes):
+            return path
+    return "/home"
 
 
 def _wants_page(request: Request) -> bool:

@@ -69,7 +69,8 @@
 
   let status = live.dataset.status, stopping = live.dataset.stopping === "true";
   const say = () => {
-    words.textContent = status === "pending" ? "Waiting for a worker" : stopping ? "Stopping" : "Running";
+    const waits = attempt ? "Waiting to be tried again" : "Waiting for a worker";
+    words.textContent = status === "pending" ? waits : stopping ? "Stopping" : "Running";
   };
   on("execution", (told) => {
     total = told.cells_total || total;
