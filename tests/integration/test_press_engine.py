@@ -277,8 +277,8 @@ async def test_it_runs_within_an_event_loop_as_in_a_notebook(desk: Desk) -> None
 def test_ctrl_c_interrupts_the_cell_and_leaves_no_process(desk: Desk) -> None:
     path = desk.write(
         "import os, time; print(os.getpid(), flush=True)",
-        f"open({str(desk.folder / 'up')!r}, 'w').write(str(os.getpid()))\n"
-        "try:\n    time.sleep(600)\n"
+        f"try:\n    open({str(desk.folder / 'up')!r}, 'w').write(str(os.getpid()))\n"
+        "    time.sleep(600)\n"
         f"except KeyboardInterrupt:\n    open({str(desk.folder / 'interrupted')!r}, 'w').close(); raise",
         "print('never')",
     )
