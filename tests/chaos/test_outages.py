@@ -59,7 +59,7 @@ def test_an_execution_that_ends_while_postgresql_is_away_is_told_of_afterwards(
     until(lambda: slept(plant, execution), PATIENCE, "it does not run")
     plant.stop_database("fast")
     until(lambda: ledger(plant), PATIENCE, "it does not go on")
-    until(lambda: f"the end of execution {execution} waits" in worker.text(), PATIENCE, "it has not ended")
+    until(lambda: f"the end of execution {execution} waits" in worker.text(), 30, "it has not ended")
     plant.start_database()
     assert ended(plant, execution) == "success"
     assert attempts(plant, execution) == [(1, worker.name, None)]
@@ -73,7 +73,7 @@ def test_a_worker_that_is_idle_while_postgresql_restarts_takes_executions_afterw
     assert ended(plant, submit(http, plant, 0)) == "success"
     for how in ("fast", "immediate", "kill"):
         _restart(plant, how)
-        until(plant.answers, PATIENCE, "the API does not answer")
+        until(plant.answers, 30, "the API does not answer")
         execution = submit(http, plant, 0)
         assert ended(plant, execution) == "success"
         assert attempts(plant, execution) == [(1, worker.name, None)]

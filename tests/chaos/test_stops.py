@@ -57,7 +57,7 @@ class TestWithTheDefaults:
         until(lambda: slept(plant, execution), PATIENCE, "it does not run")
         other = plant.working()
         killed.send(signal.SIGKILL)
-        until(lambda: len(attempts(plant, execution)) == 2, PATIENCE, "nobody tries again")
+        until(lambda: len(attempts(plant, execution)) == 2, 30, "nobody tries again")
         assert attempts(plant, execution) == [(1, killed.name, "worker_lost"), (2, other.name, None)]
 
 
@@ -105,7 +105,7 @@ def test_a_worker_that_was_taken_for_dead_and_comes_back_changes_nothing(plant: 
     until(left.exists, PATIENCE, "the runner of the worker that is held up wrote no output")
     row, tries, written = plant.rows(kept), attempts(plant, execution), output.read_bytes()
     zombie.send(signal.SIGCONT)
-    until(lambda: "another worker has the execution now" in zombie.text(), PATIENCE, "it does not notice")
+    until(lambda: "another worker has the execution now" in zombie.text(), 30, "it does not notice")
     assert plant.rows(kept) == row
     assert attempts(plant, execution) == tries
     assert output.read_bytes() == written
